@@ -1,0 +1,80 @@
+// The only file that knows which Asio is used: standalone (default) or Boost.Asio
+// (BELFRY_BOOST_ASIO, set by the pkg-config file of a library that was built with it).
+#pragma once
+
+#if defined(BELFRY_BOOST_ASIO)
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/associated_allocator.hpp>
+#include <boost/asio/associated_cancellation_slot.hpp>
+#include <boost/asio/associated_executor.hpp>
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/cancellation_type.hpp>
+#include <boost/asio/detail/config.hpp>
+#include <boost/asio/dispatch.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/execution_context.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+// Everything that touches Asio lives in an inline namespace per flavour, so that a program that
+// mixes the two is refused by the linker instead of misbehaving.
+#define BELFRY_ASIO_FLAVOUR boost_asio
+
+namespace belfry {
+namespace net = boost::asio;
+using error_code = boost::system::error_code;
+using net_system_error = boost::system::system_error;  // what Asio throws
+}  // namespace belfry
+
+#else
+
+#include <asio/any_io_executor.hpp>
+#include <asio/associated_allocator.hpp>
+#include <asio/associated_cancellation_slot.hpp>
+#include <asio/associated_executor.hpp>
+#include <asio/async_result.hpp>
+#include <asio/buffer.hpp>
+#include <asio/cancellation_type.hpp>
+#include <asio/detail/config.hpp>
+#include <asio/dispatch.hpp>
+#include <asio/error.hpp>
+#include <asio/execution_context.hpp>
+#include <asio/executor_work_guard.hpp>
+#include <asio/post.hpp>
+#include <asio/use_awaitable.hpp>
+
+#define BELFRY_ASIO_FLAVOUR standalone_asio
+
+namespace belfry {
+namespace net = asio;
+using error_code = std::error_code;
+using net_system_error = std::system_error;  // what Asio throws
+}  // namespace belfry
+
+#endif
+
+#include <system_error>
+
+namespace belfry::detail {
+
+/// Everything below the asynchronous layer speaks `std::error_code`; this is the way up. System
+/// errors get Asio's own system category, so that they compare equal to `net::error`.
+inline error_code to_net(const std::error_code& ec) {
+  if (ec.category() == std::system_category()) {
+    return error_code(ec.value(), net::error::get_system_category());
+  }
+  return error_code(ec);
+}
+
+/// The two of Asio's own errors that are met below it.
+inline std::error_code operation_aborted() noexcept {
+  return {static_cast<int>(net::error::operation_aborted), std::system_category()};
+}
+inline std::error_code timed_out() noexcept {
+  return {static_cast<int>(net::error::timed_out), std::system_category()};
+}
+
+}  // namespace belfry::detail

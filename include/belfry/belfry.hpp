@@ -1,0 +1,13 @@
+// Belfry: programs on one machine that share memory and await each other.
+#pragma once
+
+#include <belfry/asio.hpp>
+#include <belfry/channel.hpp>
+#include <belfry/channel_handles.hpp>
+#include <belfry/channel_options.hpp>
+#include <belfry/error.hpp>
+#include <belfry/ring/byte_ring.hpp>
+#include <belfry/ring/message.hpp>
+#include <belfry/ring/ring.hpp>
+#include <belfry/ring/spsc_ring.hpp>
+#include <belfry/shared_memory.hpp>

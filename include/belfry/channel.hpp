@@ -1,0 +1,261 @@
+// Producers and consumers: the asynchronous face of every ring.
+#pragma once
+
+#include <belfry/asio.hpp>
+#include <belfry/channel_handles.hpp>
+#include <belfry/channel_options.hpp>
+#include <belfry/detail/actions.hpp>
+#include <belfry/detail/endpoint_handle.hpp>
+#include <belfry/detail/ring_endpoints.hpp>
+#include <belfry/error.hpp>
+#include <belfry/ring/message.hpp>
+#include <belfry/ring/ring.hpp>
+#include <belfry/segment/segment.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <utility>
+
+namespace belfry::inline BELFRY_ASIO_FLAVOUR {
+
+/// The end of a channel that sends.
+///
+///     net::awaitable<void> stream(net::io_context& io) {
+///       ticks::producer tx(io, "ticks");
+///       for (std::uint64_t seq = 0;; ++seq) co_await tx.async_send({seq, price()}, net::use_awaitable);
+///     }
+///
+/// What is sent is in the ring, whether a consumer is there or not: it may come later. Only when the
+/// ring is full does a send wait; then it is also told, once, that the consumer has died
+/// (`errc::peer_died`; the next send waits for its successor), or that it has closed (`errc::closed`,
+/// until another one comes: `async_wait_peer`).
+///
+/// Thread safety: distinct objects are safe; a shared one is not. Operations that are pending on one
+/// producer are served first come, first served.
+///
+/// Cancellation: every type (terminal, partial, total) gives the strongest guarantee: an operation
+/// that completes with `operation_aborted` has sent nothing (`async_send_n`: so many as it says).
+/// Destroying the producer, `close()` and `cancel()` complete its operations with it.
+template <ring Ring, class Executor = net::any_io_executor>
+class basic_producer
+    : public detail::endpoint_handle<typename detail::endpoints_of<Ring>::producer, Executor> {
+  using base = detail::endpoint_handle<typename detail::endpoints_of<Ring>::producer, Executor>;
+  using endpoint_type = typename detail::endpoints_of<Ring>::producer;
+  using default_token = net::default_completion_token_t<Executor>;
+  static constexpr bool in_place = requires(endpoint_type& e, claim& c) { e.reserve(1, c); };
+
+ public:
+  /// What is sent: a value, or the bytes of a message.
+  using value_type = typename Ring::sendable;
+  template <class Other>
+  struct rebind_executor {
+    using other = basic_producer<Ring, Other>;
+  };
+
+  /// From an executor or an execution context, and a name or handles; see endpoint_handle.
+  using base::base;
+  template <class Other>
+    requires std::convertible_to<Other, Executor>
+  basic_producer(basic_producer<Ring, Other>&& other) : base(std::move(other)) {}
+
+  /// Sends at once, or not at all. False if there is no room (or never will be: see max_message(),
+  /// or the ring is corrupted: `send` and `async_send` say which). Wakes a sleeping consumer; makes
+  /// no system call if it is awake.
+  bool try_send(const value_type& value) noexcept {
+    return this->is_open() && this->endpoint().put(value) == attempt::done;
+  }
+
+  /// Sends as many as there is room for, from the front, and returns how many. They become visible,
+  /// and pay for the consumer's wake-up, all at once: much cheaper than one by one.
+  std::size_t try_send_n(std::span<const value_type> values) noexcept {
+    std::size_t sent = 0;
+    if (this->is_open()) this->endpoint().put_n(values, sent);
+    return sent;
+  }
+
+  /// Waits in this thread until the value is in the ring. `timed_out` after the timeout; else as
+  /// async_send. Not while asynchronous operations are pending (`operation_in_progress`).
+  error_code send(const value_type& value, std::chrono::nanoseconds timeout = detail::for_ever) {
+    return this->block(detail::send_action<endpoint_type>{&this->endpoint(), value}, timeout);
+  }
+
+  /// Completes when the value is in the ring. Signature: void(error_code). Errors: `peer_died`,
+  /// `closed`, `corrupted`, `message_too_large`, and what the class says of cancellation.
+  /// The bytes of a message must stay valid until then.
+  template <class Token = default_token>
+  auto async_send(const value_type& value, Token&& token = Token()) {
+    return this->template initiate<void(error_code)>(
+        detail::send_action<endpoint_type>{&this->endpoint(), value}, std::forward<Token>(token));
+  }
+  template <class Token = default_token>
+    requires in_place
+  auto async_send(net::const_buffer bytes, Token&& token = Token()) {
+    return async_send(value_type(static_cast<const std::byte*>(bytes.data()), bytes.size()),
+                      std::forward<Token>(token));
+  }
+
+  /// Completes when all values are in the ring. Signature: void(error_code, std::size_t sent); after
+  /// an error the first `sent` of them are in the ring. The values must stay valid until then.
+  template <class Token = default_token>
+  auto async_send_n(std::span<const value_type> values, Token&& token = Token()) {
+    return this->template initiate<void(error_code, std::size_t)>(
+        detail::send_n_action<endpoint_type>{&this->endpoint(), values}, std::forward<Token>(token));
+  }
+
+  /// Room for a message, to be written in place and committed; empty if there is none. One at a time.
+  claim try_claim(std::size_t bytes) noexcept
+    requires in_place
+  {
+    claim result;
+    if (this->is_open()) this->endpoint().reserve(bytes, result);
+    return result;
+  }
+
+  /// Completes with room for a message of so many bytes. Signature: void(error_code, claim). Errors
+  /// as async_send.
+  template <class Token = default_token>
+    requires in_place
+  auto async_claim(std::size_t bytes, Token&& token = Token()) {
+    return this->template initiate<void(error_code, claim)>(
+        detail::claim_action<endpoint_type, claim>{&this->endpoint(), bytes},
+        std::forward<Token>(token));
+  }
+
+  /// Bytes of the largest message that the ring could hold.
+  std::size_t max_message() const noexcept
+    requires in_place
+  {
+    return static_cast<std::size_t>(this->endpoint().writer().max_message());
+  }
+
+  /// Values in the ring (bytes, headers included, for a byte_ring); a snapshot.
+  std::size_t size() const noexcept {
+    return this->is_open() ? static_cast<std::size_t>(this->endpoint().writer().size()) : 0;
+  }
+};
+
+/// The end of a channel that receives.
+///
+///     net::awaitable<void> print(net::io_context& io) {
+///       ticks::consumer rx(io, "ticks");
+///       for (;;) {
+///         tick t = co_await rx.async_receive(net::use_awaitable);
+///         std::cout << t.seq << ' ' << t.price << '\n';
+///       }
+///     }
+///
+/// Everything that was sent is received first; then a receive is told, once, that a producer has
+/// died (`errc::peer_died`; the next one waits for its successor), or that it has closed
+/// (`errc::closed`, until another one comes). What a killed consumer had not received its successor
+/// receives.
+///
+/// Thread safety: distinct objects are safe; a shared one is not. Operations that are pending on one
+/// consumer are served first come, first served.
+///
+/// Cancellation: every type (terminal, partial, total) gives the strongest guarantee: an operation
+/// that completes with `operation_aborted` has taken nothing out of the ring, also under `||` and
+/// `&&`. Destroying the consumer, `close()` and `cancel()` complete its operations with it.
+template <ring Ring, class Executor = net::any_io_executor>
+class basic_consumer
+    : public detail::endpoint_handle<typename detail::endpoints_of<Ring>::consumer, Executor> {
+  using base = detail::endpoint_handle<typename detail::endpoints_of<Ring>::consumer, Executor>;
+  using endpoint_type = typename detail::endpoints_of<Ring>::consumer;
+  using default_token = net::default_completion_token_t<Executor>;
+
+ public:
+  /// What is received: a value, or a message in place.
+  using value_type = typename Ring::received;
+  template <class Other>
+  struct rebind_executor {
+    using other = basic_consumer<Ring, Other>;
+  };
+
+  using base::base;
+  template <class Other>
+    requires std::convertible_to<Other, Executor>
+  basic_consumer(basic_consumer<Ring, Other>&& other) : base(std::move(other)) {}
+
+  /// Takes the next value if there is one. Makes no system call, unless the producer sleeps because
+  /// the ring was full.
+  std::optional<value_type> try_receive() noexcept {
+    std::optional<value_type> value;
+    if (this->is_open() && this->endpoint().take(value.emplace()) != attempt::done) value.reset();
+    if (!this->is_open()) value.reset();
+    return value;
+  }
+
+  /// Takes what is there, in order, as many as find room, and returns how many.
+  std::size_t try_receive_n(std::span<value_type> values) noexcept {
+    std::size_t taken = 0;
+    if (this->is_open()) this->endpoint().take_n(values, taken);
+    return taken;
+  }
+
+  /// Waits in this thread for a value. `timed_out` after the timeout; else as async_receive. Not
+  /// while asynchronous operations are pending (`operation_in_progress`).
+  error_code receive(value_type& value, std::chrono::nanoseconds timeout = detail::for_ever) {
+    detail::receive_action<endpoint_type> action{&this->endpoint()};
+    const error_code ec = this->block(action, timeout);
+    if (!ec) value = std::move(action.value);
+    return ec;
+  }
+
+  /// Completes with the next value. Signature: void(error_code, value_type). Errors: `peer_died`,
+  /// `closed`, `corrupted`, and what the class says of cancellation.
+  template <class Token = default_token>
+  auto async_receive(Token&& token = Token()) {
+    return this->template initiate<void(error_code, value_type)>(
+        detail::receive_action<endpoint_type>{&this->endpoint()}, std::forward<Token>(token));
+  }
+
+  /// Completes with as many values as are there, at least one. Signature: void(error_code,
+  /// std::size_t). The span must stay valid until then. Errors as async_receive.
+  template <class Token = default_token>
+  auto async_receive_n(std::span<value_type> values, Token&& token = Token()) {
+    return this->template initiate<void(error_code, std::size_t)>(
+        detail::receive_n_action<endpoint_type>{&this->endpoint(), values},
+        std::forward<Token>(token));
+  }
+
+  /// Values in the ring (bytes, headers included, for a byte_ring); a snapshot.
+  std::size_t size() const noexcept {
+    return this->is_open() ? static_cast<std::size_t>(this->endpoint().reader().size()) : 0;
+  }
+};
+
+/// Ring type and name, which both programs agree upon: usually one line in a header that both include.
+///
+///     using ticks = belfry::channel<belfry::spsc_ring<tick, 4096>>;
+template <ring Ring>
+struct channel {
+  using ring_type = Ring;
+  using producer = basic_producer<Ring>;
+  using consumer = basic_consumer<Ring>;
+
+  /// The handles of a new channel without a name; of the options only `capacity` counts. Throws
+  /// std::system_error.
+  static channel_handles make_handles(const channel_options& options = {}) {
+    detail::failure f;
+    channel_handles handles(detail::segment::create_anonymous(Ring::traits, options, f));
+    if (f) f.raise();
+    return handles;
+  }
+
+  /// Removes a channel by its name, whatever is left in it. Who takes part in it goes on, unseen by
+  /// whoever comes later under this name. Throws std::system_error, for instance
+  /// `std::errc::no_such_file_or_directory`.
+  static void unlink(std::string_view name) {
+    detail::failure f;
+    if (!detail::segment::unlink(name, Ring::traits.participants(), f)) f.raise();
+  }
+  static void unlink(std::string_view name, error_code& ec) {
+    detail::failure f;
+    detail::segment::unlink(name, Ring::traits.participants(), f);
+    ec = detail::to_net(f.code);
+  }
+};
+
+}  // namespace belfry::inline BELFRY_ASIO_FLAVOUR

@@ -1,0 +1,39 @@
+// How a channel is created and joined.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+
+namespace belfry {
+
+/// How long a named segment lives.
+enum class lifetime {
+  drained,     ///< until no participant is left and nothing is unread
+  persistent,  ///< until `channel<Ring>::unlink(name)`
+};
+
+/// What an endpoint asks for. `capacity`, `lifetime` and `mode` describe the segment and count for
+/// whoever comes first and creates it; `spin` is each endpoint's own.
+///
+///     belfry::channel_options options;
+///     options.capacity = 8 << 20;                       // bytes, for a byte_ring
+///     options.spin = std::chrono::microseconds(50);
+///     frames::producer tx(io, "frames", options);
+struct channel_options {
+  /// For rings whose capacity is chosen at run time: bytes, rounded up to a power of two of at least
+  /// a page. 0: whatever the segment has, 1 MiB when creating it. An existing segment of another
+  /// capacity is `errc::incompatible`.
+  std::size_t capacity = 0;
+
+  belfry::lifetime lifetime = belfry::lifetime::drained;
+
+  /// Permission bits of segment and bells; not subject to the umask.
+  unsigned mode = 0600;
+
+  /// An endpoint that had to wait less than this long ago for a message (or for room) looks again
+  /// for so long before it goes to sleep, giving way to the other handlers of its context between
+  /// two looks. 0: sleep at once. Without effect on a machine with a single processor.
+  std::chrono::nanoseconds spin{0};
+};
+
+}  // namespace belfry

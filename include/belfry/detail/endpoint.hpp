@@ -1,0 +1,152 @@
+// The engine below every producer and consumer: queue of operations, going to sleep, being woken.
+//
+// What is private to the ring (a reader's or a writer's cached positions) is only ever touched where
+// the user calls, or on the executor of the operation at the head of the queue: there an attempt is
+// made and the handler called, in one go. What arrives from the reactor, on any thread of the
+// context, touches only what `mutex_` protects. So one endpoint in a strand, its `io_context` run by
+// many threads, is safe, whatever executor the endpoint itself was given.
+#pragma once
+
+#include <belfry/asio.hpp>
+#include <belfry/channel_options.hpp>
+#include <belfry/detail/native_handle.hpp>
+#include <belfry/detail/operation.hpp>
+#include <belfry/detail/wait_fsm.hpp>
+#include <belfry/detail/waitable.hpp>
+#include <belfry/segment/roster.hpp>
+#include <belfry/segment/segment.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string_view>
+
+namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
+
+class endpoint_service;
+
+class endpoint : public std::enable_shared_from_this<endpoint>, private waitable::listener {
+ public:
+  using clock = std::chrono::steady_clock;
+
+  endpoint(net::any_io_executor executor, const ring_traits& traits, layout::role role,
+           const channel_options& options);
+  endpoint(const endpoint&) = delete;
+  endpoint& operator=(const endpoint&) = delete;
+
+  /// Joins the named segment, creating it if need be; or the segment of the handles.
+  void open(std::string_view name, failure& f);
+  void open(const segment_handles& handles, failure& f);
+  /// Completes every pending operation with `operation_aborted` and leaves the segment.
+  void close() noexcept;
+  bool is_open() const noexcept { return roster_ && roster_->is_member(); }
+
+  const net::any_io_executor& executor() const noexcept { return executor_; }
+  const detail::segment& segment() const noexcept { return segment_; }
+
+  /// Starts an operation on the ring, or one that waits for a peer. Takes it over.
+  void submit(operation& op);
+  void submit_peer_wait(operation& op);
+  std::uint64_t new_id() noexcept { return ++last_id_; }
+
+  void cancel(std::uint64_t id) noexcept;
+  void cancel_all() noexcept;
+
+  /// Waits in this thread until `op` succeeds, or an event or the deadline ends it.
+  std::error_code block(request& wanted, clock::time_point deadline);
+
+  bool prepare_wait();
+  std::error_code finish_wait();
+  native_handle_type wait_handle();
+
+  /// What the ring has that was not there before: something was freed outside of an operation.
+  void kick();
+
+  friend void drive(endpoint& e);
+  friend class endpoint_service;
+
+ protected:
+  ~endpoint();
+
+  /// The segment is mapped: attach reader or writer.
+  virtual void attach(const ring_memory& memory) = 0;
+  /// Something to read, or room to write.
+  virtual bool ready() noexcept = 0;
+  virtual bool corrupted() const noexcept = 0;
+  /// Tells the other side what it was not told yet, before this one goes to sleep.
+  virtual void flush() noexcept {}
+  /// The membership has ended; what was handed out may still be in use.
+  virtual void closed() noexcept {}
+
+  roster& peers() noexcept { return *roster_; }
+
+ private:
+  using step = wait_fsm::step;
+
+  enum class phase : std::uint8_t {
+    idle,       // nothing pending
+    scheduled,  // a drive is on its way, for `driven_`
+    running,    // drive() is at work
+    waiting,    // asleep: the next ring, or death, schedules a drive
+  };
+  /// Where the steps for a request have led.
+  struct progress {
+    enum { done, yield, sleep } to;
+    std::error_code error;
+  };
+  class run_queue;
+
+  void joined(failure& f);
+  progress advance(request& wanted, step next);
+  bool park_and_look(request* wanted);
+  bool linger(request& wanted) noexcept;
+  clock::time_point now() const;
+
+  void drive();
+  void drive_once();
+  void finish(operation& op, std::error_code ec);
+  void settle_to_sleep(std::unique_lock<std::mutex>& lock, operation& op);
+  void schedule(std::unique_lock<std::mutex>& lock, operation& op, bool dispatch = false);
+  void schedule_next(std::unique_lock<std::mutex>& lock);
+  void complete_peer_waits();
+  operation* head() const noexcept;
+  void on_wait(waitable::kind what, std::uint32_t serial) override;
+
+  void start_waits();
+  void stop_waits() noexcept;
+  void stop_waits_if_idle() noexcept;
+  void watch_successor();
+  void handle_death() noexcept;
+  void shutdown() noexcept;
+
+  net::any_io_executor executor_;
+  const ring_traits& traits_;
+  layout::role role_;
+  channel_options options_;
+  detail::segment segment_;
+  std::optional<roster> roster_;
+  wait_fsm fsm_;
+  std::uint64_t last_id_ = 0;
+  std::error_code wait_error_;  // why the last parking could not be watched over
+  endpoint_service* service_ = nullptr;
+
+  std::mutex mutex_;  // protects what follows
+  phase phase_ = phase::idle;
+  operation_queue transfers_;
+  operation_queue peer_waits_;
+  operation* driven_ = nullptr;
+  bool rung_ = false;        // since the last parking
+  bool death_told_ = false;  // by the handle that is watched; not looked into yet
+  bool bell_on_ = false;
+  bool death_on_ = false;
+  std::uint32_t bell_serial_ = 0;
+  std::uint32_t death_serial_ = 0;
+  unique_handle death_handle_;
+  std::optional<waitable> bell_;
+  std::optional<waitable> death_;
+  unique_handle wait_set_;  // bell and death in one, for foreign event loops
+};
+
+}  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR

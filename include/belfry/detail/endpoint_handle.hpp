@@ -1,0 +1,191 @@
+// What producers and consumers have in common.
+#pragma once
+
+#include <belfry/asio.hpp>
+#include <belfry/channel_handles.hpp>
+#include <belfry/channel_options.hpp>
+#include <belfry/detail/actions.hpp>
+#include <belfry/error.hpp>
+
+#include <chrono>
+#include <concepts>
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
+
+inline constexpr std::chrono::nanoseconds for_ever = std::chrono::nanoseconds::max();
+
+template <class Endpoint, class Executor>
+class endpoint_handle {
+  using default_token = net::default_completion_token_t<Executor>;
+
+ public:
+  using executor_type = Executor;
+
+  /// Joins the channel of this name, creating it if it is not there yet. Throws std::system_error
+  /// whose text names what was wrong:
+  ///   `errc::role_taken`, `errc::roster_full`   all places of this role are taken by the living
+  ///   `errc::incompatible`                      the segment is of another type, ring, size, version
+  ///   `invalid_argument`, `filename_too_long`   no name for a channel (247 bytes at most)
+  ///   `no_space_on_device`, `permission_denied`, ... what the system says
+  endpoint_handle(const Executor& executor, std::string_view name, const channel_options& options = {})
+      : endpoint_handle(executor, options) {
+    failure f;
+    endpoint_->open(name, f);
+    throw_if(f);
+  }
+  /// The same, but `is_open()` is false and `ec` set if it fails.
+  endpoint_handle(const Executor& executor, std::string_view name, const channel_options& options,
+                  error_code& ec)
+      : endpoint_handle(executor, options) {
+    failure f;
+    endpoint_->open(name, f);
+    ec = to_net(f.code);
+  }
+  endpoint_handle(const Executor& executor, std::string_view name, error_code& ec)
+      : endpoint_handle(executor, name, channel_options{}, ec) {}
+
+  /// Joins the channel of these handles, which may be used again and dropped.
+  endpoint_handle(
+      const Executor& executor, const channel_handles& handles, const channel_options& options = {})
+      : endpoint_handle(executor, options) {
+    failure f;
+    endpoint_->open(handles.get(), f);
+    throw_if(f);
+  }
+  endpoint_handle(const Executor& executor, const channel_handles& handles,
+                  const channel_options& options, error_code& ec)
+      : endpoint_handle(executor, options) {
+    failure f;
+    endpoint_->open(handles.get(), f);
+    ec = to_net(f.code);
+  }
+  endpoint_handle(const Executor& executor, const channel_handles& handles, error_code& ec)
+      : endpoint_handle(executor, handles, channel_options{}, ec) {}
+
+  /// The same from an execution context.
+  template <class Context, class... Arguments>
+    requires std::derived_from<Context, net::execution_context>
+  endpoint_handle(Context& context, Arguments&&... arguments)
+      : endpoint_handle(
+            Executor(context.get_executor()), std::forward<Arguments>(arguments)...) {}
+
+  endpoint_handle(endpoint_handle&&) noexcept = default;
+  endpoint_handle& operator=(endpoint_handle&& other) noexcept {
+    if (this != &other) {
+      if (endpoint_) endpoint_->close();
+      endpoint_ = std::move(other.endpoint_);
+      executor_ = other.executor_;
+    }
+    return *this;
+  }
+  template <class Other>
+    requires std::convertible_to<Other, Executor>
+  endpoint_handle(endpoint_handle<Endpoint, Other>&& other)
+      : endpoint_(std::move(other.endpoint_)), executor_(other.executor_) {}
+
+  /// Leaves the channel, as close().
+  ~endpoint_handle() {
+    if (endpoint_) endpoint_->close();
+  }
+
+  executor_type get_executor() const noexcept { return executor_; }
+
+  /// Leaves the channel for good: the other side is told `errc::closed`, after what is in the ring.
+  /// Pending operations complete with `operation_aborted`; later ones with `errc::closed`.
+  void close() noexcept { endpoint_->close(); }
+
+  /// Completes all pending operations with `operation_aborted`. They have taken and sent nothing.
+  void cancel() noexcept { endpoint_->cancel_all(); }
+
+  bool is_open() const noexcept { return endpoint_ && endpoint_->is_open(); }
+
+  /// The name of the channel; empty if it was met by handles.
+  std::string name() const { return endpoint_->segment().name(); }
+
+  /// Values (bytes for a byte_ring) that the ring can hold.
+  std::size_t capacity() const noexcept {
+    return static_cast<std::size_t>(endpoint_->segment().ring().capacity);
+  }
+
+  /// Completes when an attempt may succeed: there is something to receive; there is room to send
+  /// (in a byte_ring, for what the last attempt wanted). Takes nothing, so that nothing is lost
+  /// whatever it is combined with. Signature: void(error_code). Errors as async_receive, async_send.
+  template <class Token = default_token>
+  auto async_wait(Token&& token = Token()) {
+    return initiate<void(error_code)>(
+        wait_action<Endpoint>{endpoint_.get()}, std::forward<Token>(token));
+  }
+
+  /// Completes when the other side is there. Signature: void(error_code). Deaths are not reported
+  /// here: it waits on. Any number may be pending beside other operations.
+  template <class Token = default_token>
+  auto async_wait_peer(Token&& token = Token()) {
+    return net::async_initiate<Token, void(error_code)>(
+        peer_initiation<Endpoint, Executor>(endpoint_, executor_), token,
+        wait_action<Endpoint>{endpoint_.get()});
+  }
+
+  /// A handle that becomes ready (readable, for poll) when there is a reason to look, for event loops
+  /// that are not Asio's:
+  ///
+  ///     pollfd p{rx.native_handle(), POLLIN, 0};
+  ///     for (;;) {
+  ///       while (auto t = rx.try_receive()) use(*t);
+  ///       if (rx.prepare_wait()) poll(&p, 1, -1);
+  ///       if (auto ec = rx.finish_wait()) break;         // closed, peer_died, ...
+  ///     }
+  ///
+  /// Stays the same for the life of the endpoint, which owns it.
+  native_handle_type native_handle() { return endpoint_->wait_handle(); }
+
+  /// Declares this side to be asleep. True: there is nothing to do, wait for the handle. False: look
+  /// at once. Either way finish_wait() is next. Not while asynchronous operations are pending.
+  bool prepare_wait() { return endpoint_->prepare_wait(); }
+
+  /// Declares this side to be awake, and tells what there is to be told beside what is in the ring:
+  /// `closed`, `peer_died` (once), `corrupted`; `operation_in_progress` if operations are pending.
+  error_code finish_wait() { return to_net(endpoint_->finish_wait()); }
+
+ protected:
+  Endpoint& endpoint() const noexcept { return *endpoint_; }
+
+  template <class Signature, class Action, class Token>
+  auto initiate(Action action, Token&& token) {
+    return net::async_initiate<Token, Signature>(
+        initiation<Endpoint, Executor>(endpoint_, executor_), token, std::move(action));
+  }
+
+  template <class Action>
+  error_code block(Action&& action, std::chrono::nanoseconds timeout) {
+    using clock = typename Endpoint::clock;
+    const auto now = clock::now();
+    const bool never = timeout >= clock::time_point::max() - now;
+    blocking_request<std::decay_t<Action>> request(std::move(action));
+    const std::error_code ec =
+        endpoint_->block(request, never ? clock::time_point::max() : now + timeout);
+    action = std::move(request.action);
+    return to_net(ec);
+  }
+
+ private:
+  template <class, class>
+  friend class endpoint_handle;
+
+  endpoint_handle(const Executor& executor, const channel_options& options)
+      : endpoint_(std::make_shared<Endpoint>(net::any_io_executor(executor), options)),
+        executor_(executor) {}
+
+  void throw_if(const failure& f) {
+    if (f) f.raise();
+  }
+
+  std::shared_ptr<Endpoint> endpoint_;
+  Executor executor_;
+};
+
+}  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR

@@ -1,0 +1,50 @@
+// The operating system's handle and its owner.
+#pragma once
+
+#include <utility>
+
+namespace belfry {
+
+#if defined(_WIN32)
+using native_handle_type = void*;
+#else
+using native_handle_type = int;
+#endif
+
+namespace detail {
+
+#if defined(_WIN32)
+inline constexpr native_handle_type no_handle = nullptr;
+#else
+inline constexpr native_handle_type no_handle = -1;
+#endif
+
+void close_handle(native_handle_type handle) noexcept;
+
+class unique_handle {
+ public:
+  unique_handle() noexcept = default;
+  explicit unique_handle(native_handle_type handle) noexcept : handle_(handle) {}
+  unique_handle(unique_handle&& other) noexcept
+      : handle_(std::exchange(other.handle_, no_handle)) {}
+  unique_handle& operator=(unique_handle&& other) noexcept {
+    if (this != &other) {
+      reset();
+      handle_ = std::exchange(other.handle_, no_handle);
+    }
+    return *this;
+  }
+  ~unique_handle() { reset(); }
+
+  native_handle_type get() const noexcept { return handle_; }
+  explicit operator bool() const noexcept { return handle_ != no_handle; }
+  void reset() noexcept {
+    if (handle_ != no_handle) close_handle(std::exchange(handle_, no_handle));
+  }
+
+ private:
+  native_handle_type handle_ = no_handle;
+};
+
+}  // namespace detail
+}  // namespace belfry

@@ -1,0 +1,227 @@
+// An endpoint with its side of a ring: what producers and consumers of every ring are made of.
+#pragma once
+
+#include <belfry/detail/endpoint.hpp>
+#include <belfry/ring/byte_ring.hpp>
+#include <belfry/ring/ring.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+
+namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
+
+// ---- producers ----------------------------------------------------------------------------------------
+
+template <ring Ring>
+class producer_endpoint : public endpoint {
+ public:
+  using sendable = typename Ring::sendable;
+
+  producer_endpoint(net::any_io_executor executor, const channel_options& options)
+      : endpoint(std::move(executor), Ring::traits, layout::role::producer, options) {}
+
+  attempt put(const sendable& value) noexcept {
+    const attempt a = writer_->push(value);
+    if (a == attempt::done) peers().notify();
+    return a;
+  }
+  /// `sent` is how many. One fence for all of them.
+  attempt put_n(std::span<const sendable> values, std::size_t& sent) noexcept {
+    const attempt a = writer_->push_n(values, sent);
+    if (sent != 0) peers().notify();
+    return a;
+  }
+  bool can_put(const sendable& value) noexcept {
+    if constexpr (requires { writer_->writable(value.size()); }) {
+      return writer_->writable(value.size());
+    } else {
+      return writer_->writable();
+    }
+  }
+
+  bool ready() noexcept override { return writer_->writable(); }
+  bool corrupted() const noexcept override { return writer_->corrupted(); }
+  typename Ring::writer& writer() noexcept { return *writer_; }
+
+ protected:
+  void attach(const ring_memory& memory) override { writer_.emplace(memory); }
+  using endpoint::peers;
+
+ private:
+  std::optional<typename Ring::writer> writer_;
+};
+
+/// Adds messages that are written in place.
+class byte_producer_endpoint final : public producer_endpoint<byte_ring>, private claim_source {
+ public:
+  using producer_endpoint::producer_endpoint;
+
+  attempt reserve(std::uint64_t bytes, claim& out) noexcept {
+    std::span<std::byte> room;
+    const attempt a = writer().claim(bytes, room);
+    if (a == attempt::done) {
+      claimed_ = true;
+      out = claim(*this, room);
+    }
+    return a;
+  }
+
+ private:
+  void commit(std::size_t bytes) noexcept override {
+    writer().commit(bytes);
+    peers().notify();
+    end_claim();
+  }
+  void abandon() noexcept override {
+    writer().abandon();
+    end_claim();
+  }
+  void end_claim() noexcept {
+    claimed_ = false;
+    kick();  // what was initiated meanwhile had to wait
+    self_.reset();
+  }
+  void closed() noexcept override {
+    if (claimed_) self_ = shared_from_this();  // the memory stays while it is being written to
+  }
+
+  bool claimed_ = false;
+  std::shared_ptr<endpoint> self_;
+};
+
+// ---- consumers ----------------------------------------------------------------------------------------
+
+/// A producer that waits for room is not told of every bit of it: that would cost a fence per message.
+class room_notice {
+ public:
+  explicit room_notice(std::uint64_t capacity) noexcept
+      : enough_(std::max<std::uint64_t>(capacity / 4, 1)) {}
+
+  /// Whether it is time to tell.
+  bool freed(std::uint64_t amount) noexcept {
+    amount_ += amount;
+    return ++messages_ >= 64 || amount_ >= enough_;
+  }
+  bool pending() const noexcept { return messages_ != 0; }
+  void told() noexcept { messages_ = 0, amount_ = 0; }
+
+ private:
+  std::uint64_t enough_;
+  std::uint64_t amount_ = 0;
+  unsigned messages_ = 0;
+};
+
+template <ring Ring>
+class basic_consumer_endpoint : public endpoint {
+ public:
+  using received = typename Ring::received;
+
+  basic_consumer_endpoint(net::any_io_executor executor, const channel_options& options)
+      : endpoint(std::move(executor), Ring::traits, layout::role::consumer, options) {}
+
+  bool ready() noexcept override { return reader_->readable(); }
+  bool corrupted() const noexcept override { return reader_->corrupted(); }
+  typename Ring::reader& reader() noexcept { return *reader_; }
+
+ protected:
+  void attach(const ring_memory& memory) override {
+    reader_.emplace(memory);
+    notice_ = room_notice(memory.capacity);
+  }
+  void freed(std::uint64_t amount) noexcept {
+    if (notice_.freed(amount)) flush();
+  }
+  void flush() noexcept final {
+    if (!notice_.pending()) return;
+    notice_.told();
+    peers().notify();
+  }
+
+ private:
+  std::optional<typename Ring::reader> reader_;
+  room_notice notice_{1};
+};
+
+/// Values are copied out, which frees their place.
+template <ring Ring>
+class consumer_endpoint final : public basic_consumer_endpoint<Ring> {
+ public:
+  using basic_consumer_endpoint<Ring>::basic_consumer_endpoint;
+  using typename basic_consumer_endpoint<Ring>::received;
+
+  attempt take(received& value) noexcept {
+    const attempt a = this->reader().pop(value);
+    if (a == attempt::done) {
+      this->freed(1);
+    } else {
+      this->flush();
+    }
+    return a;
+  }
+  attempt take_n(std::span<received> values, std::size_t& taken) noexcept {
+    const attempt a = this->reader().pop_n(values, taken);
+    if (taken != 0) this->freed(taken);
+    if (taken != values.size()) this->flush();
+    return a;
+  }
+};
+
+/// Messages are lent out, and their release frees their place.
+template <>
+class consumer_endpoint<byte_ring> final : public basic_consumer_endpoint<byte_ring>,
+                                           private message_source {
+ public:
+  using basic_consumer_endpoint::basic_consumer_endpoint;
+
+  attempt take(message& out) noexcept {
+    byte_ring::reader::view view;
+    const attempt a = reader().pop(view);
+    if (a == attempt::done) {
+      ++lent_;
+      out = message(*this, view.bytes, view.position);
+    } else {
+      flush();
+    }
+    return a;
+  }
+  attempt take_n(std::span<message> messages, std::size_t& taken) noexcept {
+    attempt a = attempt::done;
+    for (taken = 0; taken != messages.size(); ++taken) {
+      a = take(messages[taken]);
+      if (a != attempt::done) break;
+    }
+    return a;
+  }
+
+ private:
+  void release(std::uint64_t position, std::size_t bytes) noexcept override {
+    if (is_open()) {
+      reader().release(position, bytes);
+      freed(layout::record_bytes(bytes));
+    }
+    if (--lent_ == 0) self_.reset();
+  }
+  void closed() noexcept override {
+    if (lent_ != 0) self_ = shared_from_this();  // the memory stays while messages lie in it
+  }
+
+  std::uint64_t lent_ = 0;
+  std::shared_ptr<endpoint> self_;
+};
+
+template <class Ring>
+struct endpoints_of {
+  using producer = producer_endpoint<Ring>;
+  using consumer = consumer_endpoint<Ring>;
+};
+template <>
+struct endpoints_of<byte_ring> {
+  using producer = byte_producer_endpoint;
+  using consumer = consumer_endpoint<byte_ring>;
+};
+
+}  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR

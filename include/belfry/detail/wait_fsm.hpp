@@ -1,0 +1,80 @@
+// What an endpoint does next for the operation at the head of its queue. Only the decisions: no I/O,
+// no atomics, no Asio; whoever drives it carries out the step and says what came of it.
+#pragma once
+
+#include <chrono>
+
+namespace belfry::detail {
+
+/// attempt ─done──────────────────────────────────────────────────────────► finish
+///    │ nothing there                                                          ▲
+///    ├── an event was seen before: the ring is empty for certain ──► report ──┘
+///    ▼
+///  look ─an event─► attempt            what is in the ring comes before the event
+///    │ none
+///    ▼
+///  linger ─something─► attempt         only while the last message is not long ago
+///    │ time is up
+///    ▼
+///  park ─something─► unpark ─► attempt
+///    │ nothing
+///    ▼
+///  sleep ─rung─► unpark ─► attempt
+class wait_fsm {
+ public:
+  using clock = std::chrono::steady_clock;
+
+  enum class step {
+    attempt,  ///< try the ring
+    look,     ///< has the other side closed, or died?
+    report,   ///< complete with the event that was seen
+    linger,   ///< look at the ring for a while, then give way to other handlers
+    park,     ///< declare to be asleep, then look at the ring and for events
+    sleep,    ///< wait for the bell
+    unpark,   ///< declare to be awake
+    finish,   ///< complete with what the attempt brought
+  };
+
+  /// `spin` as in channel_options; zero never lingers and never asks for the time.
+  explicit wait_fsm(std::chrono::nanoseconds spin) noexcept : spin_(spin) {}
+
+  bool needs_time() const noexcept { return spin_.count() > 0; }
+
+  step begin() noexcept {
+    event_seen_ = false;
+    return step::attempt;
+  }
+  /// `done`: it has succeeded, or failed for good.
+  step attempted(bool done, clock::time_point now = {}) noexcept {
+    if (done) {
+      last_ = now;
+      return step::finish;
+    }
+    return event_seen_ ? step::report : step::look;
+  }
+  step looked(bool event, clock::time_point now = {}) noexcept {
+    if (event) {
+      event_seen_ = true;
+      return step::attempt;
+    }
+    return may_linger(now) ? step::linger : step::park;
+  }
+  step lingered(bool something, clock::time_point now = {}) noexcept {
+    if (something) return step::attempt;
+    return may_linger(now) ? step::linger : step::park;
+  }
+  step parked(bool something) noexcept { return something ? step::unpark : step::sleep; }
+  step rung() noexcept { return step::unpark; }
+  step unparked() noexcept { return begin(); }
+
+ private:
+  bool may_linger(clock::time_point now) const noexcept {
+    return needs_time() && now - last_ < spin_;
+  }
+
+  std::chrono::nanoseconds spin_;
+  clock::time_point last_{};  // when the last operation got what it wanted
+  bool event_seen_ = false;
+};
+
+}  // namespace belfry::detail

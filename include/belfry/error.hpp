@@ -1,0 +1,62 @@
+// The library's own errors. Whatever is not in this list is the system's error code.
+#pragma once
+
+#include <belfry/asio.hpp>
+
+#include <string>
+#include <system_error>
+
+namespace belfry {
+
+/// What can go wrong that the system has no code for.
+///
+///     auto [ec, t] = co_await rx.async_receive(as_tuple(use_awaitable));
+///     if (ec == belfry::errc::closed) co_return;              // the producer has finished
+///     if (ec == belfry::errc::peer_died) continue;            // wait for its successor
+///
+/// A cancelled operation is always `net::error::operation_aborted`, never one of these.
+enum class errc {
+  closed = 1,             ///< the other side has left for good and everything it sent was delivered
+  peer_died,              ///< a process at the other side was killed; told once per death
+  owner_died,             ///< the holder of a transaction was killed; the data may be half-written
+  role_taken,             ///< a ring for one producer (or consumer) has one already
+  roster_full,            ///< every slot for this role is taken
+  incompatible,           ///< the segment was made for another type, ring, size or layout version
+  corrupted,              ///< shared memory holds what no correct peer would have written
+  lagged,                 ///< a slow consumer was lapped and has lost values
+  message_too_large,      ///< larger than the ring could ever hold
+  authentication_failed,  ///< wrong key
+  protocol_error,         ///< a peer said what the protocol does not allow
+};
+
+/// The category `"belfry"`.
+const std::error_category& error_category() noexcept;
+
+inline std::error_code make_error_code(errc e) noexcept {
+  return {static_cast<int>(e), error_category()};
+}
+
+namespace detail {
+
+/// An error with what is worth knowing beside its code: which name, which field, which numbers.
+/// Lives only between the place that found out and the setup function that throws or returns it.
+struct failure {
+  std::error_code code;
+  std::string what;
+
+  explicit operator bool() const noexcept { return static_cast<bool>(code); }
+  [[noreturn]] void raise() const { throw std::system_error(code, what); }
+};
+
+}  // namespace detail
+}  // namespace belfry
+
+template <>
+struct std::is_error_code_enum<belfry::errc> : std::true_type {};
+
+#if defined(BELFRY_BOOST_ASIO)
+namespace boost::system {
+template <>
+struct is_error_code_enum<belfry::errc> : std::true_type {};
+}  // namespace boost::system
+#endif

@@ -1,0 +1,259 @@
+// One producer, one consumer, messages of any size, written and read in place.
+#pragma once
+
+#include <belfry/ring/message.hpp>
+#include <belfry/ring/ring.hpp>
+
+#include <atomic>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+
+namespace belfry {
+
+/// A ring of bytes whose capacity is chosen at run time; the format is in segment/layout.hpp.
+///
+///     using frames = belfry::channel<belfry::byte_ring>;      // channel_options::capacity in bytes
+///
+/// A message is contiguous wherever it lies, because the data is mapped twice in a row. The largest
+/// one has `capacity - 8` bytes.
+///
+/// When someone is killed: what was claimed and not committed vanishes; what was delivered and not
+/// released is delivered again, and so is everything behind it.
+///
+/// Neither side trusts the other. What the peer may have written (the opposite index, a length) is
+/// read once, and compared with what this side knows for itself, before it is used; what cannot be
+/// is `errc::corrupted`, and stays it. The contents of a message are still memory that the peer may
+/// change: if it may be hostile, copy first, then check, then use.
+class byte_ring {
+ public:
+  using sendable = std::span<const std::byte>;
+  using received = message;
+
+  static constexpr std::uint64_t default_capacity = std::uint64_t{1} << 20;
+  static constexpr std::uint64_t max_capacity = std::uint64_t{1} << 32;
+
+  class writer;
+  class reader;
+  static const ring_traits traits;
+
+ private:
+  static layout::byte_ring_control* control(const ring_memory& memory) noexcept {
+    return reinterpret_cast<layout::byte_ring_control*>(memory.at);
+  }
+  static std::byte* data(const ring_memory& memory) noexcept {
+    return memory.at + (memory.bytes - memory.capacity);
+  }
+  /// Whether the opposite index can be true: not behind the one that it must follow, not more than a
+  /// capacity ahead of it, at the start of a record.
+  static bool plausible(std::uint64_t ahead, std::uint64_t behind, std::uint64_t capacity) noexcept {
+    return ahead - behind <= capacity && ahead % alignof(layout::record_header) == 0;
+  }
+};
+
+/// The producer's side.
+class byte_ring::writer {
+ public:
+  explicit writer(const ring_memory& memory) noexcept
+      : control_(control(memory)), data_(data(memory)), capacity_(memory.capacity) {
+    tail_ = control_->tail.load(std::memory_order_relaxed);  // ours: of the producer before us
+    cached_head_ = control_->head.load(std::memory_order_acquire);
+    corrupted_ = !plausible(tail_, cached_head_, capacity_) || cached_head_ % 8 != 0;
+  }
+
+  /// Room for a message of so many bytes. One claim at a time.
+  attempt claim(std::uint64_t bytes, std::span<std::byte>& out) noexcept {
+    const attempt a = reserve(tail_, bytes);
+    if (a != attempt::done) return a;
+    claimed_ = true;
+    out = {at(tail_) + sizeof(layout::record_header), static_cast<std::size_t>(bytes)};
+    return a;
+  }
+  /// Publishes the first `bytes` of the claim.
+  void commit(std::uint64_t bytes) noexcept {
+    claimed_ = false;
+    seal(tail_, bytes);
+    publish(tail_ + layout::record_bytes(bytes));
+  }
+  void abandon() noexcept { claimed_ = false; }
+
+  attempt push(sendable message) noexcept {
+    const attempt a = reserve(tail_, message.size());
+    if (a == attempt::done) {
+      put(tail_, message);
+      publish(tail_ + layout::record_bytes(message.size()));
+    }
+    return a;
+  }
+  /// As many as there is room for, published with one store.
+  attempt push_n(std::span<const sendable> messages, std::size_t& pushed) noexcept {
+    std::uint64_t position = tail_;
+    attempt a = attempt::done;
+    for (pushed = 0; pushed != messages.size(); ++pushed) {
+      const sendable message = messages[pushed];
+      a = reserve(position, message.size());
+      if (a != attempt::done) break;
+      put(position, message);
+      position += layout::record_bytes(message.size());
+    }
+    if (pushed != 0) publish(position);
+    return a;
+  }
+
+  /// Whether an attempt to send so many bytes would not block.
+  bool writable(std::uint64_t bytes) noexcept { return reserve(tail_, bytes) != attempt::would_block; }
+  /// The same for what the last attempt wanted, and did not get.
+  bool writable() noexcept { return writable(wanted_); }
+  bool corrupted() const noexcept { return corrupted_; }
+  std::uint64_t max_message() const noexcept { return capacity_ - sizeof(layout::record_header); }
+  std::uint64_t size() noexcept {
+    refresh_head();
+    return tail_ - cached_head_;
+  }
+
+ private:
+  attempt reserve(std::uint64_t position, std::uint64_t bytes) noexcept {
+    if (bytes > max_message()) [[unlikely]] return attempt::too_large;
+    if (claimed_) [[unlikely]] return attempt::would_block;
+    const std::uint64_t end = position + layout::record_bytes(bytes);
+    if (end - cached_head_ > capacity_) {
+      refresh_head();
+      if (corrupted_) [[unlikely]] return attempt::corrupted;
+      if (end - cached_head_ > capacity_) {
+        wanted_ = bytes;
+        return attempt::would_block;
+      }
+    }
+    return corrupted_ ? attempt::corrupted : attempt::done;
+  }
+
+  void refresh_head() noexcept {
+    // Pairs with the release in reader::release: what lies before it is ours to write again.
+    const std::uint64_t head = control_->head.load(std::memory_order_acquire);
+    if (plausible(head, cached_head_, tail_ - cached_head_)) {
+      cached_head_ = head;
+    } else {
+      corrupted_ = true;
+    }
+  }
+
+  std::byte* at(std::uint64_t position) const noexcept { return data_ + (position & (capacity_ - 1)); }
+
+  void seal(std::uint64_t position, std::uint64_t bytes) noexcept {
+    const layout::record_header header{static_cast<std::uint32_t>(bytes), 0};
+    std::memcpy(at(position), &header, sizeof header);
+  }
+  void put(std::uint64_t position, sendable message) noexcept {
+    seal(position, message.size());
+    if (!message.empty()) {
+      std::memcpy(at(position) + sizeof(layout::record_header), message.data(), message.size());
+    }
+  }
+  void publish(std::uint64_t tail) noexcept {
+    tail_ = tail;
+    // Pairs with the acquire in reader::refresh_tail: who sees the tail sees the records before it.
+    control_->tail.store(tail, std::memory_order_release);
+  }
+
+  layout::byte_ring_control* control_;
+  std::byte* data_;
+  std::uint64_t capacity_;
+  std::uint64_t tail_;         // what we have published
+  std::uint64_t cached_head_;  // the last head that made sense
+  std::uint64_t wanted_ = 0;
+  bool corrupted_;
+  bool claimed_ = false;
+};
+
+/// The consumer's side.
+class byte_ring::reader {
+ public:
+  /// A message where it lies, and the position by which it is released.
+  struct view {
+    std::span<const std::byte> bytes;
+    std::uint64_t position = 0;
+  };
+
+  explicit reader(const ring_memory& memory) noexcept
+      : control_(control(memory)), data_(data(memory)), capacity_(memory.capacity) {
+    head_ = control_->head.load(std::memory_order_relaxed);  // ours: of the consumer before us
+    next_ = cached_tail_ = head_;
+    corrupted_ = head_ % 8 != 0;
+  }
+
+  attempt pop(view& out) noexcept {
+    if (next_ == cached_tail_) refresh_tail();
+    if (corrupted_) [[unlikely]] return attempt::corrupted;
+    if (next_ == cached_tail_) return attempt::would_block;
+    layout::record_header header;
+    std::memcpy(&header, at(next_), sizeof header);
+    const std::uint64_t bytes = layout::record_bytes(header.bytes);
+    if (bytes > cached_tail_ - next_) [[unlikely]] {
+      corrupted_ = true;
+      return attempt::corrupted;
+    }
+    if (header.flags != 0) [[unlikely]] flags(next_).store(0, std::memory_order_relaxed);
+    out = {{at(next_) + sizeof header, header.bytes}, next_};
+    next_ += bytes;
+    return attempt::done;
+  }
+
+  /// Any number may be held at a time, and released in any order. The room is given back as soon as
+  /// nothing older is held.
+  void release(std::uint64_t position, std::uint64_t bytes) noexcept {
+    if (position != head_) {
+      flags(position).store(layout::record_released, std::memory_order_relaxed);
+      return;
+    }
+    head_ += layout::record_bytes(bytes);
+    while (head_ != next_ && flags(head_).load(std::memory_order_relaxed) == layout::record_released) {
+      std::uint32_t length;
+      std::memcpy(&length, at(head_), sizeof length);
+      if (layout::record_bytes(length) > next_ - head_) {
+        corrupted_ = true;
+        break;
+      }
+      head_ += layout::record_bytes(length);
+    }
+    // Pairs with the acquire in writer::refresh_head: our reads of these bytes are over.
+    control_->head.store(head_, std::memory_order_release);
+  }
+
+  bool readable() noexcept {
+    if (next_ == cached_tail_) refresh_tail();
+    return next_ != cached_tail_ || corrupted_;
+  }
+  bool corrupted() const noexcept { return corrupted_; }
+  std::uint64_t size() noexcept {
+    refresh_tail();
+    return cached_tail_ - next_;
+  }
+
+ private:
+  void refresh_tail() noexcept {
+    // Pairs with the release in writer::publish.
+    const std::uint64_t tail = control_->tail.load(std::memory_order_acquire);
+    if (plausible(tail, cached_tail_, capacity_ - (cached_tail_ - head_))) {
+      cached_tail_ = tail;
+    } else {
+      corrupted_ = true;
+    }
+  }
+
+  std::byte* at(std::uint64_t position) const noexcept { return data_ + (position & (capacity_ - 1)); }
+  std::atomic_ref<std::uint32_t> flags(std::uint64_t position) const noexcept {
+    return std::atomic_ref(*reinterpret_cast<std::uint32_t*>(at(position) + 4));
+  }
+
+  layout::byte_ring_control* control_;
+  std::byte* data_;
+  std::uint64_t capacity_;
+  std::uint64_t head_;         // what we have released
+  std::uint64_t next_;         // what we have looked at
+  std::uint64_t cached_tail_;  // the last tail that made sense
+  bool corrupted_;
+};
+
+}  // namespace belfry

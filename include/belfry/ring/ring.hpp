@@ -1,0 +1,67 @@
+// What a ring is to the layers above it.
+//
+// A ring is memory and atomics: it makes no system call, knows no bell and no Asio. It consists of
+// shared state, constructed once in raw memory, and of a `writer` and a `reader`, the private state
+// of a participant that is attached to it.
+#pragma once
+
+#include <belfry/segment/layout.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <system_error>
+
+namespace belfry {
+
+/// Where a ring lies in this process, once its segment is mapped.
+struct ring_memory {
+  std::byte* at = nullptr;
+  std::uint64_t bytes = 0;
+  std::uint64_t capacity = 0;
+};
+
+/// How much of the segment a ring takes. The last `mirrored` bytes of it are mapped twice.
+struct ring_layout {
+  std::uint64_t bytes = 0;
+  std::uint64_t mirrored = 0;
+};
+
+/// What a segment must know of its ring; everything an attacher compares is in here.
+struct ring_traits {
+  layout::ring_kind kind;
+  std::uint16_t producers;  // how many at the same time
+  std::uint16_t consumers;
+  std::uint64_t value_bytes;  // 0: messages of any size
+  std::uint64_t value_align;
+  std::uint64_t type_fingerprint;
+  std::uint64_t abi_fingerprint;
+  std::uint64_t align;
+
+  /// The capacity that a wish becomes; 0 is no wish. 0 as an answer: the wish cannot be granted.
+  std::uint64_t (*capacity)(std::uint64_t wish);
+  ring_layout (*layout)(std::uint64_t capacity, std::uint64_t ring_offset);
+  void (*construct)(const ring_memory&);
+  /// Whether nothing is unread. Called under the roster's lock when nobody is attached.
+  bool (*drained)(const ring_memory&);
+  /// Undoes what the dead owner of the slot held. Called under the roster's lock; may be repeated.
+  void (*recover)(const ring_memory&, std::size_t slot);
+
+  constexpr std::size_t participants() const noexcept { return std::size_t{producers} + consumers; }
+};
+
+/// The answer of a ring to an attempt.
+enum class attempt { done, would_block, corrupted, too_large };
+
+constexpr std::errc no_error{};
+
+template <class R>
+concept ring = requires(const ring_memory& memory) {
+  { R::traits } -> std::convertible_to<const ring_traits&>;
+  typename R::sendable;  // what a producer hands over
+  typename R::received;  // what a consumer gets
+  requires std::constructible_from<typename R::writer, const ring_memory&>;
+  requires std::constructible_from<typename R::reader, const ring_memory&>;
+};
+
+}  // namespace belfry

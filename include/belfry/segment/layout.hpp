@@ -1,0 +1,156 @@
+// The shared bytes of a segment, layout version 1. This file is the only truth about them.
+//
+//   0                   control_header: what this segment is, who is parked, counters
+//   header_bytes - ...  the roster: one participant_slot per producer, then per consumer
+//   ring_offset         the ring
+//
+// All integers are little-endian, offsets count from the start of the segment, and nothing in it is
+// a pointer: every process may map it at another address. The constant fields are written before
+// the segment gets its name and never again.
+//
+// Locks (open file description locks on single bytes of the segment's file; what is stored in those
+// bytes does not matter):
+//
+//   byte 0              the roster: held while anything in the roster's `control` words is changed
+//   byte 1 + slot       held by a participant as long as it lives
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+namespace belfry::layout {
+
+static_assert(std::endian::native == std::endian::little, "the format is little-endian");
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
+static_assert(sizeof(std::atomic<std::uint64_t>) == 8 && sizeof(std::atomic<std::uint32_t>) == 4);
+
+inline constexpr std::array<char, 8> magic{'B', 'e', 'l', 'f', 'r', 'y', '\r', '\n'};
+inline constexpr std::uint32_t version = 1;
+inline constexpr std::size_t cache_line = 64;
+inline constexpr std::size_t max_participants = 64;  // one bit each in a word of `parked`
+
+enum class role : std::uint8_t { producer = 0, consumer = 1 };
+
+constexpr role opposite(role r) noexcept {
+  return r == role::producer ? role::consumer : role::producer;
+}
+
+enum class ring_kind : std::uint32_t { spsc = 1, byte = 2, work = 3, broadcast = 4, latest = 5 };
+
+inline constexpr std::uint32_t flag_persistent = 1;
+
+/// The part of the header that never changes: what an attacher compares with what it expects.
+struct identity {
+  std::array<char, 8> magic;
+  std::uint32_t version;
+  std::uint32_t header_bytes;  // control_header and roster
+  std::uint64_t segment_bytes;
+  std::array<std::byte, 16> segment_id;  // random
+  ring_kind kind;
+  std::uint32_t flags;
+  std::uint16_t producers;  // slots 0 .. producers - 1
+  std::uint16_t consumers;  // the slots behind them
+  std::uint32_t bell_mode;  // permission bits of the bells
+  std::uint64_t value_bytes;
+  std::uint64_t value_align;
+  std::uint64_t type_fingerprint;
+  std::uint64_t capacity;         // values, or bytes for a byte ring
+  std::uint64_t abi_fingerprint;  // of a ring whose layout is a library's, else 0
+  std::uint64_t ring_offset;
+  std::uint64_t ring_bytes;
+  std::uint64_t process_namespace;  // of the creator; counts only where peers watch pids
+  std::uint64_t reserved;
+};
+static_assert(sizeof(identity) == 128);
+static_assert(std::is_trivially_copyable_v<identity>);
+
+struct control_header {
+  identity id;
+  /// Bit per slot, word per role: who is parked, so that a notifier reads one cache line.
+  struct alignas(cache_line) parked_word {
+    std::atomic<std::uint64_t> slots;
+  };
+  std::array<parked_word, 2> parked;
+  /// For whoever looks in from outside; nothing depends on them. Changed under the roster's lock.
+  struct alignas(cache_line) counters {
+    std::atomic<std::uint64_t> joins;
+    std::atomic<std::uint64_t> leaves;
+    std::atomic<std::uint64_t> deaths;
+  } count;
+};
+static_assert(sizeof(control_header) == 320);
+static_assert(offsetof(control_header, parked) == 128);
+static_assert(offsetof(control_header, count) == 256);
+
+// ---- the roster -----------------------------------------------------------------------------------
+
+enum class slot_state : std::uint8_t { free = 0, joining = 1, live = 2 };
+
+/// How the last owner of a slot went.
+enum class slot_end : std::uint8_t { none = 0, left = 1, died = 2 };
+
+/// A slot's control word. Changed as a whole, under the roster's lock, so that every change is one
+/// store: a death is counted in the very store that frees the slot, hence exactly once, whoever
+/// dies while reaping.
+struct slot_control {
+  std::uint32_t generation = 0;  // of the owner; grows with every join
+  std::uint16_t deaths = 0;      // of owners, modulo 2^16
+  slot_end end = slot_end::none;
+  slot_state state = slot_state::free;
+};
+static_assert(sizeof(slot_control) == 8 && std::is_trivially_copyable_v<slot_control>);
+
+struct alignas(cache_line) participant_slot {
+  std::atomic<slot_control> control;
+  std::atomic<std::uint32_t> pid;
+  std::uint32_t reserved;
+  std::atomic<std::uint64_t> bell;   // identity of the named bell (inode), else 0
+  std::atomic<std::uint64_t> parks;  // how often the owner went to sleep
+  std::atomic<std::uint64_t> rings;  // how often the owner woke another
+  /// epoch << 2 | park_state, see segment/parking.hpp; the epoch survives the owner.
+  alignas(cache_line) std::atomic<std::uint64_t> park;
+};
+static_assert(sizeof(participant_slot) == 128);
+static_assert(offsetof(participant_slot, park) == 64);
+static_assert(std::atomic<slot_control>::is_always_lock_free);
+static_assert(sizeof(std::atomic<slot_control>) == 8);
+
+enum class park_state : std::uint64_t { awake = 0, parked = 1, rung = 2 };
+
+inline constexpr std::uint64_t roster_lock = 0;
+constexpr std::uint64_t slot_lock(std::size_t slot) noexcept { return 1 + slot; }
+
+constexpr std::size_t header_bytes(std::size_t participants) noexcept {
+  return sizeof(control_header) + participants * sizeof(participant_slot);
+}
+
+// ---- byte_ring --------------------------------------------------------------------------------------
+
+/// At ring_offset; the data begins at the next page boundary and is `capacity` bytes, a power of two
+/// and a multiple of the page. Positions only grow; the byte at position p is data[p % capacity].
+struct byte_ring_control {
+  alignas(cache_line) std::atomic<std::uint64_t> tail;  // written by the producer: end of the sent
+  alignas(cache_line) std::atomic<std::uint64_t> head;  // written by the consumer: end of the released
+};
+static_assert(sizeof(byte_ring_control) == 128);
+
+/// Before every message, at a multiple of 8. A record may cross the end of the data.
+struct record_header {
+  std::uint32_t bytes;  // of the message; the next record follows at the next multiple of 8
+  std::uint32_t flags;
+};
+static_assert(sizeof(record_header) == 8);
+
+/// Set by the consumer in a record that it has released before an older one. It goes when the older
+/// one is released, or when the record is delivered again to a successor.
+inline constexpr std::uint32_t record_released = 1;
+
+constexpr std::uint64_t record_bytes(std::uint64_t message) noexcept {
+  return sizeof(record_header) + ((message + 7) & ~std::uint64_t{7});
+}
+
+}  // namespace belfry::layout

@@ -1,0 +1,135 @@
+// Who takes part in a segment: joining, leaving, waking each other, and noticing the dead.
+//
+// Alive is who holds the lock on the byte of its slot; the kernel takes it away at any death. Every
+// change of the roster is made under its lock and is one store of a slot's control word, so a
+// process may die anywhere:
+//
+//   joining, not yet live   the next one who reaps frees the slot and removes the bell
+//   live                    ditto, and the death is counted in that very store
+//   leaving                 the slot is still live: counts as a death unless the store was made
+//   reaping                 the next one who reaps goes on; recover() may be repeated
+#pragma once
+
+#include <belfry/detail/native_handle.hpp>
+#include <belfry/error.hpp>
+#include <belfry/segment/doorbell.hpp>
+#include <belfry/segment/layout.hpp>
+#include <belfry/segment/parking.hpp>
+#include <belfry/segment/segment.hpp>
+
+#include <cstdint>
+#include <vector>
+
+namespace belfry::detail {
+
+/// One participant's membership. Not thread-safe.
+class roster {
+ public:
+  /// Does not join yet. The segment must outlive the roster.
+  roster(segment& s, layout::role role);
+  ~roster() { leave(); }
+  roster(const roster&) = delete;
+  roster& operator=(const roster&) = delete;
+
+  enum class joined {
+    yes,
+    no,    ///< see the failure
+    gone,  ///< the segment has lost its name meanwhile: open the name again
+  };
+  joined join(failure& f);
+
+  /// Gives up the slot; the last one out removes the segment if its lifetime says so.
+  void leave() noexcept;
+
+  bool is_member() const noexcept { return member_; }
+  doorbell& bell() noexcept { return bell_; }
+  parking& park() noexcept { return parking_; }
+
+  /// After a publish: wakes whoever sleeps at the other side. One fence and one load if nobody does.
+  void notify() noexcept {
+    publish_fence();
+    if (parked_peers().load(std::memory_order_relaxed) != 0) [[unlikely]] ring_parked();
+  }
+  /// Whether somebody at the other side seems to sleep: no fence, no promise.
+  bool peer_may_sleep() const noexcept {
+    return parked_peers().load(std::memory_order_relaxed) != 0;
+  }
+
+  /// Looks for the dead, and frees their slots.
+  void reap() noexcept { reap_and_tell({}); }
+
+  /// What to report next about the other side: `peer_died`, once per death; `closed`, if everybody
+  /// there has left for good; nothing. A consumer is told of a producer that left before it came, as
+  /// it may have something to read; to a producer a consumer of the past is nothing.
+  /// `peek` only looks, `take` counts a death as told.
+  std::error_code peek_event() const noexcept;
+  void take_event() noexcept;
+
+  bool has_live_peer() const noexcept { return census(opposite_).live != 0; }
+  /// The same, after making sure that they do live.
+  bool verify_live_peer() noexcept;
+
+  /// Watches the successor: the next live participant, cyclically.
+  struct watch {
+    bool changed = false;   ///< it is another one than at the last call, or there is none any more
+    unique_handle handle;   ///< if changed: becomes ready when the successor dies
+    std::error_code error;  ///< why there could be none
+  };
+  watch watch_successor() noexcept;
+  /// The handle of the last watch_successor() is ready.
+  void successor_died() noexcept;
+
+ private:
+  static constexpr std::size_t no_slot = ~std::size_t{0};
+
+  /// That the owner of a slot is dead though the kernel may not have come to its lock yet: nobody
+  /// listens at its bell. A process loses its memory before its files, so it can do no more harm.
+  struct evidence {
+    std::size_t slot = no_slot;
+    std::uint32_t generation = 0;
+  };
+  struct count {
+    unsigned live = 0;
+    std::uint16_t deaths = 0;
+    bool left = false;
+  };
+
+  count census(layout::role role) const noexcept;
+  std::size_t first_slot(layout::role role) const noexcept;
+  std::size_t end_slot(layout::role role) const noexcept;
+  layout::slot_control control(std::size_t slot) const noexcept {
+    // Pairs with the release in set_control().
+    return segment_->slot(slot).control.load(std::memory_order_acquire);
+  }
+  void set_control(std::size_t slot, layout::slot_control value) noexcept {
+    // Whoever sees the new state sees what was done before it. Pairs with control().
+    segment_->slot(slot).control.store(value, std::memory_order_release);
+  }
+  const std::atomic<std::uint64_t>& parked_peers() const noexcept {
+    return segment_->header().parked[static_cast<std::size_t>(opposite_)].slots;
+  }
+
+  void remember_the_past() noexcept;
+  bool claim_slot(failure& f);
+  bool reap_locked(evidence e) noexcept;
+  void reap_and_tell(evidence e, bool wait = true) noexcept;
+  void ring_parked() noexcept;
+  bool ring(std::size_t slot, std::uint32_t generation) noexcept;
+  void ring_everyone() noexcept;
+
+  segment* segment_;
+  layout::role role_;
+  layout::role opposite_;
+  std::size_t slot_ = no_slot;
+  bool member_ = false;
+  unsigned fork_generation_ = 0;
+  doorbell bell_;
+  parking parking_;
+  std::uint16_t told_deaths_ = 0;
+  std::vector<std::uint32_t> past_;  // per slot: the generation that had left before we came
+  std::vector<ringer> ringers_;
+
+  evidence watched_;  // whose death the last watch would tell
+};
+
+}  // namespace belfry::detail

@@ -1,0 +1,85 @@
+// A block that starts with the control header: created complete or not at all, checked before use.
+#pragma once
+
+#include <belfry/channel_options.hpp>
+#include <belfry/detail/mapping.hpp>
+#include <belfry/detail/native_handle.hpp>
+#include <belfry/error.hpp>
+#include <belfry/ring/ring.hpp>
+#include <belfry/segment/layout.hpp>
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace belfry::detail {
+
+/// The longest name of a segment: its bells are named after it, `<name>.bell.63`.
+inline constexpr std::size_t max_segment_name = 255 - 8;
+
+std::string bell_name(std::string_view segment, std::size_t slot);
+
+/// The handles by which peers without a name meet: the block, and a bell for every slot.
+struct segment_handles {
+  unique_handle block;
+  std::vector<unique_handle> bells;
+};
+
+/// One endpoint's view of a segment. Every endpoint has a file description of its own, because locks,
+/// and with them liveness, belong to descriptions.
+class segment {
+ public:
+  segment() noexcept = default;
+
+  /// Opens the named segment, or creates it if there is none. Whoever comes first creates.
+  static segment create_or_open(std::string_view name, const ring_traits& traits,
+                                const channel_options& options, failure& f);
+
+  /// Attaches to a segment that someone has handed over.
+  static segment attach(const segment_handles& handles, const ring_traits& traits,
+                        const channel_options& options, failure& f);
+
+  /// A segment without a name, to be handed over.
+  static segment_handles create_anonymous(
+      const ring_traits& traits, const channel_options& options, failure& f);
+
+  /// Removes a named segment and its bells, whatever is left in it.
+  static bool unlink(std::string_view name, std::size_t participants, failure& f);
+
+  const std::string& name() const noexcept { return name_; }  // empty if it has none
+  bool named() const noexcept { return !name_.empty(); }
+  const unique_handle& block() const noexcept { return block_; }
+  const ring_traits& traits() const noexcept { return *traits_; }
+
+  layout::control_header& header() const noexcept {
+    return *reinterpret_cast<layout::control_header*>(map_.data());
+  }
+  layout::participant_slot& slot(std::size_t index) const noexcept {
+    return reinterpret_cast<layout::participant_slot*>(map_.data() + sizeof(layout::control_header))
+        [index];
+  }
+  const ring_memory& ring() const noexcept { return ring_; }
+
+  /// Copies of what was checked at attachment; the shared originals are never read again.
+  bool persistent() const noexcept { return (id_.flags & layout::flag_persistent) != 0; }
+  unsigned bell_mode() const noexcept { return id_.bell_mode; }
+  const unique_handle& anonymous_bell(std::size_t slot) const noexcept { return bells_[slot]; }
+
+  /// Gives up the file description, and with it every lock; the memory stays mapped.
+  void release_block() noexcept;
+
+ private:
+  bool check(const channel_options& options, failure& f);
+  bool map(failure& f);
+
+  std::string name_;
+  const ring_traits* traits_ = nullptr;
+  unique_handle block_;
+  std::vector<unique_handle> bells_;
+  layout::identity id_{};
+  mapping map_;
+  ring_memory ring_;
+};
+
+}  // namespace belfry::detail

@@ -1,0 +1,87 @@
+// Named blocks of shared memory, the twin of CPython's multiprocessing.shared_memory.SharedMemory.
+#pragma once
+
+#include <belfry/asio.hpp>
+#include <belfry/detail/mapping.hpp>
+#include <belfry/detail/native_handle.hpp>
+#include <belfry/error.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace belfry {
+
+enum class access { read_write, read_only };
+
+/// A named block without any structure of ours, shared with other processes, also with CPython's:
+/// `SharedMemory(name=...)` there is the same block.
+///
+///     auto a = belfry::shared_memory::create("frame", 4096);
+///     std::memcpy(a.buf().data(), pixels, 4096);
+///     auto b = belfry::shared_memory::open("frame");            // here, or in another process
+///     a.unlink();                                                // the memory goes with its last user
+///
+/// Nobody ever sees a block half-made, and its memory is really there: a full /dev/shm is reported
+/// when the block is created, not by a signal when it is used.
+///
+/// The destructor closes; it does not unlink: a block lives until someone removes its name. Movable,
+/// not copyable. Distinct objects are thread-safe; what is in the memory is the users' to protect.
+///
+/// Setup throws std::system_error, or sets the last argument:
+///   `invalid_argument`            an empty name, a slash or a NUL in it; size 0; an empty file opened
+///   `filename_too_long`           more than 255 bytes
+///   `file_exists`, `no_such_file_or_directory`, `no_space_on_device`, `permission_denied`, ...
+class shared_memory {
+ public:
+  shared_memory() noexcept = default;
+
+  /// Creates a block of so many bytes, all zero. An empty name is replaced by a free one,
+  /// `psm_xxxxxxxx`. `mode` are its permission bits.
+  static shared_memory create(std::string_view name, std::size_t bytes, unsigned mode = 0600);
+  static shared_memory create(std::string_view name, std::size_t bytes, error_code& ec);
+
+  /// Opens the block of this name. Read-only memory cannot be written to, by anybody's cast.
+  static shared_memory open(std::string_view name, access a = access::read_write);
+  static shared_memory open(std::string_view name, access a, error_code& ec);
+
+  /// Removes the name. Who has the block open goes on using it.
+  static void unlink(std::string_view name);
+  static void unlink(std::string_view name, error_code& ec);
+  void unlink() { unlink(name_); }
+
+  std::span<std::byte> buf() noexcept
+  {
+    return read_only_ ? std::span<std::byte>() : std::span(map_.data(), map_.size());
+  }
+  std::span<const std::byte> buf() const noexcept { return {map_.data(), map_.size()}; }
+
+  /// Both remain what they were after close().
+  const std::string& name() const noexcept { return name_; }
+  std::size_t size() const noexcept { return bytes_; }
+  bool read_only() const noexcept { return read_only_; }
+  bool is_open() const noexcept { return static_cast<bool>(map_); }
+
+  /// Unmaps the memory: buf() is empty from here on. May be called again.
+  void close() noexcept {
+    map_ = {};
+    block_.reset();
+  }
+
+  native_handle_type native_handle() const noexcept { return block_.get(); }
+
+ private:
+  static shared_memory create(
+      std::string_view name, std::size_t bytes, unsigned mode, detail::failure& f);
+  static shared_memory open(std::string_view name, access a, detail::failure& f);
+
+  std::string name_;
+  std::size_t bytes_ = 0;
+  bool read_only_ = false;
+  detail::unique_handle block_;
+  detail::mapping map_;
+};
+
+}  // namespace belfry

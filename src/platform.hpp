@@ -1,0 +1,129 @@
+// The one interface between Belfry and an operating system, implemented in src/posix/. Everything
+// above it is the same on every platform. Nothing here knows a ring, a roster or Asio.
+//
+// Functions report failure through `failure&`, whose text names the object that was worked on.
+#pragma once
+
+#include <belfry/detail/mapping.hpp>
+#include <belfry/detail/native_handle.hpp>
+#include <belfry/error.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace belfry::platform {
+
+using detail::failure;
+using detail::mapping;
+using detail::unique_handle;
+
+// ---- named blocks -------------------------------------------------------------------------------
+
+/// Longest name of a block in bytes.
+inline constexpr std::size_t max_name = 255;
+
+/// Rejects what could not name a block: empty, `.`, `..`, a slash, an embedded NUL, longer than `max`.
+bool check_name(std::string_view name, std::size_t max, failure& f);
+
+/// A block that has no name yet, all its bytes zero and really there, so that a full memory is
+/// reported now and not by a signal later.
+unique_handle new_block(std::uint64_t bytes, unsigned mode, failure& f);
+
+/// Gives a nameless block its name in one step; nobody ever sees it half-built.
+/// `std::errc::file_exists` if the name is taken.
+bool publish_block(const unique_handle& block, std::string_view name, failure& f);
+
+unique_handle open_block(std::string_view name, bool writable, failure& f);
+bool unlink_block(std::string_view name, failure& f);
+
+/// Whether the block has a name still; without one nobody will ever join it.
+bool has_name(const unique_handle& block) noexcept;
+
+/// Removes the name if it still means this block.
+void unlink_this_block(std::string_view name, const unique_handle& block) noexcept;
+
+/// A block without a name for ever, sealed against a change of its size.
+unique_handle new_anonymous_block(std::uint64_t bytes, failure& f);
+
+/// An open file description of one's own for the same block: locks belong to descriptions.
+unique_handle reopen_block(const unique_handle& block, failure& f);
+
+std::uint64_t block_size(const unique_handle& block, failure& f);
+
+/// Copies the block's first bytes; false if it has fewer. Never faults, whoever truncates the file.
+bool peek_block(const unique_handle& block, std::span<std::byte> out) noexcept;
+
+std::size_t page_size() noexcept;
+
+/// Maps `bytes` of the block. The last `mirrored` bytes of it are mapped a second time right behind,
+/// so that a record which crosses the end of a ring is contiguous all the same.
+mapping map_block(
+    const unique_handle& block, std::uint64_t bytes, std::uint64_t mirrored, bool writable, failure& f);
+
+// ---- locks on single bytes of a block, dropped by the kernel with their holder --------------------
+
+bool lock_byte(const unique_handle& block, std::uint64_t offset) noexcept;      // waits
+bool try_lock_byte(const unique_handle& block, std::uint64_t offset) noexcept;
+void unlock_byte(const unique_handle& block, std::uint64_t offset) noexcept;
+bool is_locked_by_another(const unique_handle& block, std::uint64_t offset) noexcept;
+
+// ---- bells ----------------------------------------------------------------------------------------
+
+/// Creates the named bell, replacing what a dead process left, and opens its sleeping end.
+unique_handle new_named_bell(std::string_view name, unsigned mode, failure& f);
+/// Opens the ringing end. `nobody_listens` if its owner is dead.
+unique_handle open_named_bell(std::string_view name, std::error_code& error) noexcept;
+inline constexpr std::errc nobody_listens = std::errc::no_such_device_or_address;
+void unlink_named_bell(std::string_view name) noexcept;
+
+/// A bell without a name (an eventfd).
+unique_handle new_anonymous_bell(failure& f);
+
+/// Tells one bell from another that had the same name; 0 if there is none.
+std::uint64_t bell_id(const unique_handle& bell) noexcept;
+std::uint64_t named_bell_id(std::string_view name) noexcept;
+
+/// False if nobody is left who could hear it. Raises no signal.
+bool ring_named_bell(const unique_handle& bell) noexcept;
+bool ring_anonymous_bell(const unique_handle& bell) noexcept;
+void drain_bell(const unique_handle& bell) noexcept;
+
+// ---- processes ------------------------------------------------------------------------------------
+
+std::uint32_t process_id() noexcept;
+/// Pids mean the same to two processes only if this is equal.
+std::uint64_t process_namespace() noexcept;
+/// A handle that becomes ready when the process ends.
+unique_handle watch_process(std::uint32_t pid, std::error_code& error) noexcept;
+
+/// Grows by one in the child of every fork: what was attached before belongs to the parent.
+unsigned fork_generation() noexcept;
+/// Makes the child of a fork give up this handle at once, so that it does not keep its parent
+/// alive in the eyes of others.
+void guard_against_fork(const unique_handle& handle);
+void unguard(const unique_handle& handle) noexcept;
+
+// ---- waiting ----------------------------------------------------------------------------------------
+
+unique_handle duplicate(const unique_handle& handle) noexcept;
+
+/// Sleeps until one of the handles (two at most; `no_handle` is none) is ready or the time has come;
+/// `time_point::max()` is never. The answer has a bit per ready handle.
+unsigned wait_any(
+    std::span<const native_handle_type> handles, std::chrono::steady_clock::time_point deadline) noexcept;
+
+/// One handle that is ready while any of its members is.
+unique_handle new_wait_set(failure& f);
+bool add_to_wait_set(const unique_handle& set, native_handle_type handle) noexcept;
+void remove_from_wait_set(const unique_handle& set, native_handle_type handle) noexcept;
+
+/// Processors of the machine, whatever this process may use of them.
+unsigned processors() noexcept;
+
+void fill_random(std::span<std::byte> out) noexcept;
+
+}  // namespace belfry::platform

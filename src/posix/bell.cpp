@@ -1,0 +1,131 @@
+// Bells: a FIFO where peers meet by name, an eventfd where they meet by handles.
+#include "../platform.hpp"
+#include "path.hpp"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <ctime>
+
+namespace belfry::platform {
+namespace {
+
+bool is_fifo(const unique_handle& handle) {
+  struct stat status {};
+  return ::fstat(handle.get(), &status) == 0 && S_ISFIFO(status.st_mode);
+}
+
+/// Keeps a SIGPIPE that a write may raise from ever being delivered: it is blocked around the write
+/// and taken back if the write raised one. The process's disposition is nobody's to change.
+class sigpipe_guard {
+ public:
+  sigpipe_guard() {
+    ::sigemptyset(&only_sigpipe_);
+    ::sigaddset(&only_sigpipe_, SIGPIPE);
+    ::pthread_sigmask(SIG_BLOCK, &only_sigpipe_, &before_);
+  }
+  ~sigpipe_guard() {
+    if (!was_blocked()) ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+
+  /// One that was pending already, while the caller had it blocked, is the caller's.
+  bool pending() const {
+    sigset_t set;
+    return was_blocked() && ::sigpending(&set) == 0 && ::sigismember(&set, SIGPIPE) == 1;
+  }
+  void consume() const {
+    const timespec at_once{};
+    while (::sigtimedwait(&only_sigpipe_, nullptr, &at_once) == -1 && errno == EINTR) {
+    }
+  }
+
+ private:
+  bool was_blocked() const { return ::sigismember(&before_, SIGPIPE) == 1; }
+
+  sigset_t only_sigpipe_;
+  sigset_t before_;
+};
+
+}  // namespace
+
+unique_handle new_named_bell(std::string_view name, unsigned mode, failure& f) {
+  const std::string path = path_of(name);
+  // What is there under this name was left by a dead owner of the slot: the caller holds its lock.
+  ::unlink(path.c_str());
+  if (::mkfifo(path.c_str(), 0600) != 0) {
+    f = {std::error_code(errno, std::system_category()), "create the bell \"" + std::string(name) + '"'};
+    return {};
+  }
+  // Opened for both directions, a FIFO never reports a hang-up to its owner however its peers come
+  // and go; and as the owner is its only reader, its death still shows at the other end.
+  unique_handle bell(::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
+  if (!bell || !is_fifo(bell) || ::fchmod(bell.get(), mode & 0777) != 0) {
+    f = {std::error_code(errno, std::system_category()), "open the bell \"" + std::string(name) + '"'};
+    ::unlink(path.c_str());
+    return {};
+  }
+  return bell;
+}
+
+unique_handle open_named_bell(std::string_view name, std::error_code& error) noexcept {
+  unique_handle bell(
+      ::open(path_of(name).c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
+  if (!bell) error.assign(errno, std::system_category());
+  if (bell && !is_fifo(bell)) bell.reset();
+  return bell;
+}
+
+void unlink_named_bell(std::string_view name) noexcept { ::unlink(path_of(name).c_str()); }
+
+unique_handle new_anonymous_bell(failure& f) {
+  unique_handle bell(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  if (!bell) f = {std::error_code(errno, std::system_category()), "create a bell"};
+  return bell;
+}
+
+std::uint64_t bell_id(const unique_handle& bell) noexcept {
+  struct stat status {};
+  return ::fstat(bell.get(), &status) == 0 ? status.st_ino : 0;
+}
+
+std::uint64_t named_bell_id(std::string_view name) noexcept {
+  struct stat status {};
+  const bool there = ::lstat(path_of(name).c_str(), &status) == 0 && S_ISFIFO(status.st_mode);
+  return there ? status.st_ino : 0;
+}
+
+bool ring_named_bell(const unique_handle& bell) noexcept {
+  const char byte = 1;
+  const sigpipe_guard guard;
+  const bool callers_own = guard.pending();
+  while (::write(bell.get(), &byte, 1) == -1) {
+    if (errno == EINTR) continue;
+    if (errno != EPIPE) return true;  // full: it was rung 65536 times and is not quiet
+    if (!callers_own) guard.consume();
+    return false;
+  }
+  return true;
+}
+
+bool ring_anonymous_bell(const unique_handle& bell) noexcept {
+  const std::uint64_t one = 1;
+  while (::write(bell.get(), &one, sizeof one) == -1 && errno == EINTR) {
+  }
+  return true;
+}
+
+void drain_bell(const unique_handle& bell) noexcept {
+  char bytes[256];
+  for (;;) {
+    const ssize_t n = ::read(bell.get(), bytes, sizeof bytes);
+    if (n == static_cast<ssize_t>(sizeof bytes)) continue;
+    if (n == -1 && errno == EINTR) continue;
+    return;
+  }
+}
+
+}  // namespace belfry::platform

@@ -1,0 +1,197 @@
+// Named blocks: files in the directory of shared memory.
+#include "../platform.hpp"
+#include "path.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <limits>
+
+namespace belfry::platform {
+namespace {
+
+std::string descriptor_path(const unique_handle& handle) {
+  return "/proc/self/fd/" + std::to_string(handle.get());
+}
+
+void fail(failure& f, std::string what, int error = errno) {
+  f = {std::error_code(error, std::system_category()), std::move(what)};
+}
+
+/// What `off_t` and the address space can express.
+bool check_size(std::uint64_t bytes, failure& f) {
+  if (bytes <= static_cast<std::uint64_t>(std::numeric_limits<std::ptrdiff_t>::max() / 4)) return true;
+  fail(f, "a block of " + std::to_string(bytes) + " bytes", EFBIG);
+  return false;
+}
+
+bool allocate(const unique_handle& block, std::uint64_t bytes, failure& f) {
+  if (::ftruncate(block.get(), static_cast<off_t>(bytes)) != 0) {
+    fail(f, "set the size of a block to " + std::to_string(bytes) + " bytes");
+    return false;
+  }
+  int error;
+  do {
+    error = ::posix_fallocate(block.get(), 0, static_cast<off_t>(bytes));
+  } while (error == EINTR);
+  if (error == 0) return true;
+  fail(f, "allocate " + std::to_string(bytes) + " bytes of shared memory", error);
+  return false;
+}
+
+}  // namespace
+
+bool check_name(std::string_view name, std::size_t max, failure& f) {
+  const auto reject = [&](std::errc code, const char* why) {
+    f = {std::make_error_code(code), "the name \"" + std::string(name.substr(0, 64)) + "\" " + why};
+    return false;
+  };
+  if (name.empty()) return reject(std::errc::invalid_argument, "is empty");
+  if (name == "." || name == "..") return reject(std::errc::invalid_argument, "is a directory's");
+  if (name.find('/') != name.npos) return reject(std::errc::invalid_argument, "has a slash");
+  if (name.find('\0') != name.npos) return reject(std::errc::invalid_argument, "has a NUL byte");
+  if (name.size() > max) return reject(std::errc::filename_too_long, "is too long");
+  return true;
+}
+
+unique_handle new_block(std::uint64_t bytes, unsigned mode, failure& f) {
+  if (!check_size(bytes, f)) return {};
+  unique_handle block(::open(shared_memory_directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  if (!block) {
+    fail(f, "create a block in " + std::string(shared_memory_directory));
+    return {};
+  }
+  if (!allocate(block, bytes, f)) return {};
+  if (::fchmod(block.get(), mode & 0777) != 0) {  // not subject to the umask: the caller said it
+    fail(f, "set the mode of a block");
+    return {};
+  }
+  return block;
+}
+
+bool publish_block(const unique_handle& block, std::string_view name, failure& f) {
+  if (::linkat(AT_FDCWD, descriptor_path(block).c_str(), AT_FDCWD, path_of(name).c_str(),
+               AT_SYMLINK_FOLLOW) == 0) {
+    return true;
+  }
+  fail(f, "create \"" + std::string(name) + '"');
+  return false;
+}
+
+unique_handle open_block(std::string_view name, bool writable, failure& f) {
+  const int flags = (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+  unique_handle block(::open(path_of(name).c_str(), flags));
+  if (!block) {
+    fail(f, "open \"" + std::string(name) + '"');
+    return {};
+  }
+  struct stat status {};
+  if (::fstat(block.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
+    f = {make_error_code(errc::incompatible), '"' + std::string(name) + "\" is not a regular file"};
+    return {};
+  }
+  return block;
+}
+
+bool unlink_block(std::string_view name, failure& f) {
+  if (::unlink(path_of(name).c_str()) == 0) return true;
+  fail(f, "unlink \"" + std::string(name) + '"');
+  return false;
+}
+
+bool has_name(const unique_handle& block) noexcept {
+  struct stat status {};
+  return ::fstat(block.get(), &status) == 0 && status.st_nlink > 0;
+}
+
+void unlink_this_block(std::string_view name, const unique_handle& block) noexcept {
+  struct stat mine {};
+  struct stat named {};
+  const std::string path = path_of(name);
+  if (::fstat(block.get(), &mine) != 0 || ::lstat(path.c_str(), &named) != 0) return;
+  if (mine.st_dev == named.st_dev && mine.st_ino == named.st_ino) ::unlink(path.c_str());
+}
+
+unique_handle new_anonymous_block(std::uint64_t bytes, failure& f) {
+  if (!check_size(bytes, f)) return {};
+  unique_handle block(::memfd_create("belfry", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!block) {
+    fail(f, "create an anonymous block");
+    return {};
+  }
+  if (!allocate(block, bytes, f)) return {};
+  if (::fcntl(block.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+    fail(f, "seal an anonymous block");
+    return {};
+  }
+  return block;
+}
+
+unique_handle reopen_block(const unique_handle& block, failure& f) {
+  unique_handle own(::open(descriptor_path(block).c_str(), O_RDWR | O_CLOEXEC));
+  if (!own) fail(f, "open an anonymous block");
+  return own;
+}
+
+std::uint64_t block_size(const unique_handle& block, failure& f) {
+  struct stat status {};
+  if (::fstat(block.get(), &status) != 0) fail(f, "get the size of a block");
+  return static_cast<std::uint64_t>(status.st_size);
+}
+
+bool peek_block(const unique_handle& block, std::span<std::byte> out) noexcept {
+  std::size_t got = 0;
+  while (got < out.size()) {
+    const ssize_t n =
+        ::pread(block.get(), out.data() + got, out.size() - got, static_cast<off_t>(got));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return false;
+    got += static_cast<std::size_t>(n);
+  }
+  return true;
+}
+
+std::size_t page_size() noexcept { return static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)); }
+
+mapping map_block(
+    const unique_handle& block, std::uint64_t bytes, std::uint64_t mirrored, bool writable, failure& f) {
+  const int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
+  const std::size_t size = static_cast<std::size_t>(bytes);
+  const std::size_t reserved = size + static_cast<std::size_t>(mirrored);
+  // One reservation for both views: nothing else can slip in between them.
+  void* base = mirrored == 0
+      ? ::mmap(nullptr, size, protection, MAP_SHARED, block.get(), 0)
+      : ::mmap(nullptr, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (base == MAP_FAILED) {
+    fail(f, "map " + std::to_string(bytes) + " bytes");
+    return {};
+  }
+  mapping map(static_cast<std::byte*>(base), size, reserved);
+  if (mirrored != 0) {
+    const off_t tail = static_cast<off_t>(bytes - mirrored);
+    if (::mmap(map.data(), size, protection, MAP_SHARED | MAP_FIXED, block.get(), 0) == MAP_FAILED ||
+        ::mmap(map.data() + size, static_cast<std::size_t>(mirrored), protection,
+               MAP_SHARED | MAP_FIXED, block.get(), tail) == MAP_FAILED) {
+      fail(f, "map " + std::to_string(bytes) + " bytes");
+      return {};
+    }
+  }
+  return map;
+}
+
+}  // namespace belfry::platform
+
+namespace belfry::detail {
+
+void mapping::unmap() noexcept {
+  if (data_ != nullptr) ::munmap(data_, reserved_);
+  data_ = nullptr;
+}
+
+void close_handle(native_handle_type handle) noexcept { ::close(handle); }
+
+}  // namespace belfry::detail

@@ -1,0 +1,99 @@
+// Processes: who we are, the death of another, and what a fork must not take along.
+#include "../platform.hpp"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <mutex>
+#include <vector>
+
+namespace belfry::platform {
+namespace {
+
+std::atomic<unsigned> generation{0};
+
+/// The handles by which others see that this process lives. The child of a fork that runs on
+/// without exec would hold them too, and keep its parent alive in the eyes of others.
+class fork_guard {
+ public:
+  static fork_guard& instance() {
+    static fork_guard* const guard = new fork_guard;  // never destroyed: a fork may come late
+    return *guard;
+  }
+
+  void add(int handle) {
+    const std::scoped_lock lock(mutex_);
+    handles_.push_back(handle);
+  }
+  void remove(int handle) noexcept {
+    const std::scoped_lock lock(mutex_);
+    std::erase(handles_, handle);
+  }
+
+ private:
+  fork_guard() {
+    ::pthread_atfork([] { instance().mutex_.lock(); }, [] { instance().mutex_.unlock(); },
+                     [] { instance().in_child(); });
+  }
+
+  // Every number stays taken, by /dev/null: the objects that own it will close it. Only calls that
+  // are safe between fork and exec.
+  void in_child() {
+    generation.fetch_add(1, std::memory_order_relaxed);
+    const int nothing = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (const int handle : handles_) {
+      if (nothing == -1 || ::dup3(nothing, handle, O_CLOEXEC) == -1) ::close(handle);
+    }
+    if (nothing != -1) ::close(nothing);
+    handles_.clear();
+    mutex_.unlock();
+  }
+
+  std::mutex mutex_;
+  std::vector<int> handles_;
+};
+
+}  // namespace
+
+std::uint32_t process_id() noexcept { return static_cast<std::uint32_t>(::getpid()); }
+
+std::uint64_t process_namespace() noexcept {
+  struct stat status {};
+  return ::stat("/proc/self/ns/pid", &status) == 0 ? status.st_ino : 0;
+}
+
+unique_handle watch_process(std::uint32_t pid, std::error_code& error) noexcept {
+  // 434 everywhere: the system calls since Linux 5.0 have one number on all architectures. The
+  // descriptor is close-on-exec by definition.
+  constexpr long pidfd_open_number = 434;
+  unique_handle handle(
+      static_cast<int>(::syscall(pidfd_open_number, static_cast<pid_t>(pid), 0)));
+  if (!handle) error.assign(errno, std::system_category());
+  return handle;
+}
+
+unsigned fork_generation() noexcept { return generation.load(std::memory_order_relaxed); }
+
+void guard_against_fork(const unique_handle& handle) { fork_guard::instance().add(handle.get()); }
+
+void unguard(const unique_handle& handle) noexcept { fork_guard::instance().remove(handle.get()); }
+
+unsigned processors() noexcept {
+  const long n = ::sysconf(_SC_NPROCESSORS_ONLN);
+  return n > 0 ? static_cast<unsigned>(n) : 1;
+}
+
+void fill_random(std::span<std::byte> out) noexcept {
+  while (!out.empty()) {
+    const ssize_t n = ::getrandom(out.data(), out.size(), 0);
+    if (n > 0) out = out.subspan(static_cast<std::size_t>(n));
+  }
+}
+
+}  // namespace belfry::platform

@@ -1,0 +1,68 @@
+// Sleeping on several handles, for threads and event loops without Asio.
+#include "../platform.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <ctime>
+
+namespace belfry::platform {
+namespace {
+
+constexpr native_handle_type no_descriptor = -1;  // poll passes over it
+
+}  // namespace
+
+unique_handle duplicate(const unique_handle& handle) noexcept {
+  return unique_handle(::fcntl(handle.get(), F_DUPFD_CLOEXEC, 0));
+}
+
+unsigned wait_any(std::span<const native_handle_type> handles,
+                  std::chrono::steady_clock::time_point deadline) noexcept {
+  using std::chrono::steady_clock;
+  std::array<pollfd, 2> polled{};
+  for (std::size_t i = 0; i != polled.size(); ++i) {
+    polled[i] = {i < handles.size() ? handles[i] : no_descriptor, POLLIN, 0};
+  }
+  const bool for_ever = deadline == steady_clock::time_point::max();
+  for (;;) {
+    timespec remaining{};
+    if (!for_ever) {
+      const auto left = std::max(deadline - steady_clock::now(), steady_clock::duration::zero());
+      const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(left);
+      remaining.tv_sec = seconds.count();
+      remaining.tv_nsec = std::chrono::nanoseconds(left - seconds).count();
+    }
+    const int count = ::ppoll(polled.data(), polled.size(), for_ever ? nullptr : &remaining, nullptr);
+    if (count == -1 && errno == EINTR) continue;
+    unsigned ready = 0;
+    for (std::size_t i = 0; count > 0 && i != polled.size(); ++i) {
+      if (polled[i].revents != 0) ready |= 1u << i;
+    }
+    return ready;
+  }
+}
+
+unique_handle new_wait_set(failure& f) {
+  unique_handle set(::epoll_create1(EPOLL_CLOEXEC));
+  if (!set) f = {std::error_code(errno, std::system_category()), "create a wait set"};
+  return set;
+}
+
+bool add_to_wait_set(const unique_handle& set, native_handle_type handle) noexcept {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  return ::epoll_ctl(set.get(), EPOLL_CTL_ADD, handle, &event) == 0;
+}
+
+void remove_from_wait_set(const unique_handle& set, native_handle_type handle) noexcept {
+  epoll_event event{};
+  ::epoll_ctl(set.get(), EPOLL_CTL_DEL, handle, &event);
+}
+
+}  // namespace belfry::platform

@@ -1,0 +1,48 @@
+#include <belfry/detail/waitable.hpp>
+
+#include <array>
+
+#if defined(BELFRY_BOOST_ASIO)
+#include <boost/asio/posix/stream_descriptor.hpp>
+#else
+#include <asio/posix/stream_descriptor.hpp>
+#endif
+
+namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
+
+struct waitable::implementation {
+  net::posix::stream_descriptor descriptor;
+  kind what;
+  std::array<char, 64> discarded;  // what the bell's bytes are read into
+};
+
+waitable::waitable(const net::any_io_executor& executor, native_handle_type handle, kind what)
+    : implementation_(new implementation{net::posix::stream_descriptor(executor, handle), what, {}}) {}
+
+waitable::~waitable() {
+  implementation_->descriptor.release();  // out of the reactor; the handle is its owner's to close
+}
+
+void waitable::async_wait(std::shared_ptr<listener> who, std::uint32_t serial) {
+  if (implementation_->what == kind::bell) {
+    // Reading is the wait: it drains the bell, and costs no epoll_ctl as a wait for readiness does.
+    implementation_->descriptor.async_read_some(
+        net::buffer(implementation_->discarded),
+        [who = std::move(who), serial](const error_code& ec, std::size_t) {
+          if (ec != net::error::operation_aborted) who->on_wait(kind::bell, serial);
+        });
+  } else {
+    implementation_->descriptor.async_wait(
+        net::posix::stream_descriptor::wait_read,
+        [who = std::move(who), serial](const error_code& ec) {
+          if (ec != net::error::operation_aborted) who->on_wait(kind::death, serial);
+        });
+  }
+}
+
+void waitable::cancel() noexcept {
+  error_code ignored;
+  implementation_->descriptor.cancel(ignored);
+}
+
+}  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR

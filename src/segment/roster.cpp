@@ -1,0 +1,303 @@
+#include <belfry/segment/roster.hpp>
+
+#include "../platform.hpp"
+
+#include <thread>
+
+namespace belfry::detail {
+namespace {
+
+using layout::slot_control;
+using layout::slot_end;
+using layout::slot_state;
+
+/// The roster's lock. Short, and dropped by the kernel with whoever holds it.
+class roster_guard {
+ public:
+  explicit roster_guard(const segment& s, bool wait = true)
+      : block_(s.block()),
+        locked_(wait ? platform::lock_byte(block_, layout::roster_lock)
+                     : platform::try_lock_byte(block_, layout::roster_lock)) {}
+  ~roster_guard() {
+    if (locked_) platform::unlock_byte(block_, layout::roster_lock);
+  }
+  roster_guard(const roster_guard&) = delete;
+  roster_guard& operator=(const roster_guard&) = delete;
+
+  explicit operator bool() const noexcept { return locked_; }
+
+ private:
+  const unique_handle& block_;
+  bool locked_;
+};
+
+/// Only ever called under the roster's lock.
+void increment(std::atomic<std::uint64_t>& counter) noexcept {
+  counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+}
+
+/// A slot that was freed on evidence may still be locked, while the kernel closes the files of its
+/// dead owner one after the other.
+bool lock_free_slot(const segment& s, std::size_t slot) {
+  for (int attempt = 0; attempt < 200; ++attempt) {
+    if (platform::try_lock_byte(s.block(), layout::slot_lock(slot))) return true;
+    std::this_thread::sleep_for(std::chrono::microseconds(attempt < 20 ? 20 : 1000));
+  }
+  return false;
+}
+
+}  // namespace
+
+roster::roster(segment& s, layout::role role)
+    : segment_(&s),
+      role_(role),
+      opposite_(opposite(role)),
+      past_(s.traits().participants()),
+      ringers_(s.traits().participants()) {}
+
+std::size_t roster::first_slot(layout::role role) const noexcept {
+  return role == layout::role::producer ? 0 : segment_->traits().producers;
+}
+
+std::size_t roster::end_slot(layout::role role) const noexcept {
+  return role == layout::role::producer ? segment_->traits().producers
+                                        : segment_->traits().participants();
+}
+
+roster::count roster::census(layout::role role) const noexcept {
+  count c;
+  for (std::size_t i = first_slot(role); i != end_slot(role); ++i) {
+    const slot_control slot = control(i);
+    if (slot.state == slot_state::live) ++c.live;
+    if (slot.end == slot_end::left && slot.generation != past_[i]) c.left = true;
+    c.deaths = static_cast<std::uint16_t>(c.deaths + slot.deaths);
+  }
+  return c;
+}
+
+// ---- joining and leaving ----------------------------------------------------------------------------
+
+roster::joined roster::join(failure& f) {
+  {
+    const roster_guard lock(*segment_);
+    if (!lock) {
+      f = {std::error_code(errno, std::system_category()), "lock the roster"};
+      return joined::no;
+    }
+    if (segment_->named() && !platform::has_name(segment_->block())) return joined::gone;
+    // A death that nobody has noticed yet is still news to us.
+    told_deaths_ = census(opposite_).deaths;
+    remember_the_past();
+    reap_locked({});
+    if (!claim_slot(f)) return joined::no;
+  }
+  ring_everyone();
+  return joined::yes;
+}
+
+void roster::remember_the_past() noexcept {
+  if (role_ == layout::role::consumer) return;
+  for (std::size_t i = first_slot(opposite_); i != end_slot(opposite_); ++i) {
+    if (control(i).end == slot_end::left) past_[i] = control(i).generation;
+  }
+}
+
+bool roster::claim_slot(failure& f) {
+  std::size_t free = first_slot(role_);
+  while (free != end_slot(role_) && control(free).state != slot_state::free) ++free;
+  if (free == end_slot(role_) || !lock_free_slot(*segment_, free)) {
+    const bool only_one = end_slot(role_) - first_slot(role_) == 1;
+    f = {make_error_code(only_one ? errc::role_taken : errc::roster_full),
+         std::string(role_ == layout::role::producer ? "a producer" : "a consumer") + " of \"" +
+             segment_->name() + '"'};
+    return false;
+  }
+
+  layout::participant_slot& slot = segment_->slot(free);
+  slot_control next = control(free);
+  ++next.generation;
+  next.state = slot_state::joining;
+  set_control(free, next);
+
+  slot.pid.store(platform::process_id(), std::memory_order_relaxed);
+  bell_ = doorbell::make(*segment_, free, f);
+  if (f) {
+    next.state = slot_state::free;
+    set_control(free, next);
+    platform::unlock_byte(segment_->block(), layout::slot_lock(free));
+    return false;
+  }
+  slot.bell.store(bell_.id(), std::memory_order_relaxed);
+  // The epoch goes on where the former owner left it: a notifier may still hold one of its words.
+  const std::uint64_t epoch = park_epoch(slot.park.load(std::memory_order_relaxed)) + 1;
+  slot.park.store(park_word(epoch, layout::park_state::awake), std::memory_order_relaxed);
+  increment(segment_->header().count.joins);
+
+  next.state = slot_state::live;
+  next.end = slot_end::none;
+  set_control(free, next);
+
+  parking_ = parking(segment_->header(), slot, role_, free);
+  slot_ = free;
+  member_ = true;
+  fork_generation_ = platform::fork_generation();
+  platform::guard_against_fork(segment_->block());
+  return true;
+}
+
+void roster::leave() noexcept {
+  if (!member_) return;
+  member_ = false;
+  platform::unguard(segment_->block());
+  if (fork_generation_ != platform::fork_generation()) {
+    bell_.close();  // /dev/null by now; the membership is the parent's
+    segment_->release_block();
+    return;
+  }
+  parking_.unpark();
+  {
+    const roster_guard lock(*segment_);
+    reap_locked({});
+    if (segment_->named()) platform::unlink_named_bell(bell_name(segment_->name(), slot_));
+    slot_control last = control(slot_);
+    last.state = slot_state::free;
+    last.end = slot_end::left;
+    set_control(slot_, last);
+    increment(segment_->header().count.leaves);
+    const bool alone =
+        census(layout::role::producer).live == 0 && census(layout::role::consumer).live == 0;
+    if (alone && segment_->named() && !segment_->persistent() &&
+        segment_->traits().drained(segment_->ring())) {
+      platform::unlink_this_block(segment_->name(), segment_->block());
+    }
+    platform::unlock_byte(segment_->block(), layout::slot_lock(slot_));
+  }
+  ring_everyone();
+  for (ringer& r : ringers_) r.close();
+  bell_.close();
+  segment_->release_block();
+}
+
+// ---- the dead ---------------------------------------------------------------------------------------
+
+bool roster::reap_locked(evidence e) noexcept {
+  bool any = false;
+  for (std::size_t i = 0; i != segment_->traits().participants(); ++i) {
+    slot_control slot = control(i);
+    if (i == slot_ || slot.state == slot_state::free) continue;
+    const bool known_dead = i == e.slot && slot.generation == e.generation;
+    if (!known_dead &&
+        platform::is_locked_by_another(segment_->block(), layout::slot_lock(i))) {
+      continue;
+    }
+    segment_->traits().recover(segment_->ring(), i);
+    if (segment_->named()) platform::unlink_named_bell(bell_name(segment_->name(), i));
+    for (auto& word : segment_->header().parked) {
+      word.slots.fetch_and(~(std::uint64_t{1} << i), std::memory_order_relaxed);
+    }
+    if (slot.state != slot_state::joining) {
+      ++slot.deaths;
+      slot.end = slot_end::died;
+      increment(segment_->header().count.deaths);
+    }
+    slot.state = slot_state::free;
+    set_control(i, slot);
+    any = true;
+  }
+  return any;
+}
+
+void roster::reap_and_tell(evidence e, bool wait) noexcept {
+  bool any = false;
+  {
+    const roster_guard lock(*segment_, wait);
+    if (lock) any = reap_locked(e);
+  }
+  if (any) ring_everyone();
+}
+
+std::error_code roster::peek_event() const noexcept {
+  const count c = census(opposite_);
+  if (c.deaths != told_deaths_) return make_error_code(errc::peer_died);
+  if (c.live == 0 && c.left) return make_error_code(errc::closed);
+  return {};
+}
+
+void roster::take_event() noexcept {
+  if (census(opposite_).deaths != told_deaths_) ++told_deaths_;
+}
+
+bool roster::verify_live_peer() noexcept {
+  if (!has_live_peer()) return false;
+  reap();
+  return has_live_peer();
+}
+
+roster::watch roster::watch_successor() noexcept {
+  const std::size_t n = segment_->traits().participants();
+  for (std::size_t step = 1; step < n; ++step) {
+    const std::size_t i = (slot_ + step) % n;
+    const slot_control slot = control(i);
+    if (slot.state != slot_state::live) continue;
+    if (i == watched_.slot && slot.generation == watched_.generation) return {};
+    watch next{true, {}, {}};
+    switch (watch_for_death(*segment_, i, slot.generation, next.handle, next.error)) {
+      case ringer::state::deserted: reap_and_tell({i, slot.generation}); continue;
+      case ringer::state::failed: return next;
+      case ringer::state::reachable:
+      case ringer::state::unreachable: break;
+    }
+    watched_ = {i, slot.generation};
+    return next;
+  }
+  const bool changed = watched_.slot != no_slot;
+  watched_ = {};
+  return {changed, {}, {}};
+}
+
+// If the owner turns out to live all the same, it stays the watched one and is not asked for again.
+void roster::successor_died() noexcept { reap_and_tell(watched_); }
+
+// ---- waking -----------------------------------------------------------------------------------------
+
+void roster::ring_parked() noexcept {
+  // Acquire: who sees the bit sees the word. Pairs with the release in parking::park().
+  const std::uint64_t bits = parked_peers().load(std::memory_order_acquire);
+  for (std::size_t i = first_slot(opposite_); i != end_slot(opposite_); ++i) {
+    if ((bits >> i & 1) == 0) continue;
+    std::atomic<std::uint64_t>& word = segment_->slot(i).park;
+    std::uint64_t seen = word.load(std::memory_order_relaxed);
+    if (state_of(seen) != layout::park_state::parked) continue;
+    const slot_control slot = control(i);
+    if (!ring(i, slot.generation)) {
+      reap_and_tell({i, slot.generation}, false);
+      continue;
+    }
+    // Ring, and only then mark: who dies in between has cost a spurious wake, not a lost one.
+    word.compare_exchange_strong(seen, park_word(park_epoch(seen), layout::park_state::rung),
+                                 std::memory_order_relaxed);
+    increment(segment_->slot(slot_).rings);
+  }
+}
+
+bool roster::ring(std::size_t slot, std::uint32_t generation) noexcept {
+  ringer& r = ringers_[slot];
+  if (!r.serves(generation)) {
+    r.close();
+    std::error_code ignored;  // out of descriptors: the peer stays parked, the next publish tries again
+    const ringer::state found = ringer::open(*segment_, slot, generation, r, ignored);
+    if (found != ringer::state::reachable) return found != ringer::state::deserted;
+  }
+  if (r.ring()) return true;
+  r.close();
+  return false;
+}
+
+void roster::ring_everyone() noexcept {
+  for (std::size_t i = 0; i != segment_->traits().participants(); ++i) {
+    const slot_control slot = control(i);
+    if (i != slot_ && slot.state == slot_state::live) ring(i, slot.generation);
+  }
+}
+
+}  // namespace belfry::detail

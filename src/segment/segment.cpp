@@ -1,0 +1,215 @@
+#include <belfry/segment/segment.hpp>
+
+#include "../platform.hpp"
+
+#include <cstring>
+#include <new>
+#include <type_traits>
+
+namespace belfry::detail {
+namespace {
+
+constexpr std::uint64_t align_up(std::uint64_t n, std::uint64_t alignment) noexcept {
+  return (n + alignment - 1) / alignment * alignment;
+}
+
+/// What the header of a segment of this kind and capacity says, but for its random id.
+layout::identity describe(
+    const ring_traits& traits, std::uint64_t capacity, const channel_options& options) {
+  layout::identity id{};
+  id.magic = layout::magic;
+  id.version = layout::version;
+  id.header_bytes = static_cast<std::uint32_t>(layout::header_bytes(traits.participants()));
+  id.kind = traits.kind;
+  id.flags = options.lifetime == lifetime::persistent ? layout::flag_persistent : 0;
+  id.producers = traits.producers;
+  id.consumers = traits.consumers;
+  id.bell_mode = options.mode & 0777;
+  id.value_bytes = traits.value_bytes;
+  id.value_align = traits.value_align;
+  id.type_fingerprint = traits.type_fingerprint;
+  id.abi_fingerprint = traits.abi_fingerprint;
+  id.capacity = capacity;
+  id.ring_offset = align_up(id.header_bytes, traits.align);
+  id.ring_bytes = traits.layout(capacity, id.ring_offset).bytes;
+  id.segment_bytes = id.ring_offset + id.ring_bytes;
+  return id;
+}
+
+bool granted_capacity(
+    const ring_traits& traits, const channel_options& options, std::uint64_t& capacity, failure& f) {
+  capacity = traits.capacity(options.capacity);
+  if (capacity != 0) return true;
+  f = {std::make_error_code(std::errc::invalid_argument),
+       "a capacity of " + std::to_string(options.capacity) + " is not possible for this ring"};
+  return false;
+}
+
+/// Builds header and ring in the block's raw, zeroed bytes.
+bool build(const unique_handle& block, const ring_traits& traits, layout::identity id, failure& f) {
+  const ring_layout shape = traits.layout(id.capacity, id.ring_offset);
+  const mapping map = platform::map_block(block, id.segment_bytes, shape.mirrored, true, f);
+  if (!map) return false;
+  platform::fill_random(id.segment_id);
+  id.process_namespace = platform::process_namespace();
+  auto* header = new (map.data()) layout::control_header{};
+  for (std::size_t i = 0; i < traits.participants(); ++i) {
+    new (map.data() + sizeof *header + i * sizeof(layout::participant_slot)) layout::participant_slot{};
+  }
+  traits.construct({map.data() + id.ring_offset, id.ring_bytes, id.capacity});
+  header->id = id;
+  return true;
+}
+
+template <class T>
+std::string show(T value) {
+  if constexpr (std::is_enum_v<T>) {
+    return std::to_string(static_cast<std::uint64_t>(value));
+  } else {
+    return std::to_string(value);
+  }
+}
+
+template <class T>
+bool same(const char* field, T found, T expected, const std::string& name, failure& f) {
+  if (found == expected) return true;
+  f = {make_error_code(errc::incompatible), name + ": the " + field + " is " + show(found) +
+                                                ", expected " + show(expected)};
+  return false;
+}
+
+}  // namespace
+
+std::string bell_name(std::string_view segment, std::size_t slot) {
+  return std::string(segment) + ".bell." + std::to_string(slot);
+}
+
+segment segment::create_or_open(std::string_view name, const ring_traits& traits,
+                                const channel_options& options, failure& f) {
+  if (!platform::check_name(name, max_segment_name, f)) return {};
+  std::uint64_t capacity = 0;
+  if (!granted_capacity(traits, options, capacity, f)) return {};
+
+  segment s;
+  s.name_ = name;
+  s.traits_ = &traits;
+  for (;;) {
+    f = {};
+    s.block_ = platform::open_block(name, true, f);
+    if (s.block_) break;
+    if (f.code != std::errc::no_such_file_or_directory) return {};
+
+    f = {};
+    const layout::identity id = describe(traits, capacity, options);
+    s.block_ = platform::new_block(id.segment_bytes, options.mode, f);
+    if (!s.block_ || !build(s.block_, traits, id, f)) return {};
+    if (platform::publish_block(s.block_, name, f)) break;
+    if (f.code != std::errc::file_exists) return {};
+    // Someone was faster: join what they have made.
+  }
+  if (!s.check(options, f) || !s.map(f)) return {};
+  return s;
+}
+
+segment segment::attach(const segment_handles& handles, const ring_traits& traits,
+                        const channel_options& options, failure& f) {
+  segment s;
+  s.traits_ = &traits;
+  if (handles.bells.size() != traits.participants()) {
+    f = {make_error_code(errc::incompatible),
+         "the handles carry " + std::to_string(handles.bells.size()) + " bells, expected " +
+             std::to_string(traits.participants())};
+    return {};
+  }
+  s.block_ = platform::reopen_block(handles.block, f);
+  if (!s.block_) return {};
+  for (const unique_handle& bell : handles.bells) {
+    s.bells_.push_back(platform::duplicate(bell));
+    if (!s.bells_.back()) {
+      f = {std::make_error_code(std::errc::too_many_files_open), "duplicate a bell"};
+      return {};
+    }
+  }
+  if (!s.check(options, f)) return {};
+  // Deaths are watched by pid here, and a pid of another namespace means someone else.
+  if (!same("PID namespace", s.id_.process_namespace, platform::process_namespace(), "the handles", f) ||
+      !s.map(f)) {
+    return {};
+  }
+  return s;
+}
+
+segment_handles segment::create_anonymous(
+    const ring_traits& traits, const channel_options& options, failure& f) {
+  segment_handles handles;
+  std::uint64_t capacity = 0;
+  if (!granted_capacity(traits, options, capacity, f)) return {};
+  const layout::identity id = describe(traits, capacity, options);
+  handles.block = platform::new_anonymous_block(id.segment_bytes, f);
+  if (!handles.block || !build(handles.block, traits, id, f)) return {};
+  for (std::size_t i = 0; i < traits.participants(); ++i) {
+    handles.bells.push_back(platform::new_anonymous_bell(f));
+    if (!handles.bells.back()) return {};
+  }
+  return handles;
+}
+
+bool segment::unlink(std::string_view name, std::size_t participants, failure& f) {
+  if (!platform::check_name(name, max_segment_name, f)) return false;
+  const bool done = platform::unlink_block(name, f);
+  for (std::size_t i = 0; i < participants; ++i) platform::unlink_named_bell(bell_name(name, i));
+  return done;
+}
+
+// Everything is compared in a private copy, before anything is mapped: neither a truncated file nor
+// a header that changes meanwhile can do harm.
+bool segment::check(const channel_options& options, failure& f) {
+  const std::string who = named() ? '"' + name_ + '"' : std::string("the handles");
+  const std::uint64_t size = platform::block_size(block_, f);
+  if (f) return false;
+  if (!platform::peek_block(block_, std::as_writable_bytes(std::span(&id_, 1)))) {
+    f = {make_error_code(errc::incompatible), who + ": the size is " + std::to_string(size) +
+                                                  " bytes, too small for a control header"};
+    return false;
+  }
+  if (id_.magic != layout::magic) {
+    f = {make_error_code(errc::incompatible), who + ": no magic, this is not a belfry segment"};
+    return false;
+  }
+  if (!same("layout version", id_.version, layout::version, who, f) ||
+      !same("ring kind", id_.kind, traits_->kind, who, f) ||
+      !same("value size", id_.value_bytes, traits_->value_bytes, who, f) ||
+      !same("value alignment", id_.value_align, traits_->value_align, who, f) ||
+      !same("type fingerprint", id_.type_fingerprint, traits_->type_fingerprint, who, f) ||
+      !same("ABI fingerprint", id_.abi_fingerprint, traits_->abi_fingerprint, who, f)) {
+    return false;
+  }
+  // No wish of one's own: any capacity that this ring can have.
+  const std::uint64_t wish = options.capacity != 0 ? options.capacity : id_.capacity;
+  const std::uint64_t capacity = traits_->capacity(wish);
+  if (!same("capacity", id_.capacity, capacity, who, f)) return false;
+
+  const layout::identity expected = describe(*traits_, capacity, options);
+  return same("number of producers", id_.producers, expected.producers, who, f) &&
+      same("number of consumers", id_.consumers, expected.consumers, who, f) &&
+      same("header size", id_.header_bytes, expected.header_bytes, who, f) &&
+      same("ring offset", id_.ring_offset, expected.ring_offset, who, f) &&
+      same("ring size", id_.ring_bytes, expected.ring_bytes, who, f) &&
+      same("segment size", id_.segment_bytes, expected.segment_bytes, who, f) &&
+      same("size of the file", size, expected.segment_bytes, who, f);
+}
+
+bool segment::map(failure& f) {
+  const ring_layout shape = traits_->layout(id_.capacity, id_.ring_offset);
+  map_ = platform::map_block(block_, id_.segment_bytes, shape.mirrored, true, f);
+  if (!map_) return false;
+  ring_ = {map_.data() + id_.ring_offset, id_.ring_bytes, id_.capacity};
+  return true;
+}
+
+void segment::release_block() noexcept {
+  block_.reset();
+  bells_.clear();
+}
+
+}  // namespace belfry::detail

@@ -1,0 +1,221 @@
+/*
+ * Parking: how a participant goes to sleep, and who wakes it.
+ *
+ *   waiter    finds nothing in the ring, then
+ *             (1) word = next epoch, parked   (2) own bit in the summary, fence
+ *             (3) looks again at roster and ring; if there is something: awake, bit cleared, goes on
+ *             (4) waits for its bell or the death of a peer
+ *             (5) drains the bell, word = awake, bit cleared; reaps if there was a death; looks
+ *   notifier  (1) changes the ring   (2) fence
+ *             (3) reads the summary, then the words of those in it; who is parked gets its bell rung,
+ *                 and then that very word is compared and swapped to rung
+ *
+ * What is modelled
+ *   One consumer (slot 0) and PRODUCERS producers (slots 1, 2, …), each with a park word
+ *   `epoch << 2 | state` and a bell; per role a summary word, the bit mask of its parked slots; the
+ *   roster and its lock. The consumer parks on an empty ring, a producer on a full one, and each
+ *   notifies all parked ones of the other role: parking works in both directions at once.
+ *   The kernel kills up to KILLS of the participants in the mask KILLABLE, between any two steps,
+ *   releases what they had locked and shows the death to those who watch them. A killed consumer is
+ *   followed by a fresh one, LIVES in all, which joins in the same slot. A producer that has sent its
+ *   MESSAGES leaves, or stays and does nothing more.
+ *
+ * What is checked
+ *   When nothing in the whole system can move any more (`timeout`), every participant that sleeps
+ *   has missed nothing: no message (room, for a producer), no death, nobody who joined or left. No
+ *   death is counted twice. Whoever hangs elsewhere is an invalid end state.
+ *
+ * What is abstracted
+ *   The ring is a number that changes in one step. A bell is empty or not; it is drained as a whole.
+ *   A death event lasts only until the slot is locked anew: the weakest that a FIFO offers.
+ *   Memory is sequentially consistent, which stands in for the two fences; without one of them, the
+ *   store before it becomes visible after the load behind it.
+ *
+ * Variants that must fail, each for a step left out or turned round
+ *   NO_FENCE         notifier: changes the ring after its read of the summary
+ *   NO_WAITER_FENCE  waiter: looks at the ring the second time before its word and its bit are visible
+ *   NO_SECOND_LOOK   waiter: does not look at the ring the second time
+ *   NO_EPOCH         a slow notifier marks a later parking as rung, and nobody rings for that one
+ *   EPOCH_RESTARTS   the same across two lives of a slot: a join must not reset the epoch
+ *   STALE_BELL       notifier: takes a write to the bell of the slot's former holder for a ring
+ *   SILENT_JOIN      join: does not ring everyone, so that sleepers do not watch the newcomer
+ *   SILENT_LEAVE     leave: does not ring everyone
+ *   TORN_REAP        reap: frees the slot and counts the death in two steps, and dies in between
+ *   WATCH_ONE        waiter: watches one live peer only, and leaves the others to participants who
+ *                    may be busy or idle
+ *   NO_DEATH_EVENT   deaths wake nobody
+ *   MARK_FIRST       notifier: marks, dies, has not rung. A death event makes up for it; where there
+ *                    is none, the waiter is deaf even to the survivors (SURVIVORS_ONLY), whom it
+ *                    still hears if the notifier rings first.
+ *   With WAKE_UPS_ONLY, only messages and room count as missed.
+ */
+
+#include "roster.pml"
+
+#ifndef MESSAGES
+#define MESSAGES 2 /* of each producer */
+#endif
+#ifndef CAPACITY
+#define CAPACITY (PRODUCERS * MESSAGES)
+#endif
+#ifdef NO_EPOCH
+#define NEXT_EPOCH 0
+#else
+#define NEXT_EPOCH 4
+#endif
+
+byte ring;                  /* messages published and not yet received */
+
+/* For the assertions only. */
+bool lost_wake_up, untold_death, unseen_change;
+byte sent, received;
+#ifdef SURVIVORS_ONLY
+byte last[SLOTS];           /* the value of `sent` at the slot's last publish */
+#endif
+
+/* ---- the notifier --------------------------------------------------------------------------- */
+
+/* After (1), the change of the ring, and (2), the fence. */
+inline notify(to) {
+    if                                                               /* 3: the summary, … */
+    :: summary[to] == 0
+    :: atomic { summary[to] != 0 -> seen = summary[to] }; notify_seen()
+    fi
+}
+
+inline notify_seen() {
+    do                                                               /* … the words, … */
+    :: atomic { seen && !w -> first_of(seen); w = word[t]; if :: state(w) == PARKED :: else -> w = 0 fi }
+#ifdef MARK_FIRST
+    :: w -> rang = true; mark(); ring_bell(); w = 0
+#else
+    :: w -> ring_bell(); mark(); w = 0                               /* … ring, and then mark */
+#endif
+    :: atomic { !seen && !w -> t = 0; rang = false; break }
+    od
+}
+
+inline mark() {
+    if
+    :: atomic { rang && word[t] == w -> word[t] = with_state(w, RUNG) }
+    :: !rang || word[t] != w
+    fi
+}
+
+/* ---- the waiter ----------------------------------------------------------------------------- */
+
+inline park(something) {
+#ifdef NO_WAITER_FENCE
+    found = something;
+#endif
+    word[me] = with_state(word[me] + NEXT_EPOCH, PARKED);            /* 1 */
+    summary[role(me)] = summary[role(me)] | bit_of(me);              /* 2 */
+    view = live & peers(me);                                         /* 3: roster and … */
+    found = found || told != deaths[other_role(me)];
+#if !defined(NO_WAITER_FENCE) && !defined(NO_SECOND_LOOK)
+    found = found || (something);                                    /* … ring */
+#endif
+    if                                                               /* 4, and the drain of 5 */
+    :: found
+    :: atomic { !found && bell[me] -> bell[me] = false }
+    :: atomic { !found && death_event -> bell[me] = false; died = true }
+    :: atomic { !found && timeout -> at_rest(something); goto asleep }
+    fi;
+    word[me] = with_state(word[me], AWAKE);                          /* 5 */
+    summary[role(me)] = summary[role(me)] & ~bit_of(me);
+    if
+    :: atomic { died && lock == 0 -> lock = me + 1 }; reap(); atomic { lock = 0; look_again() }
+    :: atomic { !died -> look_again() }
+    fi
+}
+
+inline look_again() { told = deaths[other_role(me)]; found = false; died = false; view = 0 }
+
+/* The whole system is at rest, and this participant sleeps. */
+inline at_rest(something) {
+#ifdef SURVIVORS_ONLY
+    t = 1;
+    do
+    :: t < SLOTS -> lost_wake_up = lost_wake_up || ((running & bit_of(t)) && received < last[t]); t++
+    :: else -> break
+    od;
+#else
+    lost_wake_up = something;
+#ifndef WAKE_UPS_ONLY
+    untold_death = told != deaths[other_role(me)] || (live & announced & ~held & peers(me));
+    unseen_change = view != (live & held & peers(me));
+#endif
+#endif
+    assert(!lost_wake_up);
+    assert(!untold_death);
+    assert(!unseen_change);
+    assert(sent == received + ring)
+}
+
+/* ---- who takes part ------------------------------------------------------------------------- */
+
+proctype producer(byte me) {
+    byte n, seen, w, t, view, told, handle;
+    bool rang, found, died;
+    {
+        do
+#ifdef NO_FENCE
+        :: n < MESSAGES && ring < CAPACITY ->
+            seen = summary[CONSUMERS]; atomic { ring++; sent++; n++ }; notify_seen()
+#else
+        :: atomic { n < MESSAGES && ring < CAPACITY -> ring++; sent++; n++;  /* 1 */
+#ifdef SURVIVORS_ONLY
+            last[me] = sent
+#endif
+            };
+            notify(CONSUMERS)
+#endif
+        :: n < MESSAGES && ring == CAPACITY -> park(ring < CAPACITY)
+        :: n == MESSAGES -> leave(); break
+        :: n == MESSAGES -> break
+        od;
+asleep:
+end_idle: false
+    } unless { atomic { kill[me]?_ -> clean_up(); n = 0 } }
+}
+
+proctype consumer(byte me) {
+    byte lives = LIVES, seen, w, t, view, told, handle;
+    bool rang, found, died;
+next_life:
+    {
+        if
+        :: held & bit_of(me)
+        :: else -> join()
+        fi;
+        do
+#ifdef NO_FENCE
+        :: ring > 0 -> seen = summary[PRODUCING]; atomic { ring--; received++ }; notify_seen()
+#else
+        :: atomic { ring > 0 -> ring--; received++ }; notify(PRODUCING)     /* 1 */
+#endif
+        :: ring == 0 -> park(ring > 0)
+        od;
+asleep:
+end_idle: false
+    } unless { atomic { kill[me]?_ -> clean_up(); lives-- } };
+    if
+    :: atomic { lives > 0 -> running = running | bit_of(me) }; goto next_life
+    :: true
+    fi
+}
+
+init {
+    atomic {
+        byte p = 1;
+        if
+        :: KILLS > 0 -> run kernel()
+        :: else
+        fi;
+        run consumer(CONSUMER);
+        do
+        :: p < SLOTS -> run producer(p); p++
+        :: else -> break
+        od
+    }
+}

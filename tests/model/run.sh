@@ -1,0 +1,109 @@
+#!/bin/sh
+# Checks the Promela models beside this file with Spin, each configuration in all its states.
+#
+#   sh run.sh [MODEL…]      default: every model
+#
+# One line per configuration; exit status 0, 1, or 77 if spin or a C compiler is missing.
+
+models='parking'
+
+parking() {
+    both='-DPRODUCERS=1 -DCAPACITY=1 -DMESSAGES=3'   # both sides park
+    rejoin="$both -DKILLABLE=1"                      # the consumer is killed, and another one joins
+
+    holds '2 producers'                                 -DMESSAGES=3
+    holds '2 producers, one killed'                     -DMESSAGES=3 -DKILLS=1 -DKILLABLE=2
+    holds '2 producers, both killed'                    -DKILLS=2
+    holds '2 producers parked, one killed'              -DMESSAGES=1 -DCAPACITY=1 -DKILLS=1
+    holds '2 producers and the consumer, 2 killed'      -DMESSAGES=1 -DKILLS=2 -DKILLABLE=7 -DLIVES=2
+    holds '1:1, both park, capacity 1'                  $both
+    holds '1:1, both park, capacity 2'                  -DPRODUCERS=1 -DCAPACITY=2 -DMESSAGES=4
+    holds '1:1, capacity 1, consumer killed, joins'     $rejoin -DKILLS=1 -DLIVES=2
+    holds '1:1, capacity 1, either killed, 2 kills'     $both -DKILLABLE=3 -DKILLS=2 -DLIVES=3
+    holds '1:1, capacity 2, either killed, 2 kills'     -DPRODUCERS=1 -DCAPACITY=2 -DMESSAGES=3 -DKILLABLE=3 -DKILLS=2 -DLIVES=3
+    holds 'deaths unseen, survivors are heard'          -DKILLS=1 -DKILLABLE=2 -DNO_DEATH_EVENT -DSURVIVORS_ONLY
+    holds 'MARK_FIRST, deaths seen'                     -DKILLS=1 -DKILLABLE=2 -DMARK_FIRST
+
+    fails 'NO_FENCE, for messages'       lost_wake_up   -DNO_FENCE
+    fails 'NO_FENCE, for room'           lost_wake_up   $both -DNO_FENCE
+    fails 'NO_WAITER_FENCE'              lost_wake_up   -DNO_WAITER_FENCE
+    fails 'NO_SECOND_LOOK'               lost_wake_up   -DNO_SECOND_LOOK
+    fails 'NO_EPOCH, 2 producers'        lost_wake_up   -DNO_EPOCH
+    fails 'NO_EPOCH, 1 producer'         lost_wake_up   -DPRODUCERS=1 -DNO_EPOCH
+    fails 'EPOCH_RESTARTS'               lost_wake_up   $rejoin -DKILLS=1 -DLIVES=2 -DEPOCH_RESTARTS
+    fails 'STALE_BELL'                   lost_wake_up   $rejoin -DKILLS=1 -DLIVES=2 -DSTALE_BELL -DWAKE_UPS_ONLY
+    fails 'SILENT_JOIN'                  lost_wake_up   $rejoin -DKILLS=2 -DLIVES=3 -DSILENT_JOIN -DWAKE_UPS_ONLY
+    fails 'SILENT_LEAVE'                 unseen_change  -DSILENT_LEAVE
+    fails 'TORN_REAP'                    untold_death   $rejoin -DKILLS=2 -DLIVES=3 -DTORN_REAP
+    fails 'WATCH_ONE'                    lost_wake_up   -DKILLS=1 -DWATCH_ONE -DWAKE_UPS_ONLY
+    fails 'NO_DEATH_EVENT'               lost_wake_up   -DKILLS=1 -DNO_DEATH_EVENT -DWAKE_UPS_ONLY
+    fails 'MARK_FIRST, deaths unseen'    lost_wake_up   -DKILLS=1 -DMARK_FIRST -DNO_DEATH_EVENT -DSURVIVORS_ONLY
+}
+
+# holds NAME FLAG…: no error in the complete state space of $model with these flags.
+holds() {
+    name=$1; shift
+    if search -O2 "$@" && grep -q 'errors: 0$' out && ! grep -Eq "$incomplete" out; then
+        report ok 'holds'
+    else
+        report FAIL 'does not hold, or the search was cut short'
+    fi
+}
+
+# fails NAME ASSERTION FLAG…: the first error is the violation of assert(!ASSERTION).
+fails() {
+    name=$1 assertion=$2; shift 2
+    if search -O0 "$@" && grep -q "assertion violated *!($assertion)" out; then
+        report ok "fails: $assertion"
+    else
+        report FAIL "did not fail with $assertion"
+    fi
+}
+
+incomplete='max search depth too small|out of memory|reached -DMEMLIM|Search not completed|hash table full'
+
+# search OPTIMISATION FLAG…: what pan has to say is in ./out, a trail beside it.
+# No partial order reduction: rendezvous in `unless` rule it out.
+search() {
+    optimisation=$1; shift
+    rm -f pan* out ./*.trail
+    spin -a "$@" "$model.pml" >out 2>&1 &&
+        cc $optimisation -w -DSAFETY -DNOREDUCE -DCOLLAPSE -DMEMLIM=1000 -o pan pan.c >out 2>&1 || return 1
+    ./pan -m100000 >out 2>&1 &
+    pan=$!
+    wait $pan
+    status=$?
+    pan=
+    return $status
+}
+
+report() {
+    states=$(awk '/states, stored/ { print $1 }' out)
+    seconds=$(awk '/elapsed time/ { print $4 }' out)
+    printf '%-4s %s: %-42s %9s states %6s s  %s\n' "$1" "$model" "$name" "${states:--}" "${seconds:-0}" "$2"
+    if [ "$1" = FAIL ]; then
+        failed=1
+        grep -v unreached out | sed -n '1,20s/^/     | /p'
+        [ ! -f "$model.pml.trail" ] || ./pan -r 2>&1 | tail -n 60 | sed 's/^/     | /'
+    fi
+}
+
+for tool in spin cc; do
+    command -v $tool >/dev/null || { echo "skipped: no $tool"; exit 77; }
+done
+here=$(cd "$(dirname "$0")" && pwd) || exit 1
+tmp=$(mktemp -d) || exit 1
+pan=
+trap '[ -z "$pan" ] || kill $pan 2>/dev/null; cd /; rm -rf "$tmp"' EXIT
+trap 'exit 1' HUP INT TERM
+cd "$tmp" && cp "$here"/*.pml . || exit 1
+
+[ $# -gt 0 ] || set -- $models
+failed=0
+for model; do
+    case " $models " in
+    *" $model "*) "$model" ;;
+    *) echo "no such model: $model"; exit 1 ;;
+    esac
+done
+exit $failed

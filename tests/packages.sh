@@ -1,0 +1,86 @@
+# What the run.sh scripts share, sourced by them: the packages that are needed, and how a build
+# tree is made.
+: "${top:?has to be the top of the repository}"
+
+# packages GROUP…: the names, one a line, as this distribution (if it is one with apt) has them.
+packages() {
+  for group; do
+    case $group in
+      build) printf '%s\n' g++ meson ninja-build pkg-config libasio-dev; boost_package ;;
+      tests) printf '%s\n' catch2 spin python3 cmake ;;
+      clang) printf '%s\n' clang; clang_runtime_package ;;
+    esac
+  done
+}
+
+# Boost 1.77 or later: the distribution's default, or the newer one that Debian 12 has beside it.
+boost_package() {
+  version=$(LC_ALL=C apt-cache policy libboost-dev 2>/dev/null | sed -n 's/^ *Candidate: //p')
+  if dpkg --compare-versions "${version:-0}" ge 1.77 2>/dev/null; then echo libboost-dev
+  else echo libboost1.81-dev
+  fi
+}
+
+# The sanitizers' library, which has to match the compiler; the last resort is that of Debian 12.
+clang_runtime_package() {
+  version=$(clang++ -dumpversion 2>/dev/null | cut -d. -f1)
+  [ "$version" ] || version=$(LC_ALL=C apt-cache depends clang 2>/dev/null |
+    sed -n 's/^ *Depends: clang-\([0-9]*\)$/\1/p')
+  echo "libclang-rt-${version:-14}-dev"
+}
+
+# need GROUP…: installs what is missing of these packages.
+need() {
+  if ! command -v apt-get >/dev/null; then need_commands "$@"; return; fi
+  missing=$(missing_packages "$@")
+  [ "$missing" ] || return 0
+  if [ "$(id -u)" = 0 ]; then as_root=
+  elif command -v sudo >/dev/null; then as_root=sudo
+  else
+    echo "missing packages, and neither root nor sudo to install them:" $missing >&2
+    return 1
+  fi
+  echo "installing" $missing
+  apt_get update || :  # one unreachable source need not matter; a package that is not found does
+  apt_get install -y --no-install-recommends --no-remove $(missing_packages "$@") && return
+  echo "could not install:" $(missing_packages "$@") >&2
+  return 1
+}
+
+apt_get() {
+  $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 "$@" </dev/null
+}
+
+missing_packages() {
+  for package in $(packages "$@"); do
+    dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed ||
+      echo "$package"
+  done
+}
+
+# Without apt: are the commands there? (The libraries are for Meson to find.)
+need_commands() {
+  missing=
+  for package in $(packages "$@"); do
+    case $package in
+      lib* | catch2) continue ;;
+      ninja-build) name=ninja ;;
+      clang) name=clang++ ;;
+      *) name=$package ;;
+    esac
+    command -v "$name" >/dev/null || missing="$missing $name"
+  done
+  [ "$missing" ] || return 0
+  echo "not found:$missing; please install them, and what else you lack of (names as in Debian):" \
+    $(packages "$@") >&2
+  return 1
+}
+
+# build CONFIG MESON_OPTION…: makes .build/CONFIG, or brings it up to date.
+build() {
+  tree=$top/.build/$1
+  shift
+  set -- "$@" "$tree" "$top"
+  if [ -f "$tree/meson-private/coredata.dat" ]; then set -- --reconfigure "$@"; fi
+  meson setup "$@" && meson compile -C "$tree" -j "$(getconf _NPROCESSORS_ONLN)"
+}

@@ -1,0 +1,131 @@
+#!/bin/sh
+# Builds and tests Belfry in every configuration, one after the other.
+# The last line printed is "N passed, M failed" (", K skipped").
+set -u
+top=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd -P) || exit 1
+. "$top/tests/packages.sh"
+
+usage() {
+  cat <<'END'
+sh tests/run.sh [--long] [--only CONFIG] [--packages] [--help]
+  --long         also run the tests of the suite `long`
+  --only CONFIG  build and test one configuration: gcc, clang-asan or clang-tsan
+  --packages     print the packages that this needs, and do nothing
+END
+}
+
+options() {  # options CONFIG: for meson setup
+  echo --buildtype=debugoptimized -Dwerror=true -Dtests=enabled
+  case $1 in
+    gcc) echo -Dasio=standalone -Dexamples=enabled -Dbench=enabled ;;
+    clang-asan) echo -Dasio=boost -Dexamples=enabled -Dbench=enabled \
+      -Db_sanitize=address,undefined -Db_lundef=false ;;
+    clang-tsan) echo -Dasio=standalone -Dexamples=disabled -Dbench=disabled \
+      -Db_sanitize=thread -Db_lundef=false ;;
+  esac
+}
+
+selection() {  # selection CONFIG: for meson test
+  if [ $long = no ]; then echo --no-suite long; fi
+  case $1 in
+    clang-tsan) echo --suite tsan --timeout-multiplier 4 ;;
+    clang-asan) echo --timeout-multiplier 4 ;;
+  esac
+}
+
+# Older sanitizers cannot map their shadow where the kernel makes addresses very random.
+sanitized() {
+  if [ "$(cat /proc/sys/vm/mmap_rnd_bits 2>/dev/null || echo 99)" -gt 28 ] &&
+    setarch -R true 2>/dev/null; then setarch -R "$@"
+  else "$@"
+  fi
+}
+
+# logged STEP COMMAND…: if the command fails, so has the step, with what the command printed.
+logged() {
+  step=$1
+  shift
+  { "$@" && : >"$results/$step.done"; } 2>&1 | tee "$results/$step.log"
+  [ -f "$results/$step.done" ] || { mv "$results/$step.log" "$results/$step.failed"; return 1; }
+}
+
+check() { if logged "$@"; then : >"$results/$1.passed"; fi; }
+
+run_config() {
+  case $1 in
+    clang-*) export CC=clang CXX=clang++; wrapper=sanitized ;;
+    *) export CC=gcc CXX=g++; wrapper= ;;
+  esac
+  log=$top/.build/$1/meson-logs/testlog.json
+  rm -f "$log"
+
+  echo "== $1: building"
+  logged "$1 (build)" build "$1" $(options "$1") || return
+  echo "== $1: testing"
+  $wrapper meson test -C "$top/.build/$1" --no-rebuild $(selection "$1")
+  echo $? >"$results/$1.status"
+  if [ -f "$log" ]; then cp "$log" "$results/$1.json"; fi
+}
+
+scripts_parse() {
+  bash -n "$top/.ci/run" &&
+    find "$top/tests" "$top/examples" "$top/bench" -name '*.sh' -exec sh -n {} \; 2>&1 | {
+      ! grep .
+    }
+}
+
+# Files of ours in shared memory; those that were there before the tests do not count.
+shared_files() { (cd /dev/shm && ls -d belfry-test*) 2>/dev/null; }
+
+nothing_left() {
+  shared_files | comm -13 "$results/shared-before" - >"$results/shared-left"
+  if [ -s "$results/shared-left" ]; then
+    echo "the tests left these files in /dev/shm:"
+    cat "$results/shared-left"
+    return 1
+  fi
+}
+
+long=no
+configs='gcc clang-asan clang-tsan'
+mode=run
+while [ $# -gt 0 ]; do
+  case $1 in
+    --long) long=yes ;;
+    --only)
+      shift
+      case ${1-} in
+        gcc | clang-asan | clang-tsan) configs=$1 ;;
+        *) usage >&2; exit 2 ;;
+      esac ;;
+    --packages) mode=packages ;;
+    --help) usage; exit ;;
+    *) usage >&2; exit 2 ;;
+  esac
+  shift
+done
+case $configs in
+  *clang*) groups='build tests clang' ;;
+  *) groups='build tests' ;;
+esac
+if [ $mode = packages ]; then packages $groups; exit; fi
+
+export ASAN_OPTIONS=detect_stack_use_after_return=1:abort_on_error=1:print_legend=0:allow_addr2line=1
+export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:allow_addr2line=1
+export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:allow_addr2line=1
+
+results=$top/.build/results
+rm -rf "$results"
+mkdir -p "$results" || exit 1
+trap 'exit 130' INT
+trap 'exit 143' TERM
+shared_files >"$results/shared-before"
+
+logged packages need $groups || command -v python3 >/dev/null || {
+  echo "0 passed, 1 failed"
+  exit 1
+}
+for config in $configs; do run_config $config; done
+check 'scripts parse' scripts_parse
+check 'shared memory left clean' nothing_left
+python3 "$top/tests/report.py" "$results"

@@ -1,0 +1,38 @@
+#include "test.hpp"
+
+#include <filesystem>
+
+#include <unistd.h>
+
+namespace belfry::test {
+
+std::string unique_name(std::string_view what) {
+  static std::atomic<int> count{0};
+  return "belfry-test-" + std::to_string(::getpid()) + '-' + std::to_string(++count) + '-' +
+      std::string(what);
+}
+
+std::size_t files_of(std::string_view name) {
+  std::size_t n = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/dev/shm")) {
+    if (entry.path().filename().string().starts_with(name)) ++n;
+  }
+  return n;
+}
+
+std::size_t open_descriptors() {
+  const std::filesystem::directory_iterator all("/proc/self/fd");
+  return static_cast<std::size_t>(std::distance(begin(all), end(all))) - 1;  // but for the iterator's
+}
+
+bool run(net::io_context& io, std::chrono::seconds watchdog) {
+  io.restart();
+  io.run_for(watchdog);
+  return io.stopped();
+}
+
+// An alarm's default action ends the process, whatever it hangs in.
+watchdog::watchdog(std::chrono::seconds limit) { ::alarm(static_cast<unsigned>(limit.count())); }
+watchdog::~watchdog() { ::alarm(0); }
+
+}  // namespace belfry::test

@@ -1,0 +1,46 @@
+// What the tests share: names of their own, tokens that both Asios have, a watchdog.
+#pragma once
+
+#include "pch.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <string>
+#include <string_view>
+
+namespace belfry::test {
+
+#if defined(BELFRY_BOOST_ASIO)
+using net::as_tuple;
+using net::deferred;
+#else
+using net::experimental::as_tuple;
+using net::experimental::deferred;
+#endif
+
+/// `auto [ec, value] = co_await rx.async_receive(use_tuple);`
+inline constexpr auto use_tuple = as_tuple(net::use_awaitable);
+
+/// A name that no other test uses, not even one that runs at the same time.
+std::string unique_name(std::string_view what);
+
+/// How many files in /dev/shm begin with this name.
+std::size_t files_of(std::string_view name);
+
+/// How many descriptors this process has open.
+std::size_t open_descriptors();
+
+/// Runs the context until it has nothing more to do; false, and stopped, if that takes too long.
+/// Generous: it is there to end a test that hangs, not to time one that works.
+bool run(net::io_context& io, std::chrono::seconds watchdog = std::chrono::seconds(60));
+
+/// Ends the process, loudly, if the test takes too long: for waits that no context watches over.
+class watchdog {
+ public:
+  explicit watchdog(std::chrono::seconds limit = std::chrono::seconds(120));
+  ~watchdog();
+  watchdog(const watchdog&) = delete;
+  watchdog& operator=(const watchdog&) = delete;
+};
+
+}  // namespace belfry::test
