@@ -55,27 +55,37 @@ void endpoint::joined(failure& f) {
 }
 
 void endpoint::close() noexcept {
-  std::unique_lock lock(mutex_);
-  operation_queue transfers(std::move(transfers_));
-  operation_queue peer_waits(std::move(peer_waits_));
-  phase_ = phase::idle;
-  driven_ = nullptr;  // a drive that is on its way will find nothing to do
-  stop_waits();
-  bell_.reset();
-  death_.reset();
-  lock.unlock();
-
+  operation_queue aborted;
+  {
+    const std::scoped_lock lock(mutex_);
+    stop_waits();
+    bell_.reset();
+    death_.reset();
+    death_handle_.reset();
+    wait_set_.reset();
+    death_told_ = false;
+    // A drive that is on its way will find its operation cancelled; all others end here.
+    operation* const driven = phase_ == phase::scheduled ? driven_ : nullptr;
+    for (operation_queue* queue : {&transfers_, &peer_waits_}) {
+      operation_queue pending(std::move(*queue));
+      while (!pending.empty()) {
+        operation& op = pending.pop();
+        op.cancelled = true;
+        (&op == driven ? *queue : aborted).push(op);
+      }
+    }
+    if (driven == nullptr) {
+      driven_ = nullptr;
+      phase_ = phase::idle;
+    }
+  }
   if (service_ != nullptr) std::exchange(service_, nullptr)->remove(*this);
   if (roster_) {
     if (roster_->is_member()) flush();
     roster_->leave();
   }
   closed();
-  for (operation_queue* queue : {&transfers, &peer_waits}) {
-    while (!queue->empty()) {
-      queue->pop().post_completion(operation_aborted());
-    }
-  }
+  while (!aborted.empty()) aborted.pop().post_completion(operation_aborted());
 }
 
 // The context goes: nobody will ever call a handler again.
@@ -334,6 +344,9 @@ void endpoint::drive_once() {
   handle_death();
   complete_peer_waits();
   if (!is_transfer) {  // on behalf of those who wait for a peer
+    lock.lock();
+    if (driven_ == nullptr) return schedule_next(lock);  // and do so no longer
+    lock.unlock();
     park_and_look(nullptr);
     lock.lock();
     if (driven_ != nullptr) return settle_to_sleep(lock, *op);
@@ -376,7 +389,9 @@ void endpoint::on_wait(waitable::kind what, std::uint32_t serial) {
   }
   if (phase_ != phase::waiting) return;
   roster_->park().unpark();
-  schedule(lock, *head(), true);
+  if (operation* const next = head(); next != nullptr) return schedule(lock, *next, true);
+  phase_ = phase::idle;  // the peer that was waited for was seen before its ring was heard
+  stop_waits();
 }
 
 // ---- waiting --------------------------------------------------------------------------------------------------
@@ -422,6 +437,7 @@ void endpoint::watch_successor() {
   if (wait_set_ && death_handle_) platform::remove_from_wait_set(wait_set_, death_handle_.get());
   death_handle_ = std::move(watch.handle);
   if (!death_handle_) return;
+  platform::guard_against_fork(death_handle_);
   if (wait_set_) platform::add_to_wait_set(wait_set_, death_handle_.get());
   try {
     if (bell_) death_.emplace(executor_, death_handle_.get(), waitable::kind::death);

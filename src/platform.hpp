@@ -103,9 +103,8 @@ unique_handle watch_process(std::uint32_t pid, std::error_code& error) noexcept;
 /// Grows by one in the child of every fork: what was attached before belongs to the parent.
 unsigned fork_generation() noexcept;
 /// Makes the child of a fork give up this handle at once, so that it does not keep its parent
-/// alive in the eyes of others.
+/// alive in the eyes of others. Until the handle is closed.
 void guard_against_fork(const unique_handle& handle);
-void unguard(const unique_handle& handle) noexcept;
 
 // ---- waiting ----------------------------------------------------------------------------------------
 

@@ -182,8 +182,8 @@ class basic_consumer
   /// the ring was full.
   std::optional<value_type> try_receive() noexcept {
     std::optional<value_type> value;
-    if (this->is_open() && this->endpoint().take(value.emplace()) != attempt::done) value.reset();
-    if (!this->is_open()) value.reset();
+    if (!this->is_open()) return value;
+    if (this->endpoint().take(value.emplace()) != attempt::done) value.reset();
     return value;
   }
 

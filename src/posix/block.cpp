@@ -192,6 +192,4 @@ void mapping::unmap() noexcept {
   data_ = nullptr;
 }
 
-void close_handle(native_handle_type handle) noexcept { ::close(handle); }
-
 }  // namespace belfry::detail

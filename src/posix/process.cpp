@@ -11,7 +11,7 @@
 #include <atomic>
 #include <cerrno>
 #include <mutex>
-#include <vector>
+#include <unordered_set>
 
 namespace belfry::platform {
 namespace {
@@ -29,11 +29,11 @@ class fork_guard {
 
   void add(int handle) {
     const std::scoped_lock lock(mutex_);
-    handles_.push_back(handle);
+    handles_.insert(handle);
   }
   void remove(int handle) noexcept {
     const std::scoped_lock lock(mutex_);
-    std::erase(handles_, handle);
+    handles_.erase(handle);
   }
 
  private:
@@ -51,12 +51,11 @@ class fork_guard {
       if (nothing == -1 || ::dup3(nothing, handle, O_CLOEXEC) == -1) ::close(handle);
     }
     if (nothing != -1) ::close(nothing);
-    handles_.clear();
     mutex_.unlock();
   }
 
   std::mutex mutex_;
-  std::vector<int> handles_;
+  std::unordered_set<int> handles_;
 };
 
 }  // namespace
@@ -82,8 +81,6 @@ unsigned fork_generation() noexcept { return generation.load(std::memory_order_r
 
 void guard_against_fork(const unique_handle& handle) { fork_guard::instance().add(handle.get()); }
 
-void unguard(const unique_handle& handle) noexcept { fork_guard::instance().remove(handle.get()); }
-
 unsigned processors() noexcept {
   const long n = ::sysconf(_SC_NPROCESSORS_ONLN);
   return n > 0 ? static_cast<unsigned>(n) : 1;
@@ -97,3 +94,12 @@ void fill_random(std::span<std::byte> out) noexcept {
 }
 
 }  // namespace belfry::platform
+
+namespace belfry::detail {
+
+void close_handle(native_handle_type handle) noexcept {
+  platform::fork_guard::instance().remove(handle);  // before another gets its number
+  ::close(handle);
+}
+
+}  // namespace belfry::detail

@@ -44,11 +44,7 @@ doorbell doorbell::make(const segment& s, std::size_t slot, failure& f) {
 
 void doorbell::drain() const noexcept { platform::drain_bell(handle_); }
 
-void doorbell::close() noexcept {
-  if (!handle_) return;
-  platform::unguard(handle_);
-  handle_.reset();
-}
+void doorbell::close() noexcept { handle_.reset(); }
 
 ringer::state ringer::open(const segment& s, std::size_t slot, std::uint32_t generation, ringer& out,
                            std::error_code& error) {

@@ -46,6 +46,14 @@ bool lock_free_slot(const segment& s, std::size_t slot) {
   return false;
 }
 
+/// A segment that was unlinked may have a namesake by now, whose bells are not ours to remove.
+void remove_bell(const segment& s, std::size_t slot) {
+  if (!s.named()) return;
+  const std::string name = bell_name(s.name(), slot);
+  const std::uint64_t id = s.slot(slot).bell.load(std::memory_order_relaxed);
+  if (id == 0 || platform::named_bell_id(name) == id) platform::unlink_named_bell(name);
+}
+
 }  // namespace
 
 roster::roster(segment& s, layout::role role)
@@ -114,6 +122,7 @@ bool roster::claim_slot(failure& f) {
   }
 
   layout::participant_slot& slot = segment_->slot(free);
+  slot.bell.store(0, std::memory_order_relaxed);  // not made yet: whatever has the name goes with us
   slot_control next = control(free);
   ++next.generation;
   next.state = slot_state::joining;
@@ -148,7 +157,6 @@ bool roster::claim_slot(failure& f) {
 void roster::leave() noexcept {
   if (!member_) return;
   member_ = false;
-  platform::unguard(segment_->block());
   if (fork_generation_ != platform::fork_generation()) {
     bell_.close();  // /dev/null by now; the membership is the parent's
     segment_->release_block();
@@ -158,7 +166,7 @@ void roster::leave() noexcept {
   {
     const roster_guard lock(*segment_);
     reap_locked({});
-    if (segment_->named()) platform::unlink_named_bell(bell_name(segment_->name(), slot_));
+    remove_bell(*segment_, slot_);
     slot_control last = control(slot_);
     last.state = slot_state::free;
     last.end = slot_end::left;
@@ -191,7 +199,7 @@ bool roster::reap_locked(evidence e) noexcept {
       continue;
     }
     segment_->traits().recover(segment_->ring(), i);
-    if (segment_->named()) platform::unlink_named_bell(bell_name(segment_->name(), i));
+    remove_bell(*segment_, i);
     for (auto& word : segment_->header().parked) {
       word.slots.fetch_and(~(std::uint64_t{1} << i), std::memory_order_relaxed);
     }
