@@ -1,6 +1,6 @@
-#include <belfry/ring/byte_ring.hpp>
-
 #include "platform.hpp"
+
+#include <belfry/ring/byte_ring.hpp>
 
 #include <new>
 
@@ -32,7 +32,7 @@ constinit const ring_traits byte_ring::traits{
     .drained =
         [](const ring_memory& memory) {
           return control(memory)->tail.load(std::memory_order_relaxed) ==
-              control(memory)->head.load(std::memory_order_relaxed);
+                 control(memory)->head.load(std::memory_order_relaxed);
         },
     .recover = [](const ring_memory&, std::size_t) {},  // an unfinished operation has left no trace
 };

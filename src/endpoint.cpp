@@ -1,10 +1,9 @@
-#include <belfry/detail/endpoint.hpp>
-
-#include <belfry/detail/pause.hpp>
-
 #include "endpoint_service.hpp"
 #include "platform.hpp"
 #include "run_queue.hpp"
+
+#include <belfry/detail/endpoint.hpp>
+#include <belfry/detail/pause.hpp>
 
 #include <array>
 
@@ -178,9 +177,7 @@ void endpoint::submit(operation& op) {
   switch (phase_) {
     case phase::scheduled:
     case phase::running: return;  // for somebody who waits for a peer; goes on with this one
-    case phase::waiting:
-      roster_->park().unpark();
-      return schedule(lock, op);
+    case phase::waiting: roster_->park().unpark(); return schedule(lock, op);
     case phase::idle: break;
   }
   // Nothing is taken in here, and nothing completes; but whether to go to sleep can be seen at once.
@@ -247,8 +244,7 @@ void endpoint::complete_peer_waits() {
       continue;
     }
     if (driven_ == &op) driven_ = nullptr;
-    op.post_completion(op.cancelled ? operation_aborted()
-                                    : std::error_code());
+    op.post_completion(op.cancelled ? operation_aborted() : std::error_code());
   }
 }
 
@@ -362,9 +358,7 @@ void endpoint::drive_once() {
       phase_ = phase::scheduled;
       lock.unlock();
       return op->post_drive(shared_from_this());
-    case progress::sleep:
-      lock.lock();
-      return settle_to_sleep(lock, *op);
+    case progress::sleep: lock.lock(); return settle_to_sleep(lock, *op);
   }
 }
 
@@ -398,7 +392,8 @@ void endpoint::on_wait(waitable::kind what, std::uint32_t serial) {
 
 void endpoint::start_waits() {
   const auto self = [this] {
-    return std::shared_ptr<waitable::listener>(shared_from_this(), static_cast<waitable::listener*>(this));
+    return std::shared_ptr<waitable::listener>(shared_from_this(),
+                                               static_cast<waitable::listener*>(this));
   };
   if (!bell_on_) {
     bell_on_ = true;

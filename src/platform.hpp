@@ -61,12 +61,12 @@ std::size_t page_size() noexcept;
 
 /// Maps `bytes` of the block. The last `mirrored` bytes of it are mapped a second time right behind,
 /// so that a record which crosses the end of a ring is contiguous all the same.
-mapping map_block(
-    const unique_handle& block, std::uint64_t bytes, std::uint64_t mirrored, bool writable, failure& f);
+mapping map_block(const unique_handle& block, std::uint64_t bytes, std::uint64_t mirrored,
+                  bool writable, failure& f);
 
 // ---- locks on single bytes of a block, dropped by the kernel with their holder --------------------
 
-bool lock_byte(const unique_handle& block, std::uint64_t offset) noexcept;      // waits
+bool lock_byte(const unique_handle& block, std::uint64_t offset) noexcept;  // waits
 bool try_lock_byte(const unique_handle& block, std::uint64_t offset) noexcept;
 void unlock_byte(const unique_handle& block, std::uint64_t offset) noexcept;
 bool is_locked_by_another(const unique_handle& block, std::uint64_t offset) noexcept;
@@ -112,8 +112,8 @@ unique_handle duplicate(const unique_handle& handle) noexcept;
 
 /// Sleeps until one of the handles (two at most; `no_handle` is none) is ready or the time has come;
 /// `time_point::max()` is never. The answer has a bit per ready handle.
-unsigned wait_any(
-    std::span<const native_handle_type> handles, std::chrono::steady_clock::time_point deadline) noexcept;
+unsigned wait_any(std::span<const native_handle_type> handles,
+                  std::chrono::steady_clock::time_point deadline) noexcept;
 
 /// One handle that is ready while any of its members is.
 unique_handle new_wait_set(failure& f);

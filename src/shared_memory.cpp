@@ -1,6 +1,6 @@
-#include <belfry/shared_memory.hpp>
-
 #include "platform.hpp"
+
+#include <belfry/shared_memory.hpp>
 
 #include <array>
 
@@ -22,8 +22,8 @@ std::string generated_name() {
 
 }  // namespace
 
-shared_memory shared_memory::create(
-    std::string_view name, std::size_t bytes, unsigned mode, detail::failure& f) {
+shared_memory shared_memory::create(std::string_view name, std::size_t bytes, unsigned mode,
+                                    detail::failure& f) {
   shared_memory m;
   const bool generate = name.empty();
   if (!generate && !platform::check_name(name, platform::max_name, f)) return {};

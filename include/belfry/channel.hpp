@@ -45,7 +45,7 @@ class basic_producer
   using base = detail::endpoint_handle<typename detail::endpoints_of<Ring>::producer, Executor>;
   using endpoint_type = typename detail::endpoints_of<Ring>::producer;
   using default_token = net::default_completion_token_t<Executor>;
-  static constexpr bool in_place = requires(endpoint_type& e, claim& c) { e.reserve(1, c); };
+  static constexpr bool in_place = requires(endpoint_type & e, claim& c) { e.reserve(1, c); };
 
  public:
   /// What is sent: a value, or the bytes of a message.
@@ -57,8 +57,7 @@ class basic_producer
 
   /// From an executor or an execution context, and a name or handles; see endpoint_handle.
   using base::base;
-  template <class Other>
-    requires std::convertible_to<Other, Executor>
+  template <std::convertible_to<Executor> Other>
   basic_producer(basic_producer<Ring, Other>&& other) : base(std::move(other)) {}
 
   /// Sends at once, or not at all. False if there is no room (or never will be: see max_message(),
@@ -91,8 +90,7 @@ class basic_producer
         detail::send_action<endpoint_type>{&this->endpoint(), value}, std::forward<Token>(token));
   }
   template <class Token = default_token>
-    requires in_place
-  auto async_send(net::const_buffer bytes, Token&& token = Token()) {
+  auto async_send(net::const_buffer bytes, Token&& token = Token()) requires in_place {
     return async_send(value_type(static_cast<const std::byte*>(bytes.data()), bytes.size()),
                       std::forward<Token>(token));
   }
@@ -102,13 +100,12 @@ class basic_producer
   template <class Token = default_token>
   auto async_send_n(std::span<const value_type> values, Token&& token = Token()) {
     return this->template initiate<void(error_code, std::size_t)>(
-        detail::send_n_action<endpoint_type>{&this->endpoint(), values}, std::forward<Token>(token));
+        detail::send_n_action<endpoint_type>{&this->endpoint(), values},
+        std::forward<Token>(token));
   }
 
   /// Room for a message, to be written in place and committed; empty if there is none. One at a time.
-  claim try_claim(std::size_t bytes) noexcept
-    requires in_place
-  {
+  claim try_claim(std::size_t bytes) noexcept requires in_place {
     claim result;
     if (this->is_open()) this->endpoint().reserve(bytes, result);
     return result;
@@ -117,17 +114,14 @@ class basic_producer
   /// Completes with room for a message of so many bytes. Signature: void(error_code, claim). Errors
   /// as async_send.
   template <class Token = default_token>
-    requires in_place
-  auto async_claim(std::size_t bytes, Token&& token = Token()) {
+  auto async_claim(std::size_t bytes, Token&& token = Token()) requires in_place {
     return this->template initiate<void(error_code, claim)>(
         detail::claim_action<endpoint_type, claim>{&this->endpoint(), bytes},
         std::forward<Token>(token));
   }
 
   /// Bytes of the largest message that the ring could hold.
-  std::size_t max_message() const noexcept
-    requires in_place
-  {
+  std::size_t max_message() const noexcept requires in_place {
     return static_cast<std::size_t>(this->endpoint().writer().max_message());
   }
 
@@ -174,8 +168,7 @@ class basic_consumer
   };
 
   using base::base;
-  template <class Other>
-    requires std::convertible_to<Other, Executor>
+  template <std::convertible_to<Executor> Other>
   basic_consumer(basic_consumer<Ring, Other>&& other) : base(std::move(other)) {}
 
   /// Takes the next value if there is one. Makes no system call, unless the producer sleeps because

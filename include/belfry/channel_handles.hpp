@@ -28,7 +28,8 @@ namespace belfry {
 class channel_handles {
  public:
   channel_handles() noexcept = default;
-  explicit channel_handles(detail::segment_handles handles) noexcept : handles_(std::move(handles)) {}
+  explicit channel_handles(detail::segment_handles handles) noexcept
+      : handles_(std::move(handles)) {}
 
   explicit operator bool() const noexcept { return static_cast<bool>(handles_.block); }
 

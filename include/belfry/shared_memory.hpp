@@ -52,8 +52,7 @@ class shared_memory {
   static void unlink(std::string_view name, error_code& ec);
   void unlink() { unlink(name_); }
 
-  std::span<std::byte> buf() noexcept
-  {
+  std::span<std::byte> buf() noexcept {
     return read_only_ ? std::span<std::byte>() : std::span(map_.data(), map_.size());
   }
   std::span<const std::byte> buf() const noexcept { return {map_.data(), map_.size()}; }
@@ -73,8 +72,8 @@ class shared_memory {
   native_handle_type native_handle() const noexcept { return block_.get(); }
 
  private:
-  static shared_memory create(
-      std::string_view name, std::size_t bytes, unsigned mode, detail::failure& f);
+  static shared_memory create(std::string_view name, std::size_t bytes, unsigned mode,
+                              detail::failure& f);
   static shared_memory open(std::string_view name, access a, detail::failure& f);
 
   std::string name_;

@@ -2,14 +2,14 @@
 #include "../platform.hpp"
 #include "path.hpp"
 
+#include <cerrno>
+#include <ctime>
+
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cerrno>
-#include <ctime>
 
 namespace belfry::platform {
 namespace {
@@ -57,14 +57,16 @@ unique_handle new_named_bell(std::string_view name, unsigned mode, failure& f) {
   // What is there under this name was left by a dead owner of the slot: the caller holds its lock.
   ::unlink(path.c_str());
   if (::mkfifo(path.c_str(), 0600) != 0) {
-    f = {std::error_code(errno, std::system_category()), "create the bell \"" + std::string(name) + '"'};
+    f = {std::error_code(errno, std::system_category()),
+         "create the bell \"" + std::string(name) + '"'};
     return {};
   }
   // Opened for both directions, a FIFO never reports a hang-up to its owner however its peers come
   // and go; and as the owner is its only reader, its death still shows at the other end.
   unique_handle bell(::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
   if (!bell || !is_fifo(bell) || ::fchmod(bell.get(), mode & 0777) != 0) {
-    f = {std::error_code(errno, std::system_category()), "open the bell \"" + std::string(name) + '"'};
+    f = {std::error_code(errno, std::system_category()),
+         "open the bell \"" + std::string(name) + '"'};
     ::unlink(path.c_str());
     return {};
   }
@@ -72,8 +74,7 @@ unique_handle new_named_bell(std::string_view name, unsigned mode, failure& f) {
 }
 
 unique_handle open_named_bell(std::string_view name, std::error_code& error) noexcept {
-  unique_handle bell(
-      ::open(path_of(name).c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
+  unique_handle bell(::open(path_of(name).c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
   if (!bell) error.assign(errno, std::system_category());
   if (bell && !is_fifo(bell)) bell.reset();
   return bell;

@@ -2,14 +2,14 @@
 #include "../platform.hpp"
 #include "path.hpp"
 
+#include <cerrno>
+#include <cstdio>
+#include <limits>
+
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cerrno>
-#include <cstdio>
-#include <limits>
 
 namespace belfry::platform {
 namespace {
@@ -24,7 +24,8 @@ void fail(failure& f, std::string what, int error = errno) {
 
 /// What `off_t` and the address space can express.
 bool check_size(std::uint64_t bytes, failure& f) {
-  if (bytes <= static_cast<std::uint64_t>(std::numeric_limits<std::ptrdiff_t>::max() / 4)) return true;
+  if (bytes <= static_cast<std::uint64_t>(std::numeric_limits<std::ptrdiff_t>::max() / 4))
+    return true;
   fail(f, "a block of " + std::to_string(bytes) + " bytes", EFBIG);
   return false;
 }
@@ -157,15 +158,15 @@ bool peek_block(const unique_handle& block, std::span<std::byte> out) noexcept {
 
 std::size_t page_size() noexcept { return static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)); }
 
-mapping map_block(
-    const unique_handle& block, std::uint64_t bytes, std::uint64_t mirrored, bool writable, failure& f) {
+mapping map_block(const unique_handle& block, std::uint64_t bytes, std::uint64_t mirrored,
+                  bool writable, failure& f) {
   const int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
   const std::size_t size = static_cast<std::size_t>(bytes);
   const std::size_t reserved = size + static_cast<std::size_t>(mirrored);
   // One reservation for both views: nothing else can slip in between them.
-  void* base = mirrored == 0
-      ? ::mmap(nullptr, size, protection, MAP_SHARED, block.get(), 0)
-      : ::mmap(nullptr, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* base = mirrored == 0 ? ::mmap(nullptr, size, protection, MAP_SHARED, block.get(), 0)
+                             : ::mmap(nullptr, reserved, PROT_NONE,
+                                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (base == MAP_FAILED) {
     fail(f, "map " + std::to_string(bytes) + " bytes");
     return {};
@@ -173,7 +174,8 @@ mapping map_block(
   mapping map(static_cast<std::byte*>(base), size, reserved);
   if (mirrored != 0) {
     const off_t tail = static_cast<off_t>(bytes - mirrored);
-    if (::mmap(map.data(), size, protection, MAP_SHARED | MAP_FIXED, block.get(), 0) == MAP_FAILED ||
+    if (::mmap(map.data(), size, protection, MAP_SHARED | MAP_FIXED, block.get(), 0) ==
+            MAP_FAILED ||
         ::mmap(map.data() + size, static_cast<std::size_t>(mirrored), protection,
                MAP_SHARED | MAP_FIXED, block.get(), tail) == MAP_FAILED) {
       fail(f, "map " + std::to_string(bytes) + " bytes");

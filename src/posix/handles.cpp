@@ -1,15 +1,15 @@
 // Handing descriptors to other processes.
 #include <belfry/channel_handles.hpp>
 
-#include <fcntl.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 namespace belfry {
 namespace detail {
@@ -110,7 +110,8 @@ segment_handles receive_handles(native_handle_type socket, failure& f) {
   }
   if (got != static_cast<ssize_t>(sizeof content) || content.magic != parcel{}.magic ||
       (message.msg_flags & MSG_CTRUNC) != 0 || taken.empty() || content.bells + 1 != taken.size()) {
-    f = {make_error_code(errc::protocol_error), "receive handles: this is not what send_handles sends"};
+    f = {make_error_code(errc::protocol_error),
+         "receive handles: this is not what send_handles sends"};
     return {};
   }
   segment_handles handles;
@@ -144,7 +145,8 @@ channel_handles channel_handles::inherited(std::string_view text) {
   for (std::string_view rest = text.substr(prefix.size()); !rest.empty();) {
     int descriptor = -1;
     if (rest.front() != ':') malformed();
-    const auto [end, error] = std::from_chars(rest.data() + 1, rest.data() + rest.size(), descriptor);
+    const auto [end, error] =
+        std::from_chars(rest.data() + 1, rest.data() + rest.size(), descriptor);
     if (error != std::errc() || descriptor < 0) malformed();
     rest.remove_prefix(static_cast<std::size_t>(end - rest.data()));
     descriptors.push_back(descriptor);
@@ -152,7 +154,8 @@ channel_handles channel_handles::inherited(std::string_view text) {
   if (descriptors.empty() || descriptors.size() > detail::max_descriptors) malformed();
   // All must be there before any is taken over: a wrong number must not close someone else's.
   for (const int descriptor : descriptors) {
-    if (::fcntl(descriptor, F_SETFD, FD_CLOEXEC) != 0) detail::system_failure("inherit handles").raise();
+    if (::fcntl(descriptor, F_SETFD, FD_CLOEXEC) != 0)
+      detail::system_failure("inherit handles").raise();
   }
   detail::segment_handles handles;
   handles.block = detail::unique_handle(descriptors.front());

@@ -3,10 +3,10 @@
 // pid can deceive them.
 #include "../platform.hpp"
 
+#include <cerrno>
+
 #include <fcntl.h>
 #include <unistd.h>
-
-#include <cerrno>
 
 namespace belfry::platform {
 namespace {

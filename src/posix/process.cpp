@@ -1,17 +1,17 @@
 // Processes: who we are, the death of another, and what a fork must not take along.
 #include "../platform.hpp"
 
+#include <atomic>
+#include <cerrno>
+#include <mutex>
+#include <unordered_set>
+
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#include <atomic>
-#include <cerrno>
-#include <mutex>
-#include <unordered_set>
 
 namespace belfry::platform {
 namespace {
@@ -71,8 +71,7 @@ unique_handle watch_process(std::uint32_t pid, std::error_code& error) noexcept 
   // 434 everywhere: the system calls since Linux 5.0 have one number on all architectures. The
   // descriptor is close-on-exec by definition.
   constexpr long pidfd_open_number = 434;
-  unique_handle handle(
-      static_cast<int>(::syscall(pidfd_open_number, static_cast<pid_t>(pid), 0)));
+  unique_handle handle(static_cast<int>(::syscall(pidfd_open_number, static_cast<pid_t>(pid), 0)));
   if (!handle) error.assign(errno, std::system_category());
   return handle;
 }

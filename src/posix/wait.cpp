@@ -1,15 +1,15 @@
 // Sleeping on several handles, for threads and event loops without Asio.
 #include "../platform.hpp"
 
-#include <fcntl.h>
-#include <poll.h>
-#include <sys/epoll.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <ctime>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
 namespace belfry::platform {
 namespace {
@@ -38,7 +38,8 @@ unsigned wait_any(std::span<const native_handle_type> handles,
       remaining.tv_sec = seconds.count();
       remaining.tv_nsec = std::chrono::nanoseconds(left - seconds).count();
     }
-    const int count = ::ppoll(polled.data(), polled.size(), for_ever ? nullptr : &remaining, nullptr);
+    const int count =
+        ::ppoll(polled.data(), polled.size(), for_ever ? nullptr : &remaining, nullptr);
     if (count == -1 && errno == EINTR) continue;
     unsigned ready = 0;
     for (std::size_t i = 0; count > 0 && i != polled.size(); ++i) {

@@ -17,7 +17,8 @@ struct waitable::implementation {
 };
 
 waitable::waitable(const net::any_io_executor& executor, native_handle_type handle, kind what)
-    : implementation_(new implementation{net::posix::stream_descriptor(executor, handle), what, {}}) {}
+    : implementation_(
+          new implementation{net::posix::stream_descriptor(executor, handle), what, {}}) {}
 
 waitable::~waitable() {
   implementation_->descriptor.release();  // out of the reactor; the handle is its owner's to close
@@ -32,11 +33,11 @@ void waitable::async_wait(std::shared_ptr<listener> who, std::uint32_t serial) {
           if (ec != net::error::operation_aborted) who->on_wait(kind::bell, serial);
         });
   } else {
-    implementation_->descriptor.async_wait(
-        net::posix::stream_descriptor::wait_read,
-        [who = std::move(who), serial](const error_code& ec) {
-          if (ec != net::error::operation_aborted) who->on_wait(kind::death, serial);
-        });
+    implementation_->descriptor.async_wait(net::posix::stream_descriptor::wait_read,
+                                           [who = std::move(who), serial](const error_code& ec) {
+                                             if (ec != net::error::operation_aborted)
+                                               who->on_wait(kind::death, serial);
+                                           });
   }
 }
 

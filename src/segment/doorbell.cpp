@@ -1,21 +1,22 @@
-#include <belfry/segment/doorbell.hpp>
-
 #include "../platform.hpp"
+
+#include <belfry/segment/doorbell.hpp>
 
 namespace belfry::detail {
 namespace {
 
 /// Opens the ringing end of a named bell and makes sure that it is the one which the slot's owner
 /// made, and not what another segment of this name has put in its place.
-ringer::state open_named(
-    const segment& s, std::size_t slot, unique_handle& out, std::error_code& error) {
+ringer::state open_named(const segment& s, std::size_t slot, unique_handle& out,
+                         std::error_code& error) {
   const std::uint64_t id = s.slot(slot).bell.load(std::memory_order_relaxed);
   const std::string name = bell_name(s.name(), slot);
   out = platform::open_named_bell(name, error);
   if (out && platform::bell_id(out) == id) return ringer::state::reachable;
   out.reset();
   if (error == platform::nobody_listens) {
-    return platform::named_bell_id(name) == id ? ringer::state::deserted : ringer::state::unreachable;
+    return platform::named_bell_id(name) == id ? ringer::state::deserted
+                                               : ringer::state::unreachable;
   }
   if (!error || error == std::errc::no_such_file_or_directory) {
     error.clear();
@@ -33,7 +34,8 @@ doorbell doorbell::make(const segment& s, std::size_t slot, failure& f) {
     if (bell.handle_) bell.id_ = platform::bell_id(bell.handle_);
   } else {
     bell.handle_ = platform::duplicate(s.anonymous_bell(slot));
-    if (!bell.handle_) f = {std::make_error_code(std::errc::too_many_files_open), "duplicate a bell"};
+    if (!bell.handle_)
+      f = {std::make_error_code(std::errc::too_many_files_open), "duplicate a bell"};
   }
   if (bell.handle_) {
     platform::guard_against_fork(bell.handle_);
@@ -46,8 +48,8 @@ void doorbell::drain() const noexcept { platform::drain_bell(handle_); }
 
 void doorbell::close() noexcept { handle_.reset(); }
 
-ringer::state ringer::open(const segment& s, std::size_t slot, std::uint32_t generation, ringer& out,
-                           std::error_code& error) {
+ringer::state ringer::open(const segment& s, std::size_t slot, std::uint32_t generation,
+                           ringer& out, std::error_code& error) {
   out.generation_ = generation;
   out.named_ = s.named();
   if (s.named()) return open_named(s, slot, out.handle_, error);
@@ -66,7 +68,8 @@ ringer::state watch_for_death(const segment& s, std::size_t slot, std::uint32_t 
   if (s.named()) return open_named(s, slot, out, error);
   out = platform::watch_process(s.slot(slot).pid.load(std::memory_order_relaxed), error);
   // Had the owner died before the handle was there, its pid might be another's by now.
-  const bool still_there = platform::is_locked_by_another(s.block(), layout::slot_lock(slot)) &&
+  const bool still_there =
+      platform::is_locked_by_another(s.block(), layout::slot_lock(slot)) &&
       s.slot(slot).control.load(std::memory_order_acquire).generation == generation;
   if (!still_there) {
     out.reset();

@@ -1,6 +1,6 @@
-#include <belfry/segment/roster.hpp>
-
 #include "../platform.hpp"
+
+#include <belfry/segment/roster.hpp>
 
 #include <thread>
 
@@ -122,7 +122,8 @@ bool roster::claim_slot(failure& f) {
   }
 
   layout::participant_slot& slot = segment_->slot(free);
-  slot.bell.store(0, std::memory_order_relaxed);  // not made yet: whatever has the name goes with us
+  slot.bell.store(0,
+                  std::memory_order_relaxed);  // not made yet: whatever has the name goes with us
   slot_control next = control(free);
   ++next.generation;
   next.state = slot_state::joining;
@@ -194,8 +195,7 @@ bool roster::reap_locked(evidence e) noexcept {
     slot_control slot = control(i);
     if (i == slot_ || slot.state == slot_state::free) continue;
     const bool known_dead = i == e.slot && slot.generation == e.generation;
-    if (!known_dead &&
-        platform::is_locked_by_another(segment_->block(), layout::slot_lock(i))) {
+    if (!known_dead && platform::is_locked_by_another(segment_->block(), layout::slot_lock(i))) {
       continue;
     }
     segment_->traits().recover(segment_->ring(), i);
@@ -292,7 +292,8 @@ bool roster::ring(std::size_t slot, std::uint32_t generation) noexcept {
   ringer& r = ringers_[slot];
   if (!r.serves(generation)) {
     r.close();
-    std::error_code ignored;  // out of descriptors: the peer stays parked, the next publish tries again
+    std::error_code
+        ignored;  // out of descriptors: the peer stays parked, the next publish tries again
     const ringer::state found = ringer::open(*segment_, slot, generation, r, ignored);
     if (found != ringer::state::reachable) return found != ringer::state::deserted;
   }

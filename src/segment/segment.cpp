@@ -1,6 +1,6 @@
-#include <belfry/segment/segment.hpp>
-
 #include "../platform.hpp"
+
+#include <belfry/segment/segment.hpp>
 
 #include <cstring>
 #include <new>
@@ -14,8 +14,8 @@ constexpr std::uint64_t align_up(std::uint64_t n, std::uint64_t alignment) noexc
 }
 
 /// What the header of a segment of this kind and capacity says, but for its random id.
-layout::identity describe(
-    const ring_traits& traits, std::uint64_t capacity, const channel_options& options) {
+layout::identity describe(const ring_traits& traits, std::uint64_t capacity,
+                          const channel_options& options) {
   layout::identity id{};
   id.magic = layout::magic;
   id.version = layout::version;
@@ -36,8 +36,8 @@ layout::identity describe(
   return id;
 }
 
-bool granted_capacity(
-    const ring_traits& traits, const channel_options& options, std::uint64_t& capacity, failure& f) {
+bool granted_capacity(const ring_traits& traits, const channel_options& options,
+                      std::uint64_t& capacity, failure& f) {
   capacity = traits.capacity(options.capacity);
   if (capacity != 0) return true;
   f = {std::make_error_code(std::errc::invalid_argument),
@@ -54,7 +54,8 @@ bool build(const unique_handle& block, const ring_traits& traits, layout::identi
   id.process_namespace = platform::process_namespace();
   auto* header = new (map.data()) layout::control_header{};
   for (std::size_t i = 0; i < traits.participants(); ++i) {
-    new (map.data() + sizeof *header + i * sizeof(layout::participant_slot)) layout::participant_slot{};
+    new (map.data() + sizeof *header + i * sizeof(layout::participant_slot))
+        layout::participant_slot{};
   }
   traits.construct({map.data() + id.ring_offset, id.ring_bytes, id.capacity});
   header->id = id;
@@ -73,8 +74,8 @@ std::string show(T value) {
 template <class T>
 bool same(const char* field, T found, T expected, const std::string& name, failure& f) {
   if (found == expected) return true;
-  f = {make_error_code(errc::incompatible), name + ": the " + field + " is " + show(found) +
-                                                ", expected " + show(expected)};
+  f = {make_error_code(errc::incompatible),
+       name + ": the " + field + " is " + show(found) + ", expected " + show(expected)};
   return false;
 }
 
@@ -132,15 +133,16 @@ segment segment::attach(const segment_handles& handles, const ring_traits& trait
   }
   if (!s.check(options, f)) return {};
   // Deaths are watched by pid here, and a pid of another namespace means someone else.
-  if (!same("PID namespace", s.id_.process_namespace, platform::process_namespace(), "the handles", f) ||
+  if (!same("PID namespace", s.id_.process_namespace, platform::process_namespace(), "the handles",
+            f) ||
       !s.map(f)) {
     return {};
   }
   return s;
 }
 
-segment_handles segment::create_anonymous(
-    const ring_traits& traits, const channel_options& options, failure& f) {
+segment_handles segment::create_anonymous(const ring_traits& traits, const channel_options& options,
+                                          failure& f) {
   segment_handles handles;
   std::uint64_t capacity = 0;
   if (!granted_capacity(traits, options, capacity, f)) return {};
@@ -168,8 +170,8 @@ bool segment::check(const channel_options& options, failure& f) {
   const std::uint64_t size = platform::block_size(block_, f);
   if (f) return false;
   if (!platform::peek_block(block_, std::as_writable_bytes(std::span(&id_, 1)))) {
-    f = {make_error_code(errc::incompatible), who + ": the size is " + std::to_string(size) +
-                                                  " bytes, too small for a control header"};
+    f = {make_error_code(errc::incompatible),
+         who + ": the size is " + std::to_string(size) + " bytes, too small for a control header"};
     return false;
   }
   if (id_.magic != layout::magic) {
@@ -191,12 +193,12 @@ bool segment::check(const channel_options& options, failure& f) {
 
   const layout::identity expected = describe(*traits_, capacity, options);
   return same("number of producers", id_.producers, expected.producers, who, f) &&
-      same("number of consumers", id_.consumers, expected.consumers, who, f) &&
-      same("header size", id_.header_bytes, expected.header_bytes, who, f) &&
-      same("ring offset", id_.ring_offset, expected.ring_offset, who, f) &&
-      same("ring size", id_.ring_bytes, expected.ring_bytes, who, f) &&
-      same("segment size", id_.segment_bytes, expected.segment_bytes, who, f) &&
-      same("size of the file", size, expected.segment_bytes, who, f);
+         same("number of consumers", id_.consumers, expected.consumers, who, f) &&
+         same("header size", id_.header_bytes, expected.header_bytes, who, f) &&
+         same("ring offset", id_.ring_offset, expected.ring_offset, who, f) &&
+         same("ring size", id_.ring_bytes, expected.ring_bytes, who, f) &&
+         same("segment size", id_.segment_bytes, expected.segment_bytes, who, f) &&
+         same("size of the file", size, expected.segment_bytes, who, f);
 }
 
 bool segment::map(failure& f) {

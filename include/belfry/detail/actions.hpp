@@ -163,7 +163,8 @@ class peer_initiation : public initiation<Endpoint, Executor> {
 
   template <class Handler, class Action>
   void operator()(Handler&& handler, Action action) const {
-    this->endpoint_->submit_peer_wait(this->make(std::forward<Handler>(handler), std::move(action)));
+    this->endpoint_->submit_peer_wait(
+        this->make(std::forward<Handler>(handler), std::move(action)));
   }
 };
 

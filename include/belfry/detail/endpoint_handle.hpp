@@ -32,7 +32,8 @@ class endpoint_handle {
   ///   `errc::incompatible`                      the segment is of another type, ring, size, version
   ///   `invalid_argument`, `filename_too_long`   no name for a channel (247 bytes at most)
   ///   `no_space_on_device`, `permission_denied`, ... what the system says
-  endpoint_handle(const Executor& executor, std::string_view name, const channel_options& options = {})
+  endpoint_handle(const Executor& executor, std::string_view name,
+                  const channel_options& options = {})
       : endpoint_handle(executor, options) {
     failure f;
     endpoint_->open(name, f);
@@ -50,8 +51,8 @@ class endpoint_handle {
       : endpoint_handle(executor, name, channel_options{}, ec) {}
 
   /// Joins the channel of these handles, which may be used again and dropped.
-  endpoint_handle(
-      const Executor& executor, const channel_handles& handles, const channel_options& options = {})
+  endpoint_handle(const Executor& executor, const channel_handles& handles,
+                  const channel_options& options = {})
       : endpoint_handle(executor, options) {
     failure f;
     endpoint_->open(handles.get(), f);
@@ -68,11 +69,9 @@ class endpoint_handle {
       : endpoint_handle(executor, handles, channel_options{}, ec) {}
 
   /// The same from an execution context.
-  template <class Context, class... Arguments>
-    requires std::derived_from<Context, net::execution_context>
+  template <std::derived_from<net::execution_context> Context, class... Arguments>
   endpoint_handle(Context& context, Arguments&&... arguments)
-      : endpoint_handle(
-            Executor(context.get_executor()), std::forward<Arguments>(arguments)...) {}
+      : endpoint_handle(Executor(context.get_executor()), std::forward<Arguments>(arguments)...) {}
 
   endpoint_handle(endpoint_handle&&) noexcept = default;
   endpoint_handle& operator=(endpoint_handle&& other) noexcept {
@@ -83,8 +82,7 @@ class endpoint_handle {
     }
     return *this;
   }
-  template <class Other>
-    requires std::convertible_to<Other, Executor>
+  template <std::convertible_to<Executor> Other>
   endpoint_handle(endpoint_handle<Endpoint, Other>&& other)
       : endpoint_(std::move(other.endpoint_)), executor_(other.executor_) {}
 
@@ -117,8 +115,8 @@ class endpoint_handle {
   /// whatever it is combined with. Signature: void(error_code). Errors as async_receive, async_send.
   template <class Token = default_token>
   auto async_wait(Token&& token = Token()) {
-    return initiate<void(error_code)>(
-        wait_action<Endpoint>{endpoint_.get()}, std::forward<Token>(token));
+    return initiate<void(error_code)>(wait_action<Endpoint>{endpoint_.get()},
+                                      std::forward<Token>(token));
   }
 
   /// Completes when the other side is there. Signature: void(error_code). Deaths are not reported

@@ -106,7 +106,7 @@ struct resumes_coroutine : std::false_type {};
 template <class Executor, class... Ts>
 struct resumes_coroutine<net::detail::awaitable_handler<Executor, Ts...>> : std::true_type {};
 template <class Handler>
-  requires requires(Handler& h) { h.handler_; }
+requires requires(Handler& h) { h.handler_; }
 struct resumes_coroutine<Handler>
     : resumes_coroutine<std::remove_cvref_t<decltype(std::declval<Handler&>().handler_)>> {};
 
@@ -156,7 +156,8 @@ class operation_for final : public operation {
     Action action(std::move(action_));
     const auto work(std::move(work_));
     free(net::get_associated_allocator(handler));
-    if (auto slot = net::get_associated_cancellation_slot(handler); slot.is_connected()) slot.clear();
+    if (auto slot = net::get_associated_cancellation_slot(handler); slot.is_connected())
+      slot.clear();
     action.finish(handler, to_net(ec));
   }
 

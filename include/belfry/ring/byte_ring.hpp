@@ -48,7 +48,8 @@ class byte_ring {
   }
   /// Whether the opposite index can be true: not behind the one that it must follow, not more than a
   /// capacity ahead of it, at the start of a record.
-  static bool plausible(std::uint64_t ahead, std::uint64_t behind, std::uint64_t capacity) noexcept {
+  static bool plausible(std::uint64_t ahead, std::uint64_t behind,
+                        std::uint64_t capacity) noexcept {
     return ahead - behind <= capacity && ahead % alignof(layout::record_header) == 0;
   }
 };
@@ -103,7 +104,9 @@ class byte_ring::writer {
   }
 
   /// Whether an attempt to send so many bytes would not block.
-  bool writable(std::uint64_t bytes) noexcept { return reserve(tail_, bytes) != attempt::would_block; }
+  bool writable(std::uint64_t bytes) noexcept {
+    return reserve(tail_, bytes) != attempt::would_block;
+  }
   /// The same for what the last attempt wanted, and did not get.
   bool writable() noexcept { return writable(wanted_); }
   bool corrupted() const noexcept { return corrupted_; }
@@ -115,12 +118,15 @@ class byte_ring::writer {
 
  private:
   attempt reserve(std::uint64_t position, std::uint64_t bytes) noexcept {
-    if (bytes > max_message()) [[unlikely]] return attempt::too_large;
-    if (claimed_) [[unlikely]] return attempt::would_block;
+    if (bytes > max_message()) [[unlikely]]
+      return attempt::too_large;
+    if (claimed_) [[unlikely]]
+      return attempt::would_block;
     const std::uint64_t end = position + layout::record_bytes(bytes);
     if (end - cached_head_ > capacity_) {
       refresh_head();
-      if (corrupted_) [[unlikely]] return attempt::corrupted;
+      if (corrupted_) [[unlikely]]
+        return attempt::corrupted;
       if (end - cached_head_ > capacity_) {
         wanted_ = bytes;
         return attempt::would_block;
@@ -139,7 +145,9 @@ class byte_ring::writer {
     }
   }
 
-  std::byte* at(std::uint64_t position) const noexcept { return data_ + (position & (capacity_ - 1)); }
+  std::byte* at(std::uint64_t position) const noexcept {
+    return data_ + (position & (capacity_ - 1));
+  }
 
   void seal(std::uint64_t position, std::uint64_t bytes) noexcept {
     const layout::record_header header{static_cast<std::uint32_t>(bytes), 0};
@@ -185,7 +193,8 @@ class byte_ring::reader {
 
   attempt pop(view& out) noexcept {
     if (next_ == cached_tail_) refresh_tail();
-    if (corrupted_) [[unlikely]] return attempt::corrupted;
+    if (corrupted_) [[unlikely]]
+      return attempt::corrupted;
     if (next_ == cached_tail_) return attempt::would_block;
     layout::record_header header;
     std::memcpy(&header, at(next_), sizeof header);
@@ -194,7 +203,8 @@ class byte_ring::reader {
       corrupted_ = true;
       return attempt::corrupted;
     }
-    if (header.flags != 0) [[unlikely]] flags(next_).store(0, std::memory_order_relaxed);
+    if (header.flags != 0) [[unlikely]]
+      flags(next_).store(0, std::memory_order_relaxed);
     out = {{at(next_) + sizeof header, header.bytes}, next_};
     next_ += bytes;
     return attempt::done;
@@ -208,7 +218,8 @@ class byte_ring::reader {
       return;
     }
     head_ += layout::record_bytes(bytes);
-    while (head_ != next_ && flags(head_).load(std::memory_order_relaxed) == layout::record_released) {
+    while (head_ != next_ &&
+           flags(head_).load(std::memory_order_relaxed) == layout::record_released) {
       std::uint32_t length;
       std::memcpy(&length, at(head_), sizeof length);
       if (layout::record_bytes(length) > next_ - head_) {
@@ -242,7 +253,9 @@ class byte_ring::reader {
     }
   }
 
-  std::byte* at(std::uint64_t position) const noexcept { return data_ + (position & (capacity_ - 1)); }
+  std::byte* at(std::uint64_t position) const noexcept {
+    return data_ + (position & (capacity_ - 1));
+  }
   std::atomic_ref<std::uint32_t> flags(std::uint64_t position) const noexcept {
     return std::atomic_ref(*reinterpret_cast<std::uint32_t*>(at(position) + 4));
   }

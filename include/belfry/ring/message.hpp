@@ -88,7 +88,8 @@ class message {
 class claim {
  public:
   claim() noexcept = default;
-  claim(detail::claim_source& source, std::span<std::byte> bytes) : source_(&source), bytes_(bytes) {}
+  claim(detail::claim_source& source, std::span<std::byte> bytes)
+      : source_(&source), bytes_(bytes) {}
   claim(claim&& other) noexcept
       : source_(std::exchange(other.source_, nullptr)), bytes_(std::exchange(other.bytes_, {})) {}
   claim& operator=(claim&& other) noexcept {

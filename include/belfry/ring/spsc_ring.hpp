@@ -29,7 +29,8 @@ namespace belfry {
 /// trust each other. Its layout is the library's too, and enters the ABI fingerprint.
 template <class T, std::size_t N>
 class spsc_ring {
-  static_assert(std::is_trivially_copyable_v<T>, "a value is shared with other processes as its bytes");
+  static_assert(std::is_trivially_copyable_v<T>,
+                "a value is shared with other processes as its bytes");
   static_assert(std::is_default_constructible_v<T>, "a failed receive completes with T{}");
   static_assert(N > 0);
 
@@ -97,10 +98,14 @@ class spsc_ring {
           detail::mix(detail::mix(detail::mix(0, BOOST_VERSION), sizeof(queue)), alignof(queue)),
       .align = alignof(queue) > layout::cache_line ? alignof(queue) : layout::cache_line,
       .capacity = [](std::uint64_t) -> std::uint64_t { return N; },
-      .layout = [](std::uint64_t, std::uint64_t) { return ring_layout{sizeof(queue), 0}; },
+      .layout =
+          [](std::uint64_t, std::uint64_t) {
+            return ring_layout{sizeof(queue), 0};
+          },
       .construct = [](const ring_memory& memory) { new (memory.at) queue; },
       .drained = [](const ring_memory& memory) { return at(memory)->empty(); },
-      .recover = [](const ring_memory&, std::size_t) {},  // an unfinished operation has left no trace
+      .recover = [](const ring_memory&,
+                    std::size_t) {},  // an unfinished operation has left no trace
   };
 };
 

@@ -60,8 +60,7 @@ class ringer {
 
 /// A handle that becomes ready when the slot's owner dies: the ringing end of its named event, which
 /// tells when no reader is left, or a handle of its process.
-ringer::state watch_for_death(
-    const segment& s, std::size_t slot, std::uint32_t generation, unique_handle& out,
-    std::error_code& error);
+ringer::state watch_for_death(const segment& s, std::size_t slot, std::uint32_t generation,
+                              unique_handle& out, std::error_code& error);
 
 }  // namespace belfry::detail

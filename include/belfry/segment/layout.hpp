@@ -134,7 +134,8 @@ constexpr std::size_t header_bytes(std::size_t participants) noexcept {
 /// and a multiple of the page. Positions only grow; the byte at position p is data[p % capacity].
 struct byte_ring_control {
   alignas(cache_line) std::atomic<std::uint64_t> tail;  // written by the producer: end of the sent
-  alignas(cache_line) std::atomic<std::uint64_t> head;  // written by the consumer: end of the released
+  alignas(
+      cache_line) std::atomic<std::uint64_t> head;  // written by the consumer: end of the released
 };
 static_assert(sizeof(byte_ring_control) == 128);
 

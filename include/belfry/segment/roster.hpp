@@ -48,7 +48,8 @@ class roster {
   /// After a publish: wakes whoever sleeps at the other side. One fence and one load if nobody does.
   void notify() noexcept {
     publish_fence();
-    if (parked_peers().load(std::memory_order_relaxed) != 0) [[unlikely]] ring_parked();
+    if (parked_peers().load(std::memory_order_relaxed) != 0) [[unlikely]]
+      ring_parked();
   }
   /// Whether somebody at the other side seems to sleep: no fence, no promise.
   bool peer_may_sleep() const noexcept {

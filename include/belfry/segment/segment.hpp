@@ -41,8 +41,8 @@ class segment {
                         const channel_options& options, failure& f);
 
   /// A segment without a name, to be handed over.
-  static segment_handles create_anonymous(
-      const ring_traits& traits, const channel_options& options, failure& f);
+  static segment_handles create_anonymous(const ring_traits& traits, const channel_options& options,
+                                          failure& f);
 
   /// Removes a named segment and its bells, whatever is left in it.
   static bool unlink(std::string_view name, std::size_t participants, failure& f);
@@ -56,8 +56,8 @@ class segment {
     return *reinterpret_cast<layout::control_header*>(map_.data());
   }
   layout::participant_slot& slot(std::size_t index) const noexcept {
-    return reinterpret_cast<layout::participant_slot*>(map_.data() + sizeof(layout::control_header))
-        [index];
+    return reinterpret_cast<layout::participant_slot*>(map_.data() +
+                                                       sizeof(layout::control_header))[index];
   }
   const ring_memory& ring() const noexcept { return ring_; }
 
