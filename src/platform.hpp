@@ -110,10 +110,10 @@ void guard_against_fork(const unique_handle& handle);
 
 unique_handle duplicate(const unique_handle& handle) noexcept;
 
-/// Sleeps until one of the handles (two at most; `no_handle` is none) is ready or the time has come;
-/// `time_point::max()` is never. The answer has a bit per ready handle.
-unsigned wait_any(std::span<const native_handle_type> handles,
-                  std::chrono::steady_clock::time_point deadline) noexcept;
+/// Sleeps until one of the handles (`no_handle` is none) is ready, and says which are; false if the
+/// time has come before. `time_point::max()` is never.
+bool wait_any(std::span<const native_handle_type> handles,
+              std::chrono::steady_clock::time_point deadline, std::span<bool> ready) noexcept;
 
 /// One handle that is ready while any of its members is.
 unique_handle new_wait_set(failure& f);

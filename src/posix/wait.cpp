@@ -1,6 +1,8 @@
 // Sleeping on several handles, for threads and event loops without Asio.
 #include "../platform.hpp"
 
+#include <belfry/segment/layout.hpp>
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -12,23 +14,17 @@
 #include <unistd.h>
 
 namespace belfry::platform {
-namespace {
-
-constexpr native_handle_type no_descriptor = -1;  // poll passes over it
-
-}  // namespace
-
 unique_handle duplicate(const unique_handle& handle) noexcept {
   return unique_handle(::fcntl(handle.get(), F_DUPFD_CLOEXEC, 0));
 }
 
-unsigned wait_any(std::span<const native_handle_type> handles,
-                  std::chrono::steady_clock::time_point deadline) noexcept {
+bool wait_any(std::span<const native_handle_type> handles,
+              std::chrono::steady_clock::time_point deadline, std::span<bool> ready) noexcept {
   using std::chrono::steady_clock;
-  std::array<pollfd, 2> polled{};
-  for (std::size_t i = 0; i != polled.size(); ++i) {
-    polled[i] = {i < handles.size() ? handles[i] : no_descriptor, POLLIN, 0};
-  }
+  std::array<pollfd, 1 + layout::max_participants> polled;
+  const std::size_t count = std::min(handles.size(), polled.size());
+  // poll passes over negative descriptors, as `no_handle` is.
+  for (std::size_t i = 0; i != count; ++i) polled[i] = {handles[i], POLLIN, 0};
   const bool for_ever = deadline == steady_clock::time_point::max();
   for (;;) {
     timespec remaining{};
@@ -38,14 +34,10 @@ unsigned wait_any(std::span<const native_handle_type> handles,
       remaining.tv_sec = seconds.count();
       remaining.tv_nsec = std::chrono::nanoseconds(left - seconds).count();
     }
-    const int count =
-        ::ppoll(polled.data(), polled.size(), for_ever ? nullptr : &remaining, nullptr);
-    if (count == -1 && errno == EINTR) continue;
-    unsigned ready = 0;
-    for (std::size_t i = 0; count > 0 && i != polled.size(); ++i) {
-      if (polled[i].revents != 0) ready |= 1u << i;
-    }
-    return ready;
+    const int n = ::ppoll(polled.data(), count, for_ever ? nullptr : &remaining, nullptr);
+    if (n == -1 && errno == EINTR) continue;
+    for (std::size_t i = 0; i != count; ++i) ready[i] = n > 0 && polled[i].revents != 0;
+    return n != 0;
   }
 }
 

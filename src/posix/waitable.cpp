@@ -12,32 +12,29 @@ namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 
 struct waitable::implementation {
   net::posix::stream_descriptor descriptor;
-  kind what;
   std::array<char, 64> discarded;  // what the bell's bytes are read into
 };
 
-waitable::waitable(const net::any_io_executor& executor, native_handle_type handle, kind what)
-    : implementation_(
-          new implementation{net::posix::stream_descriptor(executor, handle), what, {}}) {}
+waitable::waitable(const net::any_io_executor& executor, native_handle_type handle)
+    : implementation_(new implementation{net::posix::stream_descriptor(executor, handle), {}}) {}
 
 waitable::~waitable() {
   implementation_->descriptor.release();  // out of the reactor; the handle is its owner's to close
 }
 
-void waitable::async_wait(std::shared_ptr<listener> who, std::uint32_t serial) {
-  if (implementation_->what == kind::bell) {
+void waitable::async_wait(std::shared_ptr<listener> who, wait_id which) {
+  auto& descriptor = implementation_->descriptor;
+  if (which.what == kind::bell) {
     // Reading is the wait: it drains the bell, and costs no epoll_ctl as a wait for readiness does.
-    implementation_->descriptor.async_read_some(
-        net::buffer(implementation_->discarded),
-        [who = std::move(who), serial](const error_code& ec, std::size_t) {
-          if (ec != net::error::operation_aborted) who->on_wait(kind::bell, serial);
-        });
+    descriptor.async_read_some(net::buffer(implementation_->discarded),
+                               [who = std::move(who), which](const error_code& ec, std::size_t) {
+                                 if (ec != net::error::operation_aborted) who->on_wait(which);
+                               });
   } else {
-    implementation_->descriptor.async_wait(net::posix::stream_descriptor::wait_read,
-                                           [who = std::move(who), serial](const error_code& ec) {
-                                             if (ec != net::error::operation_aborted)
-                                               who->on_wait(kind::death, serial);
-                                           });
+    descriptor.async_wait(net::posix::stream_descriptor::wait_read,
+                          [who = std::move(who), which](const error_code& ec) {
+                            if (ec != net::error::operation_aborted) who->on_wait(which);
+                          });
   }
 }
 

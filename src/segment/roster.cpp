@@ -61,7 +61,8 @@ roster::roster(segment& s, layout::role role)
       role_(role),
       opposite_(opposite(role)),
       past_(s.traits().participants()),
-      ringers_(s.traits().participants()) {}
+      ringers_(s.traits().participants()),
+      watched_(s.traits().participants()) {}
 
 std::size_t roster::first_slot(layout::role role) const noexcept {
   return role == layout::role::producer ? 0 : segment_->traits().producers;
@@ -241,30 +242,30 @@ bool roster::verify_live_peer() noexcept {
   return has_live_peer();
 }
 
-roster::watch roster::watch_successor() noexcept {
-  const std::size_t n = segment_->traits().participants();
-  for (std::size_t step = 1; step < n; ++step) {
-    const std::size_t i = (slot_ + step) % n;
+std::error_code roster::watch_peers(std::vector<watch_change>& changes) {
+  std::error_code failed;
+  for (std::size_t i = 0; i != watched_.size(); ++i) {
     const slot_control slot = control(i);
-    if (slot.state != slot_state::live) continue;
-    if (i == watched_.slot && slot.generation == watched_.generation) return {};
-    watch next{true, {}, {}};
-    switch (watch_for_death(*segment_, i, slot.generation, next.handle, next.error)) {
-      case ringer::state::deserted: reap_and_tell({i, slot.generation}); continue;
-      case ringer::state::failed: return next;
-      case ringer::state::reachable:
-      case ringer::state::unreachable: break;
+    const bool live = i != slot_ && slot.state == slot_state::live;
+    if (watched_[i] == (live ? slot.generation : 0)) continue;
+    unique_handle handle;
+    if (live) {
+      std::error_code error;
+      switch (watch_for_death(*segment_, i, slot.generation, handle, error)) {
+        case ringer::state::deserted: reap_and_tell({i, slot.generation}); break;
+        case ringer::state::failed: failed = error; continue;
+        case ringer::state::reachable:
+        case ringer::state::unreachable: break;
+      }
     }
-    watched_ = {i, slot.generation};
-    return next;
+    watched_[i] = live ? slot.generation : 0;
+    changes.push_back({i, std::move(handle)});
   }
-  const bool changed = watched_.slot != no_slot;
-  watched_ = {};
-  return {changed, {}, {}};
+  return failed;
 }
 
-// If the owner turns out to live all the same, it stays the watched one and is not asked for again.
-void roster::successor_died() noexcept { reap_and_tell(watched_); }
+// If the owner turns out to live all the same, it is not watched again.
+void roster::watched_died(std::size_t slot) noexcept { reap_and_tell({slot, watched_[slot]}); }
 
 // ---- waking -----------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@
 #include <mutex>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 
@@ -97,6 +98,13 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
     std::error_code error;
   };
   class run_queue;
+  /// The own bell, or the death of another participant, and the wait for it.
+  struct watched {
+    unique_handle owned;  // of a death; the bell's is the roster's
+    std::optional<waitable> handle;
+    bool on = false;
+    std::uint32_t serial = 0;
+  };
 
   void joined(failure& f);
   progress advance(request& wanted, step next);
@@ -112,13 +120,17 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   void schedule_next(std::unique_lock<std::mutex>& lock);
   void complete_peer_waits();
   operation* head() const noexcept;
-  void on_wait(waitable::kind what, std::uint32_t serial) override;
+  void on_wait(const waitable::wait_id& which) override;
 
   void start_waits();
   void stop_waits() noexcept;
   void stop_waits_if_idle() noexcept;
-  void watch_successor();
-  void handle_death() noexcept;
+  void watch_peers();
+  void handle_deaths() noexcept;
+  void start(watched& wait, waitable::kind what, std::size_t slot);
+  static void stop(watched& wait) noexcept;
+  void forget(watched& wait) noexcept;
+  bool sleep_in_thread(clock::time_point deadline);
   void shutdown() noexcept;
 
   net::any_io_executor executor_;
@@ -137,16 +149,11 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   operation_queue transfers_;
   operation_queue peer_waits_;
   operation* driven_ = nullptr;
-  bool rung_ = false;        // since the last parking
-  bool death_told_ = false;  // by the handle that is watched; not looked into yet
-  bool bell_on_ = false;
-  bool death_on_ = false;
-  std::uint32_t bell_serial_ = 0;
-  std::uint32_t death_serial_ = 0;
-  unique_handle death_handle_;
-  std::optional<waitable> bell_;
-  std::optional<waitable> death_;
-  unique_handle wait_set_;  // bell and death in one, for foreign event loops
+  bool rung_ = false;              // since the last parking
+  std::uint64_t told_deaths_ = 0;  // bit per slot: its handle is ready; not looked into yet
+  watched bell_;
+  std::vector<watched> deaths_;  // per slot
+  unique_handle wait_set_;          // bell and death in one, for foreign event loops
 };
 
 }  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR

@@ -18,24 +18,30 @@ class waitable {
     death,  ///< becomes ready once
   };
 
+  /// Tells waits apart: one that was cancelled may have been over already.
+  struct wait_id {
+    kind what;
+    std::uint32_t slot;  // whose death
+    std::uint32_t serial;
+  };
+
   class listener {
    public:
     /// On some thread of the context, never from within async_wait; not at all if the wait was
     /// cancelled.
-    virtual void on_wait(kind what, std::uint32_t serial) = 0;
+    virtual void on_wait(const wait_id& which) = 0;
 
    protected:
     ~listener() = default;
   };
 
-  waitable(const net::any_io_executor& executor, native_handle_type handle, kind what);
+  waitable(const net::any_io_executor& executor, native_handle_type handle);
   ~waitable();
   waitable(const waitable&) = delete;
   waitable& operator=(const waitable&) = delete;
 
-  /// One wait at a time. Keeps the listener alive until it was told. The serial tells it which wait
-  /// this was: one that was cancelled may have been over already.
-  void async_wait(std::shared_ptr<listener> who, std::uint32_t serial);
+  /// One wait at a time. Keeps the listener alive until it was told.
+  void async_wait(std::shared_ptr<listener> who, wait_id which);
   void cancel() noexcept;
 
  private:

@@ -70,15 +70,16 @@ class roster {
   /// The same, after making sure that they do live.
   bool verify_live_peer() noexcept;
 
-  /// Watches the successor: the next live participant, cyclically.
-  struct watch {
-    bool changed = false;   ///< it is another one than at the last call, or there is none any more
-    unique_handle handle;   ///< if changed: becomes ready when the successor dies
-    std::error_code error;  ///< why there could be none
+  /// Who sleeps must hear of every death, since nobody else may be there to tell: a participant that
+  /// is awake may be busy with something else for hours. Adds to `changes` who is to be watched, and
+  /// who no longer. An error says that somebody could not be watched.
+  struct watch_change {
+    std::size_t slot;
+    unique_handle handle;  ///< becomes ready when the slot's owner dies; empty: watch it no longer
   };
-  watch watch_successor() noexcept;
-  /// The handle of the last watch_successor() is ready.
-  void successor_died() noexcept;
+  std::error_code watch_peers(std::vector<watch_change>& changes);
+  /// The handle that watches this slot is ready.
+  void watched_died(std::size_t slot) noexcept;
 
  private:
   static constexpr std::size_t no_slot = ~std::size_t{0};
@@ -129,8 +130,7 @@ class roster {
   std::uint16_t told_deaths_ = 0;
   std::vector<std::uint32_t> past_;  // per slot: the generation that had left before we came
   std::vector<ringer> ringers_;
-
-  evidence watched_;  // whose death the last watch would tell
+  std::vector<std::uint32_t> watched_;  // per slot: the generation that is watched, else 0
 };
 
 }  // namespace belfry::detail

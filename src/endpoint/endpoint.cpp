@@ -1,0 +1,167 @@
+// Endpoints: opening, closing, and the steps of one request.
+#include "../platform.hpp"
+#include "endpoint_service.hpp"
+
+#include <belfry/detail/endpoint.hpp>
+#include <belfry/detail/pause.hpp>
+
+namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
+
+endpoint::endpoint(net::any_io_executor executor, const ring_traits& traits, layout::role role,
+                   const channel_options& options)
+    : executor_(std::move(executor)),
+      traits_(traits),
+      role_(role),
+      options_(options),
+      fsm_(platform::processors() > 1 ? options.spin : std::chrono::nanoseconds::zero()) {}
+
+endpoint::~endpoint() = default;
+
+// ---- opening and closing ----------------------------------------------------------------------------
+
+void endpoint::open(std::string_view name, failure& f) {
+  for (;;) {
+    segment_ = segment::create_or_open(name, traits_, options_, f);
+    if (f) return;
+    roster_.emplace(segment_, role_);
+    switch (roster_->join(f)) {
+      case roster::joined::yes: return joined(f);
+      case roster::joined::no: return;
+      case roster::joined::gone: break;  // the last one out was just leaving: begin anew
+    }
+  }
+}
+
+void endpoint::open(const segment_handles& handles, failure& f) {
+  segment_ = segment::attach(handles, traits_, options_, f);
+  if (f) return;
+  roster_.emplace(segment_, role_);
+  if (roster_->join(f) == roster::joined::yes) joined(f);
+}
+
+void endpoint::joined(failure& f) {
+  attach(segment_.ring());
+  try {
+    bell_.handle.emplace(executor_, roster_->bell().handle());
+    deaths_ = std::vector<watched>(traits_.participants());
+    service_ = &net::use_service<endpoint_service>(net::query(executor_, net::execution::context));
+    service_->add(*this);
+  } catch (const net_system_error& e) {
+    f = {e.code(), "await the bell"};
+    close();
+  }
+}
+
+void endpoint::close() noexcept {
+  operation_queue aborted;
+  {
+    const std::scoped_lock lock(mutex_);
+    stop_waits();
+    bell_.handle.reset();
+    for (watched& death : deaths_) forget(death);
+    wait_set_.reset();
+    told_deaths_ = 0;
+    // A drive that is on its way will find its operation cancelled; all others end here.
+    operation* const driven = phase_ == phase::scheduled ? driven_ : nullptr;
+    for (operation_queue* queue : {&transfers_, &peer_waits_}) {
+      operation_queue pending(std::move(*queue));
+      while (!pending.empty()) {
+        operation& op = pending.pop();
+        op.cancelled = true;
+        (&op == driven ? *queue : aborted).push(op);
+      }
+    }
+    if (driven == nullptr) {
+      driven_ = nullptr;
+      phase_ = phase::idle;
+    }
+  }
+  if (service_ != nullptr) std::exchange(service_, nullptr)->remove(*this);
+  if (roster_) {
+    if (roster_->is_member()) flush();
+    roster_->leave();
+  }
+  closed();
+  while (!aborted.empty()) aborted.pop().post_completion(operation_aborted());
+}
+
+// The context goes: nobody will ever call a handler again.
+void endpoint::shutdown() noexcept {
+  std::unique_lock lock(mutex_);
+  operation_queue transfers(std::move(transfers_));
+  operation_queue peer_waits(std::move(peer_waits_));
+  phase_ = phase::idle;
+  driven_ = nullptr;
+  bell_.handle.reset();
+  for (watched& death : deaths_) death.handle.reset();
+  service_ = nullptr;
+}
+
+// ---- one request, step by step ------------------------------------------------------------------------
+
+endpoint::clock::time_point endpoint::now() const {
+  return fsm_.needs_time() ? clock::now() : clock::time_point{};
+}
+
+endpoint::progress endpoint::advance(request& wanted, step next) {
+  std::error_code result;
+  for (;;) {
+    switch (next) {
+      case step::attempt: {
+        const attempt outcome = wanted.try_once();
+        if (outcome == attempt::corrupted) result = make_error_code(errc::corrupted);
+        if (outcome == attempt::too_large) result = make_error_code(errc::message_too_large);
+        next = fsm_.attempted(outcome != attempt::would_block, now());
+        break;
+      }
+      case step::look: next = fsm_.looked(static_cast<bool>(roster_->peek_event()), now()); break;
+      case step::report:
+        result = roster_->peek_event();
+        roster_->take_event();
+        if (result) return {progress::done, result};
+        next = fsm_.begin();  // who had closed is back
+        break;
+      case step::linger:
+        next = fsm_.lingered(linger(wanted), now());
+        if (next == step::linger) return {progress::yield, {}};
+        break;
+      case step::park:
+        next = fsm_.parked(park_and_look(&wanted));
+        if (wait_error_) {  // better to fail than to sleep without hearing of a death
+          roster_->park().unpark();
+          return {progress::done, std::exchange(wait_error_, {})};
+        }
+        break;
+      case step::sleep: return {progress::sleep, {}};
+      case step::unpark:
+        roster_->park().unpark();
+        next = fsm_.unparked();
+        break;
+      case step::finish: return {progress::done, result};
+    }
+  }
+}
+
+bool endpoint::linger(request& wanted) noexcept {
+  for (int i = 0; i != 64; ++i) {
+    if (wanted.ready()) return true;
+    pause();
+  }
+  return false;
+}
+
+/// Steps W1 to W3 of parking.hpp. Without a request, only for those who wait for a peer.
+bool endpoint::park_and_look(request* wanted) {
+  flush();
+  watch_peers();
+  {
+    const std::scoped_lock lock(mutex_);
+    rung_ = false;
+  }
+  roster_->park().park();
+  complete_peer_waits();
+  if (wanted == nullptr) return false;
+  return wanted->ready() || roster_->peek_event();
+}
+
+}  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR

@@ -1,0 +1,161 @@
+// Endpoints: waiting for the bell and for deaths, in the reactor or in a thread of the caller's.
+#include "../platform.hpp"
+
+#include <belfry/detail/endpoint.hpp>
+
+#include <array>
+#include <bit>
+
+namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
+
+// ---- waiting ------------------------------------------------------------------------------------
+
+void endpoint::start(watched& wait, waitable::kind what, std::size_t slot) {
+  if (wait.on || !wait.handle) return;
+  wait.on = true;
+  ++wait.serial;
+  wait.handle->async_wait(
+      std::shared_ptr<waitable::listener>(shared_from_this(), static_cast<listener*>(this)),
+      {what, static_cast<std::uint32_t>(slot), wait.serial});
+}
+
+void endpoint::stop(watched& wait) noexcept {
+  if (!std::exchange(wait.on, false)) return;
+  ++wait.serial;
+  wait.handle->cancel();
+}
+
+void endpoint::start_waits() {
+  start(bell_, waitable::kind::bell, 0);
+  for (std::size_t i = 0; i != deaths_.size(); ++i) start(deaths_[i], waitable::kind::death, i);
+}
+
+/// Waits that nobody waits for must not keep the context running.
+void endpoint::stop_waits() noexcept {
+  stop(bell_);
+  for (watched& death : deaths_) stop(death);
+}
+
+void endpoint::stop_waits_if_idle() noexcept {
+  const std::scoped_lock lock(mutex_);
+  if (phase_ == phase::idle) stop_waits();
+}
+
+void endpoint::forget(watched& wait) noexcept {
+  if (std::exchange(wait.on, false)) ++wait.serial;
+  wait.handle.reset();
+  if (wait_set_ && wait.owned) platform::remove_from_wait_set(wait_set_, wait.owned.get());
+  wait.owned.reset();
+}
+
+void endpoint::watch_peers() {
+  std::vector<roster::watch_change> changes;
+  wait_error_ = roster_->watch_peers(changes);
+  if (changes.empty()) return;
+  const std::scoped_lock lock(mutex_);
+  for (roster::watch_change& change : changes) {
+    watched& death = deaths_[change.slot];
+    forget(death);
+    death.owned = std::move(change.handle);
+    if (!death.owned) continue;
+    platform::guard_against_fork(death.owned);
+    if (wait_set_) platform::add_to_wait_set(wait_set_, death.owned.get());
+    try {
+      death.handle.emplace(executor_, death.owned.get());
+    } catch (const net_system_error& e) {
+      wait_error_ = e.code();
+    }
+  }
+}
+
+void endpoint::handle_deaths() noexcept {
+  std::uint64_t told;
+  {
+    const std::scoped_lock lock(mutex_);
+    told = std::exchange(told_deaths_, 0);
+    for (std::size_t i = 0; told >> i != 0; ++i) {
+      if ((told >> i & 1) != 0) forget(deaths_[i]);
+    }
+  }
+  for (; told != 0; told &= told - 1) {
+    roster_->watched_died(static_cast<std::size_t>(std::countr_zero(told)));
+  }
+}
+
+// ---- without Asio -----------------------------------------------------------------------------------------------
+
+std::error_code endpoint::block(request& wanted, clock::time_point deadline) {
+  if (!is_open()) return make_error_code(errc::closed);
+  if (phase_ != phase::idle) return std::make_error_code(std::errc::operation_in_progress);
+  step next = fsm_.begin();
+  for (;;) {
+    const progress p = advance(wanted, next);
+    if (p.to == progress::done) return p.error;
+    next = step::linger;
+    if (p.to == progress::yield) {
+      if (clock::now() >= deadline) return timed_out();
+      continue;
+    }
+    const bool in_time = sleep_in_thread(deadline);
+    roster_->park().unpark();
+    if (!in_time) return timed_out();
+    next = fsm_.begin();
+  }
+}
+
+/// Until the bell rings, or somebody dies, which it looks into; false if the time has come before.
+bool endpoint::sleep_in_thread(clock::time_point deadline) {
+  std::array<native_handle_type, 1 + layout::max_participants> handles;
+  std::size_t count = 0;
+  handles[count++] = roster_->bell().handle();
+  for (const watched& death : deaths_) handles[count++] = death.owned.get();
+  std::array<bool, handles.size()> ready{};
+  const bool in_time = platform::wait_any(std::span(handles).first(count), deadline, ready);
+  roster_->bell().drain();
+  for (std::size_t i = 0; i != deaths_.size(); ++i) {
+    if (ready[1 + i]) told_deaths_ |= std::uint64_t{1} << i;
+  }
+  handle_deaths();
+  return in_time;
+}
+
+bool endpoint::prepare_wait() {
+  struct : request {
+    attempt try_once() noexcept override { return attempt::would_block; }
+    bool ready() noexcept override { return self->ready() || self->corrupted(); }
+    endpoint* self;
+  } anything;
+  anything.self = this;
+  if (!is_open() || phase_ != phase::idle) return false;
+  if (!park_and_look(&anything)) return true;
+  roster_->park().unpark();
+  return false;
+}
+
+std::error_code endpoint::finish_wait() {
+  if (!is_open()) return make_error_code(errc::closed);
+  if (phase_ != phase::idle) return std::make_error_code(std::errc::operation_in_progress);
+  sleep_in_thread(clock::now());
+  roster_->park().unpark();
+  if (corrupted()) return make_error_code(errc::corrupted);
+  const std::error_code event = roster_->peek_event();
+  if (!event || ready()) return {};  // what is in the ring comes before the event
+  roster_->take_event();
+  return event;
+}
+
+native_handle_type endpoint::wait_handle() {
+  if (!is_open()) return no_handle;
+  if (!wait_set_) {
+    failure f;
+    wait_set_ = platform::new_wait_set(f);
+    if (f) return no_handle;
+    platform::add_to_wait_set(wait_set_, roster_->bell().handle());
+    for (const watched& death : deaths_) {
+      if (death.owned) platform::add_to_wait_set(wait_set_, death.owned.get());
+    }
+  }
+  return wait_set_.get();
+}
+
+}  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR
