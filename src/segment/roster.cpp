@@ -62,7 +62,12 @@ roster::roster(segment& s, layout::role role)
       opposite_(opposite(role)),
       past_(s.traits().participants()),
       ringers_(s.traits().participants()),
-      watched_(s.traits().participants()) {}
+      watched_(s.traits().participants()) {
+  auto* const marks = reinterpret_cast<std::uint64_t*>(parked(opposite_).slots.data());
+  peer_marks_ = std::span(marks, layout::max_participants / 8)
+                    .first((end_slot(opposite_) + 7) / 8)
+                    .subspan(first_slot(opposite_) / 8);
+}
 
 std::size_t roster::first_slot(layout::role role) const noexcept {
   return role == layout::role::producer ? 0 : segment_->traits().producers;
@@ -201,9 +206,9 @@ bool roster::reap_locked(evidence e) noexcept {
     }
     segment_->traits().recover(segment_->ring(), i);
     remove_bell(*segment_, i);
-    for (auto& word : segment_->header().parked) {
-      word.slots.fetch_and(~(std::uint64_t{1} << i), std::memory_order_relaxed);
-    }
+    parked(i < first_slot(layout::role::consumer) ? layout::role::producer : layout::role::consumer)
+        .slots[i]
+        .store(0, std::memory_order_relaxed);
     if (slot.state != slot_state::joining) {
       ++slot.deaths;
       slot.end = slot_end::died;
@@ -270,10 +275,9 @@ void roster::watched_died(std::size_t slot) noexcept { reap_and_tell({slot, watc
 // ---- waking -----------------------------------------------------------------------------------------
 
 void roster::ring_parked() noexcept {
-  // Acquire: who sees the bit sees the word. Pairs with the release in parking::park().
-  const std::uint64_t bits = parked_peers().load(std::memory_order_acquire);
   for (std::size_t i = first_slot(opposite_); i != end_slot(opposite_); ++i) {
-    if ((bits >> i & 1) == 0) continue;
+    // Acquire: who sees the mark sees the word. Pairs with the release in parking::park().
+    if (parked(opposite_).slots[i].load(std::memory_order_acquire) == 0) continue;
     std::atomic<std::uint64_t>& word = segment_->slot(i).park;
     std::uint64_t seen = word.load(std::memory_order_relaxed);
     if (state_of(seen) != layout::park_state::parked) continue;

@@ -31,7 +31,7 @@ static_assert(sizeof(std::atomic<std::uint64_t>) == 8 && sizeof(std::atomic<std:
 inline constexpr std::array<char, 8> magic{'B', 'e', 'l', 'f', 'r', 'y', '\r', '\n'};
 inline constexpr std::uint32_t version = 1;
 inline constexpr std::size_t cache_line = 64;
-inline constexpr std::size_t max_participants = 64;  // one bit each in a word of `parked`
+inline constexpr std::size_t max_participants = 64;  // one byte each in a line of `parked`
 
 enum class role : std::uint8_t { producer = 0, consumer = 1 };
 
@@ -70,11 +70,12 @@ static_assert(std::is_trivially_copyable_v<identity>);
 
 struct control_header {
   identity id;
-  /// Bit per slot, word per role: who is parked, so that a notifier reads one cache line.
-  struct alignas(cache_line) parked_word {
-    std::atomic<std::uint64_t> slots;
+  /// Who is parked, so that a notifier reads one cache line and not the roster: a line per role, a
+  /// byte per slot, written by the slot's owner (and by whoever reaps it). Read eight at a time.
+  struct alignas(cache_line) parked_line {
+    std::array<std::atomic<std::uint8_t>, max_participants> slots;
   };
-  std::array<parked_word, 2> parked;
+  std::array<parked_line, 2> parked;
   /// For whoever looks in from outside; nothing depends on them. Changed under the roster's lock.
   struct alignas(cache_line) counters {
     std::atomic<std::uint64_t> joins;

@@ -1,16 +1,16 @@
 // Going to sleep without losing a wake-up, and waking without a needless system call.
 //
-// Every participant has a park word, `epoch << 2 | state`, and a bit in the `parked` word of its
-// role. Between a waiter W and a notifier N:
+// Every participant has a park word, `epoch << 2 | state`, and a mark, its byte in the `parked` line of
+// its role. Between a waiter W and a notifier N:
 //
 //   W1  word = (next epoch, parked)             N1  publish in the ring
-//   W2  set the bit; seq_cst fence              N2  seq_cst fence
-//   W3  look at the ring again                  N3  bit set and word parked?
+//   W2  set the mark; seq_cst fence             N2  seq_cst fence
+//   W3  look at the ring again                  N3  mark set and word parked?
 //   W4  wait for the own bell                   N4      ring W's bell
-//   W5  drain; word = awake; clear the bit      N5      CAS that very word to rung
+//   W5  drain; word = awake; clear the mark     N5      CAS that very word to rung
 //
 // No wake-up is lost: the two fences are totally ordered. If N2 comes before W2, W3 sees what N1
-// published. Otherwise N3 sees the bit and the word, and rings.
+// published. Otherwise N3 sees the mark and the word, and rings.
 //
 // A notifier that dies between N4 and N5 has cost a spurious wake. One that dies between N1 and N4
 // is covered by its death, which wakes W as well. The epoch keeps a notifier that was slow between
@@ -40,17 +40,15 @@ class parking {
   parking() noexcept = default;
   parking(layout::control_header& header, layout::participant_slot& slot, layout::role role,
           std::size_t index) noexcept
-      : slot_(&slot),
-        parked_(&header.parked[static_cast<std::size_t>(role)].slots),
-        bit_(std::uint64_t{1} << index) {}
+      : slot_(&slot), mark_(&header.parked[static_cast<std::size_t>(role)].slots[index]) {}
 
   /// W1 and W2. The caller looks again, and either unparks or waits for its bell.
   void park() noexcept {
     const std::uint64_t epoch = park_epoch(slot_->park.load(std::memory_order_relaxed)) + 1;
     slot_->park.store(park_word(epoch, layout::park_state::parked), std::memory_order_relaxed);
     slot_->parks.store(slot_->parks.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-    // Release: who sees the bit sees the word. Pairs with the acquire in find_parked().
-    parked_->fetch_or(bit_, std::memory_order_release);
+    // Release: who sees the mark sees the word. Pairs with the acquire in roster::ring_parked().
+    mark_->store(1, std::memory_order_release);
     // Pairs with the fence in publish_fence().
     std::atomic_thread_fence(std::memory_order_seq_cst);
     parked_now_ = true;
@@ -62,15 +60,14 @@ class parking {
     parked_now_ = false;
     const std::uint64_t epoch = park_epoch(slot_->park.load(std::memory_order_relaxed));
     slot_->park.store(park_word(epoch, layout::park_state::awake), std::memory_order_relaxed);
-    parked_->fetch_and(~bit_, std::memory_order_relaxed);
+    mark_->store(0, std::memory_order_relaxed);
   }
 
   bool is_parked() const noexcept { return parked_now_; }
 
  private:
   layout::participant_slot* slot_ = nullptr;
-  std::atomic<std::uint64_t>* parked_ = nullptr;
-  std::uint64_t bit_ = 0;
+  std::atomic<std::uint8_t>* mark_ = nullptr;
   bool parked_now_ = false;
 };
 

@@ -18,6 +18,7 @@
 #include <belfry/segment/segment.hpp>
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace belfry::detail {
@@ -48,12 +49,8 @@ class roster {
   /// After a publish: wakes whoever sleeps at the other side. One fence and one load if nobody does.
   void notify() noexcept {
     publish_fence();
-    if (parked_peers().load(std::memory_order_relaxed) != 0) [[unlikely]]
+    if (somebody_parked()) [[unlikely]]
       ring_parked();
-  }
-  /// Whether somebody at the other side seems to sleep: no fence, no promise.
-  bool peer_may_sleep() const noexcept {
-    return parked_peers().load(std::memory_order_relaxed) != 0;
   }
 
   /// Looks for the dead, and frees their slots.
@@ -107,8 +104,15 @@ class roster {
     // Whoever sees the new state sees what was done before it. Pairs with control().
     segment_->slot(slot).control.store(value, std::memory_order_release);
   }
-  const std::atomic<std::uint64_t>& parked_peers() const noexcept {
-    return segment_->header().parked[static_cast<std::size_t>(opposite_)].slots;
+  layout::control_header::parked_line& parked(layout::role role) const noexcept {
+    return segment_->header().parked[static_cast<std::size_t>(role)];
+  }
+  /// One load for up to eight peers.
+  bool somebody_parked() const noexcept {
+    for (std::uint64_t& eight : peer_marks_) {
+      if (std::atomic_ref(eight).load(std::memory_order_relaxed) != 0) return true;
+    }
+    return false;
   }
 
   void remember_the_past() noexcept;
@@ -122,6 +126,7 @@ class roster {
   segment* segment_;
   layout::role role_;
   layout::role opposite_;
+  std::span<std::uint64_t> peer_marks_;  // who is parked at the other side, eight to a word
   std::size_t slot_ = no_slot;
   bool member_ = false;
   unsigned fork_generation_ = 0;
