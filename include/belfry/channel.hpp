@@ -122,7 +122,7 @@ class basic_producer
 
   /// Bytes of the largest message that the ring could hold.
   std::size_t max_message() const noexcept requires in_place {
-    return static_cast<std::size_t>(this->endpoint().writer().max_message());
+    return this->capacity() == 0 ? 0 : this->capacity() - sizeof(layout::record_header);
   }
 
   /// Values in the ring (bytes, headers included, for a byte_ring); a snapshot.

@@ -85,16 +85,19 @@ void endpoint::close() noexcept {
   while (!aborted.empty()) aborted.pop().post_completion(operation_aborted());
 }
 
-// The context goes: nobody will ever call a handler again.
+// The context goes: nobody will ever call a handler again. They may own this endpoint, and close it
+// when they are destroyed, so that comes after the lock.
 void endpoint::shutdown() noexcept {
   std::unique_lock lock(mutex_);
-  operation_queue transfers(std::move(transfers_));
-  operation_queue peer_waits(std::move(peer_waits_));
+  const operation_queue transfers(std::move(transfers_));
+  const operation_queue peer_waits(std::move(peer_waits_));
   phase_ = phase::idle;
   driven_ = nullptr;
+  service_ = nullptr;
+  stop_waits();
   bell_.handle.reset();
   for (watched& death : deaths_) death.handle.reset();
-  service_ = nullptr;
+  lock.unlock();
 }
 
 // ---- one request, step by step ------------------------------------------------------------------------

@@ -87,6 +87,7 @@ void endpoint::handle_deaths() noexcept {
 std::error_code endpoint::block(request& wanted, clock::time_point deadline) {
   if (!is_open()) return make_error_code(errc::closed);
   if (phase_ != phase::idle) return std::make_error_code(std::errc::operation_in_progress);
+  stop_waits_if_idle();  // or the reactor drains the bell that this thread listens to
   step next = fsm_.begin();
   for (;;) {
     const progress p = advance(wanted, next);
@@ -127,6 +128,7 @@ bool endpoint::prepare_wait() {
   } anything;
   anything.self = this;
   if (!is_open() || phase_ != phase::idle) return false;
+  stop_waits_if_idle();
   if (!park_and_look(&anything)) return true;
   roster_->park().unpark();
   return false;

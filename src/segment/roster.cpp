@@ -153,7 +153,7 @@ bool roster::claim_slot(failure& f) {
   next.end = slot_end::none;
   set_control(free, next);
 
-  parking_ = parking(segment_->header(), slot, role_, free);
+  parking_.attach(segment_->header(), slot, role_, free);
   slot_ = free;
   member_ = true;
   fork_generation_ = platform::fork_generation();

@@ -153,7 +153,7 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   std::uint64_t told_deaths_ = 0;  // bit per slot: its handle is ready; not looked into yet
   watched bell_;
   std::vector<watched> deaths_;  // per slot
-  unique_handle wait_set_;          // bell and death in one, for foreign event loops
+  unique_handle wait_set_;       // bell and death in one, for foreign event loops
 };
 
 }  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR

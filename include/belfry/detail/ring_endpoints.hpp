@@ -72,12 +72,14 @@ class byte_producer_endpoint final : public producer_endpoint<byte_ring>, privat
 
  private:
   void commit(std::size_t bytes) noexcept override {
-    writer().commit(bytes);
-    peers().notify();
+    if (is_open()) {  // else the ring is the next producer's
+      writer().commit(bytes);
+      peers().notify();
+    }
     end_claim();
   }
   void abandon() noexcept override {
-    writer().abandon();
+    if (is_open()) writer().abandon();
     end_claim();
   }
   void end_claim() noexcept {
@@ -133,7 +135,8 @@ class basic_consumer_endpoint : public endpoint {
     notice_ = room_notice(memory.capacity);
   }
   void freed(std::uint64_t amount) noexcept {
-    if (notice_.freed(amount)) flush();
+    // A message may be released while an operation sleeps: nothing would tell of it later.
+    if (notice_.freed(amount) || peers().park().is_parked()) flush();
   }
   void flush() noexcept final {
     if (!notice_.pending()) return;

@@ -84,7 +84,8 @@ class message {
 ///       c.commit(n);
 ///     }
 ///
-/// While a claim is open its producer sends nothing else. Movable, not copyable, not thread-safe.
+/// While a claim is open its producer sends nothing else. A claim may outlive its producer; it then
+/// sends nothing. Movable, not copyable, not thread-safe.
 class claim {
  public:
   claim() noexcept = default;

@@ -34,7 +34,9 @@ constexpr std::string_view compilers_name() {
 #else
   const std::string_view text = __PRETTY_FUNCTION__;
   const std::size_t begin = text.find("T = ") + 4;
-  const std::size_t end = text.find_first_of(";]", begin);
+  // GCC goes on with what std::string_view stands for.
+  const std::size_t more = text.rfind("; std::string_view = ");
+  const std::size_t end = more != text.npos ? more : text.rfind(']');
 #endif
   return text.substr(begin, end - begin);
 }
@@ -48,8 +50,8 @@ constexpr std::string_view compilers_name() {
 template <class T>
 inline constexpr std::string_view type_name = detail::compilers_name<T>();
 
-/// FNV-1a of the name, mixed with size and alignment. For arithmetic types and enumerations the name
-/// is only the kind: `long` and `long long` are the same eight bytes.
+/// FNV-1a of the name, mixed with size and alignment. For arithmetic types the name is only
+/// the kind: `long` and `long long` are the same eight bytes.
 template <class T>
 constexpr std::uint64_t type_fingerprint() {
   std::uint64_t hash = 0;

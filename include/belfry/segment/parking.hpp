@@ -37,10 +37,11 @@ constexpr layout::park_state state_of(std::uint64_t word) noexcept {
 /// The waiter's half. One per participant.
 class parking {
  public:
-  parking() noexcept = default;
-  parking(layout::control_header& header, layout::participant_slot& slot, layout::role role,
-          std::size_t index) noexcept
-      : slot_(&slot), mark_(&header.parked[static_cast<std::size_t>(role)].slots[index]) {}
+  void attach(layout::control_header& header, layout::participant_slot& slot, layout::role role,
+              std::size_t index) noexcept {
+    slot_ = &slot;
+    mark_ = &header.parked[static_cast<std::size_t>(role)].slots[index];
+  }
 
   /// W1 and W2. The caller looks again, and either unparks or waits for its bell.
   void park() noexcept {
@@ -51,24 +52,24 @@ class parking {
     mark_->store(1, std::memory_order_release);
     // Pairs with the fence in publish_fence().
     std::atomic_thread_fence(std::memory_order_seq_cst);
-    parked_now_ = true;
+    parked_now_.store(true, std::memory_order_relaxed);
   }
 
   /// W5, after the bell was drained.
   void unpark() noexcept {
-    if (!parked_now_) return;
-    parked_now_ = false;
+    if (!parked_now_.exchange(false, std::memory_order_relaxed)) return;
     const std::uint64_t epoch = park_epoch(slot_->park.load(std::memory_order_relaxed));
     slot_->park.store(park_word(epoch, layout::park_state::awake), std::memory_order_relaxed);
     mark_->store(0, std::memory_order_relaxed);
   }
 
-  bool is_parked() const noexcept { return parked_now_; }
+  /// Another thread of this process may be about to unpark.
+  bool is_parked() const noexcept { return parked_now_.load(std::memory_order_relaxed); }
 
  private:
   layout::participant_slot* slot_ = nullptr;
   std::atomic<std::uint8_t>* mark_ = nullptr;
-  bool parked_now_ = false;
+  std::atomic<bool> parked_now_{false};
 };
 
 /// N2, once per publish. Pairs with the fence in parking::park().
