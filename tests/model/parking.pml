@@ -2,8 +2,9 @@
  * Parking: how a participant goes to sleep, and who wakes it.
  *
  *   waiter    finds nothing in the ring, then
+ *             sets its watch on the peers that it sees live,
  *             (1) word = next epoch, parked   (2) own bit in the summary, fence
- *             (3) looks again at roster and ring; if there is something: awake, bit cleared, goes on
+ *             (3) looks again at ring and roster; if there is something: awake, bit cleared, goes on
  *             (4) waits for its bell or the death of a peer
  *             (5) drains the bell, word = awake, bit cleared; reaps if there was a death; looks
  *   notifier  (1) changes the ring   (2) fence
@@ -58,11 +59,6 @@
 #ifndef CAPACITY
 #define CAPACITY (PRODUCERS * MESSAGES)
 #endif
-#ifdef NO_EPOCH
-#define NEXT_EPOCH 0
-#else
-#define NEXT_EPOCH 4
-#endif
 
 byte ring;                  /* messages published and not yet received */
 
@@ -87,9 +83,14 @@ inline notify_seen() {
     do                                                               /* … the words, … */
     :: atomic { seen && !w -> first_of(seen); w = word[t]; if :: state(w) == PARKED :: else -> w = 0 fi }
 #ifdef MARK_FIRST
-    :: w -> rang = true; mark(); ring_bell(); w = 0
+    :: w -> mark(); ring_bell(); w = 0
 #else
-    :: w -> ring_bell(); mark(); w = 0                               /* … ring, and then mark */
+    :: w -> ring_bell();                                             /* … ring, … */
+        if
+        :: rang -> mark()                                            /* … and then mark */
+        :: !rang -> bury()
+        fi;
+        w = 0
 #endif
     :: atomic { !seen && !w -> t = 0; rang = false; break }
     od
@@ -97,24 +98,32 @@ inline notify_seen() {
 
 inline mark() {
     if
-    :: atomic { rang && word[t] == w -> word[t] = with_state(w, RUNG) }
-    :: !rang || word[t] != w
+    :: atomic { word[t] == w -> word[t] = with_state(w, RUNG) }
+    :: word[t] != w
+    fi
+}
+
+/* Nobody is left to hear the bell: reaps, unless somebody else is at it. Only a consumer's bell tells. */
+inline bury() {
+    if
+    :: atomic { lock == 0 -> lock = me + 1 }; reap_and_tell()
+    :: lock != 0
     fi
 }
 
 /* ---- the waiter ----------------------------------------------------------------------------- */
 
 inline park(something) {
+    view = live & peers(me);                                         /* whom to watch */
 #ifdef NO_WAITER_FENCE
     found = something;
 #endif
     word[me] = with_state(word[me] + NEXT_EPOCH, PARKED);            /* 1 */
     summary[role(me)] = summary[role(me)] | bit_of(me);              /* 2 */
-    view = live & peers(me);                                         /* 3: roster and … */
-    found = found || told != deaths[other_role(me)];
 #if !defined(NO_WAITER_FENCE) && !defined(NO_SECOND_LOOK)
-    found = found || (something);                                    /* … ring */
+    found = (something);                                             /* 3: ring and … */
 #endif
+    found = found || told != deaths[other_role(me)];                 /* … roster */
     if                                                               /* 4, and the drain of 5 */
     :: found
     :: atomic { !found && bell[me] -> bell[me] = false }
@@ -124,12 +133,12 @@ inline park(something) {
     word[me] = with_state(word[me], AWAKE);                          /* 5 */
     summary[role(me)] = summary[role(me)] & ~bit_of(me);
     if
-    :: atomic { died && lock == 0 -> lock = me + 1 }; reap(); atomic { lock = 0; look_again() }
+    :: atomic { died && lock == 0 -> lock = me + 1 }; reap_and_tell(); look_again()
     :: atomic { !died -> look_again() }
     fi
 }
 
-inline look_again() { told = deaths[other_role(me)]; found = false; died = false; view = 0 }
+inline look_again() { atomic { told = deaths[other_role(me)]; found = false; died = false; view = 0 } }
 
 /* The whole system is at rest, and this participant sleeps. */
 inline at_rest(something) {
@@ -156,7 +165,7 @@ inline at_rest(something) {
 
 proctype producer(byte me) {
     byte n, seen, w, t, view, told, handle;
-    bool rang, found, died;
+    bool rang, reaped, found, died;
     {
         do
 #ifdef NO_FENCE
@@ -181,7 +190,7 @@ end_idle: false
 
 proctype consumer(byte me) {
     byte lives = LIVES, seen, w, t, view, told, handle;
-    bool rang, found, died;
+    bool rang, reaped, found, died;
 next_life:
     {
         if

@@ -9,7 +9,7 @@
  *   view, told    the peers it saw live, and the deaths it was told of, when it last looked
  *   handle        the generation of the consumer's bell that it has open
  *   seen, t, w    slots to go through, the slot and the park word it is at
- *   rang, found, died
+ *   rang, reaped, found, died
  */
 
 #ifndef PRODUCERS
@@ -43,6 +43,11 @@
 #define RUNG 2
 #define state(word) ((word) & 3)
 #define with_state(word, state) ((word) - ((word) & 3) + (state))
+#ifdef NO_EPOCH
+#define NEXT_EPOCH 0
+#else
+#define NEXT_EPOCH 4
+#endif
 
 /* Shared memory. */
 byte word[SLOTS];           /* park words */
@@ -85,18 +90,21 @@ inline first_of(set) {
 
 /* ---- bells ---------------------------------------------------------------------------------- */
 
-/* A producer has opened the consumer's bell as `handle`. If its reader is gone the write fails, and
- * the producer opens what is there now; `rang` says whether anyone was. */
+/* A producer has the consumer's bell open as `handle`, and opens it anew when it sees that the slot has
+ * another holder. The write fails if nobody is left to read; `rang` says whether anyone was. */
 #define has_reader (handle == generation && (held & CONSUMER_SLOT))
 
 inline ring_bell() {
     if
     :: atomic { t != CONSUMER -> bell[t] = true; rang = true }
+#if defined(STALE_BELL)
     :: atomic { t == CONSUMER && has_reader -> bell[CONSUMER] = true; rang = true }
-#ifdef STALE_BELL
     :: atomic { t == CONSUMER && !has_reader -> rang = true }
+#elif LIVES == 1
+    :: atomic { t == CONSUMER && has_reader -> bell[CONSUMER] = true; rang = true }
+    :: atomic { t == CONSUMER && !has_reader -> rang = false }
 #else
-    :: atomic { t == CONSUMER && !has_reader -> handle = generation };
+    :: atomic { t == CONSUMER -> handle = generation };
         if
         :: atomic { has_reader -> bell[CONSUMER] = true; rang = true }
         :: atomic { !has_reader -> rang = false }
@@ -118,7 +126,7 @@ inline ring_everyone() {
 /* With the lock held. A reaper may be killed half-way: the next one finishes. */
 inline reap() {
     do
-    :: atomic { live & ~held -> seen = live & ~held; first_of(seen); word[t] = with_state(word[t], AWAKE) };
+    :: atomic { live & ~held -> seen = live & ~held; first_of(seen); seen = 0; reaped = true };
         summary[role(t)] = summary[role(t)] & ~bit_of(t);
 #ifdef TORN_REAP
         atomic { live = live & ~bit_of(t); announced = announced & ~bit_of(t) };
@@ -126,35 +134,44 @@ inline reap() {
 #else
         atomic { live = live & ~bit_of(t); announced = announced & ~bit_of(t); deaths[role(t)]++ };
 #endif
-        assert(deaths[role(t)] <= killed[role(t)]);
-        ring_everyone()
-    :: !(live & ~held) -> break
+        assert(deaths[role(t)] <= killed[role(t)])
+    :: atomic { !(live & ~held) -> t = 0; break }
     od
 }
 
-inline join() {
-    atomic { lock == 0 -> lock = me + 1 };
+/* With the lock held, which is given up. */
+inline reap_and_tell() {
     reap();
-    held = held | bit_of(me);
+    if
+    :: atomic { reaped -> lock = 0; reaped = false }; ring_everyone()
+    :: atomic { !reaped -> lock = 0 }
+    fi
+}
+
+inline join() {
+    atomic { lock == 0 -> lock = me + 1; told = deaths[other_role(me)] };
+    reap();
+    atomic { held = held | bit_of(me); reaped = false };
     atomic { generation++; bell[me] = false };
 #ifdef EPOCH_RESTARTS
     word[me] = 0;
+#else
+    word[me] = with_state(word[me] + NEXT_EPOCH, AWAKE);
 #endif
     live = live | bit_of(me);
+    lock = 0;
 #ifndef SILENT_JOIN
     ring_everyone();
 #endif
-    atomic { announced = announced | bit_of(me); told = deaths[other_role(me)]; lock = 0 }
+    announced = announced | bit_of(me)
 }
 
 /* The process may live on, and with a pidfd for a death event nothing else would tell the others. */
 inline leave() {
-    atomic { lock == 0 -> lock = me + 1 };
-    atomic { live = live & ~bit_of(me); announced = announced & ~bit_of(me) };
+    atomic { lock == 0 -> live = live & ~bit_of(me); announced = announced & ~bit_of(me) };
 #ifndef SILENT_LEAVE
-    ring_everyone();
+    ring_everyone()
 #endif
-    lock = 0
 }
 
 /* ---- the kernel ----------------------------------------------------------------------------- */
@@ -165,7 +182,7 @@ inline clean_up() {
     held = held & ~bit_of(me);
     lock = (lock == me + 1 -> 0 : lock);
     killed[role(me)] = killed[role(me)] + (live & bit_of(me) -> 1 : 0);
-    seen = 0; w = 0; t = 0; view = 0; told = 0; handle = 0; rang = false; found = false; died = false
+    seen = 0; w = 0; t = 0; view = 0; told = 0; handle = 0; rang = false; reaped = false; found = false; died = false
 }
 
 /* Kills whom it likes, when it likes, and stops when it likes. */

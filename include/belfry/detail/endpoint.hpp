@@ -69,7 +69,7 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   friend class endpoint_service;
 
  protected:
-  ~endpoint();
+  virtual ~endpoint();
 
   /// The segment is mapped: attach reader or writer.
   virtual void attach(const ring_memory& memory) = 0;
