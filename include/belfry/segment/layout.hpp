@@ -97,7 +97,7 @@ enum class slot_end : std::uint8_t { none = 0, left = 1, died = 2 };
 /// A slot's control word. Changed as a whole, under the roster's lock, so that every change is one
 /// store: a death is counted in the very store that frees the slot, hence exactly once, whoever
 /// dies while reaping.
-struct slot_control {
+struct alignas(8) slot_control {
   std::uint32_t generation = 0;  // of the owner; grows with every join
   std::uint16_t deaths = 0;      // of owners, modulo 2^16
   slot_end end = slot_end::none;
