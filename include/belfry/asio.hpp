@@ -63,6 +63,7 @@ namespace belfry::detail {
 /// Everything below the asynchronous layer speaks `std::error_code`; this is the way up. System
 /// errors get Asio's own system category, so that they compare equal to `net::error`.
 inline error_code to_net(const std::error_code& ec) {
+  if (!ec) return {};
   if (ec.category() == std::system_category()) {
     return error_code(ec.value(), net::error::get_system_category());
   }
