@@ -60,22 +60,25 @@ using net_system_error = std::system_error;  // what Asio throws
 
 namespace belfry::detail {
 
-/// Everything below the asynchronous layer speaks `std::error_code`; this is the way up. System
-/// errors get Asio's own system category, so that they compare equal to `net::error`.
-inline error_code to_net(const std::error_code& ec) {
-  if (!ec) return {};
-  if (ec.category() == std::system_category()) {
-    return error_code(ec.value(), net::error::get_system_category());
-  }
-  return error_code(ec);
-}
-
 /// The two of Asio's own errors that are met below it.
 inline std::error_code operation_aborted() noexcept {
   return {static_cast<int>(net::error::operation_aborted), std::system_category()};
 }
 inline std::error_code timed_out() noexcept {
   return {static_cast<int>(net::error::timed_out), std::system_category()};
+}
+
+/// Everything below the asynchronous layer speaks `std::error_code`; this is the way up. What has a
+/// name in `net::error` compares equal to it; what the system says, to `std::errc`. Boost's system
+/// category does both; standalone Asio's own knows no `std::errc`.
+inline error_code to_net(const std::error_code& ec) {
+  if (!ec) return {};
+#if defined(BELFRY_BOOST_ASIO)
+  const bool of_asio = ec.category() == std::system_category();
+#else
+  const bool of_asio = ec == operation_aborted() || ec == timed_out();
+#endif
+  return of_asio ? error_code(ec.value(), net::error::get_system_category()) : error_code(ec);
 }
 
 }  // namespace belfry::detail

@@ -63,7 +63,7 @@ void endpoint::close() noexcept {
     told_deaths_ = 0;
     // A drive that is on its way will find its operation cancelled; all others end here.
     operation* const driven = phase_ == phase::scheduled ? driven_ : nullptr;
-    for (operation_queue* queue : {&transfers_, &peer_waits_}) {
+    for (operation_queue* queue : {&transfers_, &conditions_}) {
       operation_queue pending(std::move(*queue));
       while (!pending.empty()) {
         operation& op = pending.pop();
@@ -90,7 +90,7 @@ void endpoint::close() noexcept {
 void endpoint::shutdown() noexcept {
   std::unique_lock lock(mutex_);
   const operation_queue transfers(std::move(transfers_));
-  const operation_queue peer_waits(std::move(peer_waits_));
+  const operation_queue conditions(std::move(conditions_));
   phase_ = phase::idle;
   driven_ = nullptr;
   service_ = nullptr;
@@ -162,7 +162,7 @@ bool endpoint::park_and_look(request* wanted) {
     rung_ = false;
   }
   roster_->park().park();
-  complete_peer_waits();
+  complete_conditions();
   if (wanted == nullptr) return false;
   return wanted->ready() || roster_->peek_event();
 }

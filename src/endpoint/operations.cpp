@@ -13,7 +13,7 @@ void endpoint::submit(operation& op) {
   if (!first) return;
   switch (phase_) {
     case phase::scheduled:
-    case phase::running: return;  // for somebody who waits for a peer; goes on with this one
+    case phase::running: return;  // on behalf of a condition; goes on with this one
     case phase::waiting: roster_->park().unpark(); return schedule(lock, op);
     case phase::idle: break;
   }
@@ -31,16 +31,16 @@ void endpoint::submit(operation& op) {
   settle_to_sleep(lock, op);
 }
 
-void endpoint::submit_peer_wait(operation& op) {
+void endpoint::submit_condition(operation& op) {
   if (!is_open()) return op.post_completion(make_error_code(errc::closed));
-  if (roster_->verify_live_peer()) return op.post_completion({});
+  if (op.ready()) return op.post_completion({});
   std::unique_lock lock(mutex_);
-  peer_waits_.push(op);
+  conditions_.push(op);
   if (phase_ != phase::idle) {
-    // Whoever is at work will look after parking; whoever sleeps is rung by every one who joins. One
-    // who has joined since we looked may have rung before this operation was there.
+    // Whoever is at work will look after parking; whoever sleeps is rung when something changes. What
+    // has changed since we looked may have rung before this operation was there.
     lock.unlock();
-    return complete_peer_waits();
+    return complete_conditions();
   }
   phase_ = phase::running;
   driven_ = &op;
@@ -64,20 +64,19 @@ void endpoint::settle_to_sleep(std::unique_lock<std::mutex>& lock, operation& op
 }
 
 operation* endpoint::head() const noexcept {
-  return !transfers_.empty() ? transfers_.front() : peer_waits_.front();
+  return !transfers_.empty() ? transfers_.front() : conditions_.front();
 }
 
-/// On some executor of nobody's choice: completes, through their own, those who wait for a peer that
-/// is there now, and those who were cancelled.
-void endpoint::complete_peer_waits() {
+/// On some executor of nobody's choice: completes, through their own, the conditions that hold and
+/// those that were cancelled.
+void endpoint::complete_conditions() {
   const std::scoped_lock lock(mutex_);
-  if (peer_waits_.empty()) return;
-  const bool there = roster_->has_live_peer();
-  operation_queue waiting(std::move(peer_waits_));
+  if (conditions_.empty()) return;
+  operation_queue waiting(std::move(conditions_));
   while (!waiting.empty()) {
     operation& op = waiting.pop();
-    if (!there && !op.cancelled) {
-      peer_waits_.push(op);
+    if (!op.cancelled && !op.ready()) {
+      conditions_.push(op);
       continue;
     }
     if (driven_ == &op) driven_ = nullptr;
@@ -87,7 +86,7 @@ void endpoint::complete_peer_waits() {
 
 void endpoint::cancel(std::uint64_t id) noexcept {
   std::unique_lock lock(mutex_);
-  operation_queue& queue = transfers_.find(id) != nullptr ? transfers_ : peer_waits_;
+  operation_queue& queue = transfers_.find(id) != nullptr ? transfers_ : conditions_;
   operation* op = queue.find(id);
   if (op == nullptr) return;
   op->cancelled = true;
@@ -113,7 +112,7 @@ void endpoint::cancel_all() noexcept {
     std::uint64_t id = 0;
     {
       const std::scoped_lock lock(mutex_);
-      for (const operation_queue* queue : {&transfers_, &peer_waits_}) {
+      for (const operation_queue* queue : {&transfers_, &conditions_}) {
         for (operation* op = queue->front(); op != nullptr && id == 0; op = op->next) {
           if (!op->cancelled) id = op->id;
         }
@@ -175,8 +174,8 @@ void endpoint::drive_once() {
   lock.unlock();
 
   handle_deaths();
-  complete_peer_waits();
-  if (!is_transfer) {  // on behalf of those who wait for a peer
+  complete_conditions();
+  if (!is_transfer) {  // on behalf of conditions
     lock.lock();
     if (driven_ == nullptr) return schedule_next(lock);  // and do so no longer
     lock.unlock();
@@ -220,7 +219,7 @@ void endpoint::on_wait(const waitable::wait_id& which) {
   if (phase_ != phase::waiting) return;
   roster_->park().unpark();
   if (operation* const next = head(); next != nullptr) return schedule(lock, *next, true);
-  phase_ = phase::idle;  // the peer that was waited for was seen before its ring was heard
+  phase_ = phase::idle;  // what was waited for was seen before its ring was heard
   stop_waits();
 }
 

@@ -61,6 +61,7 @@ roster::roster(segment& s, layout::role role)
       role_(role),
       opposite_(opposite(role)),
       past_(s.traits().participants()),
+      gone_(s.traits().participants()),
       ringers_(s.traits().participants()),
       watched_(s.traits().participants()) {
   auto* const marks = reinterpret_cast<std::uint64_t*>(parked(opposite_).slots.data());
@@ -239,12 +240,20 @@ std::error_code roster::peek_event() const noexcept {
 
 void roster::take_event() noexcept {
   if (census(opposite_).deaths != told_deaths_) ++told_deaths_;
+  for (std::size_t i = first_slot(opposite_); i != end_slot(opposite_); ++i) {
+    const slot_control slot = control(i);
+    if (slot.state == slot_state::free) gone_[i] = slot.generation;
+  }
 }
 
-bool roster::verify_live_peer() noexcept {
-  if (!has_live_peer()) return false;
-  reap();
-  return has_live_peer();
+bool roster::peer_came() const noexcept {
+  for (std::size_t i = first_slot(opposite_); i != end_slot(opposite_); ++i) {
+    const slot_control slot = control(i);
+    if (slot.state == slot_state::live) return true;
+    const bool came_and_went = slot.state == slot_state::free && slot.generation != gone_[i];
+    if (came_and_went && role_ == layout::role::consumer) return true;
+  }
+  return false;
 }
 
 std::error_code roster::watch_peers(std::vector<watch_change>& changes) {

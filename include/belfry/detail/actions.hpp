@@ -109,6 +109,19 @@ struct wait_action {
   }
 };
 
+/// void(error_code): the other side is there. A condition.
+template <class Endpoint>
+struct wait_peer_action {
+  Endpoint* endpoint;
+
+  attempt try_once() noexcept { return ready() ? attempt::done : attempt::would_block; }
+  bool ready() noexcept { return endpoint->peer_came(); }
+  template <class Handler>
+  void finish(Handler& handler, const error_code& ec) {
+    std::move(handler)(ec);
+  }
+};
+
 /// An action that is tried by a thread that waits for it.
 template <class Action>
 struct blocking_request final : request {
@@ -156,14 +169,15 @@ class initiation {
   Executor executor_;
 };
 
+/// The same for a condition.
 template <class Endpoint, class Executor>
-class peer_initiation : public initiation<Endpoint, Executor> {
+class condition_initiation : public initiation<Endpoint, Executor> {
  public:
   using initiation<Endpoint, Executor>::initiation;
 
   template <class Handler, class Action>
   void operator()(Handler&& handler, Action action) const {
-    this->endpoint_->submit_peer_wait(
+    this->endpoint_->submit_condition(
         this->make(std::forward<Handler>(handler), std::move(action)));
   }
 };

@@ -47,9 +47,11 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   const net::any_io_executor& executor() const noexcept { return executor_; }
   const detail::segment& segment() const noexcept { return segment_; }
 
-  /// Starts an operation on the ring, or one that waits for a peer. Takes it over.
+  /// Starts an operation on the ring: one after the other, each tried on its handler's executor.
   void submit(operation& op);
-  void submit_peer_wait(operation& op);
+  /// Starts an operation that takes nothing and completes as soon as it is ready(), independent of
+  /// all others. ready() is then called on any thread, and reads only atomics.
+  void submit_condition(operation& op);
   std::uint64_t new_id() noexcept { return ++last_id_; }
 
   void cancel(std::uint64_t id) noexcept;
@@ -61,6 +63,12 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   bool prepare_wait();
   std::error_code finish_wait();
   native_handle_type wait_handle();
+
+  /// As roster::peer_came; who is dead must have been reaped.
+  bool peer_came() const noexcept { return roster_->peer_came(); }
+  void reap() noexcept {
+    if (is_open()) roster_->reap();
+  }
 
   /// What the ring has that was not there before: something was freed outside of an operation.
   void kick();
@@ -118,7 +126,7 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   void settle_to_sleep(std::unique_lock<std::mutex>& lock, operation& op);
   void schedule(std::unique_lock<std::mutex>& lock, operation& op, bool dispatch = false);
   void schedule_next(std::unique_lock<std::mutex>& lock);
-  void complete_peer_waits();
+  void complete_conditions();
   operation* head() const noexcept;
   void on_wait(const waitable::wait_id& which) override;
 
@@ -147,7 +155,7 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   std::mutex mutex_;  // protects what follows
   phase phase_ = phase::idle;
   operation_queue transfers_;
-  operation_queue peer_waits_;
+  operation_queue conditions_;
   operation* driven_ = nullptr;
   bool rung_ = false;              // since the last parking
   std::uint64_t told_deaths_ = 0;  // bit per slot: its handle is ready; not looked into yet

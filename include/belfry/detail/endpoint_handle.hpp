@@ -119,13 +119,16 @@ class endpoint_handle {
                                       std::forward<Token>(token));
   }
 
-  /// Completes when the other side is there. Signature: void(error_code). Deaths are not reported
-  /// here: it waits on. Any number may be pending beside other operations.
+  /// Completes when somebody of the other side is there. A consumer's also if a producer has come and
+  /// gone again since `closed` or `peer_died` was last reported: what it sent is in the ring. So after
+  /// one of these it waits for the next. Signature: void(error_code). Takes nothing and reports no
+  /// deaths. Any number may be pending beside other operations.
   template <class Token = default_token>
   auto async_wait_peer(Token&& token = Token()) {
+    endpoint_->reap();  // who is dead is not there
     return net::async_initiate<Token, void(error_code)>(
-        peer_initiation<Endpoint, Executor>(endpoint_, executor_), token,
-        wait_action<Endpoint>{endpoint_.get()});
+        condition_initiation<Endpoint, Executor>(endpoint_, executor_), token,
+        wait_peer_action<Endpoint>{endpoint_.get()});
   }
 
   /// A handle that becomes ready (readable, for poll) when there is a reason to look, for event loops

@@ -59,13 +59,13 @@ class roster {
   /// What to report next about the other side: `peer_died`, once per death; `closed`, if everybody
   /// there has left for good; nothing. A consumer is told of a producer that left before it came, as
   /// it may have something to read; to a producer a consumer of the past is nothing.
-  /// `peek` only looks, `take` counts a death as told.
+  /// `peek` only looks, `take` makes it told: a death for good, `closed` for async_wait_peer.
   std::error_code peek_event() const noexcept;
   void take_event() noexcept;
 
-  bool has_live_peer() const noexcept { return census(opposite_).live != 0; }
-  /// The same, after making sure that they do live.
-  bool verify_live_peer() noexcept;
+  /// Whether somebody of the other side is there. To a consumer also, whether a producer has come and
+  /// gone again without having been reported as gone: what it sent may be in the ring.
+  bool peer_came() const noexcept;
 
   /// Who sleeps must hear of every death, since nobody else may be there to tell: a participant that
   /// is awake may be busy with something else for hours. Adds to `changes` who is to be watched, and
@@ -134,6 +134,7 @@ class roster {
   parking parking_;
   std::uint16_t told_deaths_ = 0;
   std::vector<std::uint32_t> past_;  // per slot: the generation that had left before we came
+  std::vector<std::uint32_t> gone_;  // per slot: the generation that was reported as gone
   std::vector<ringer> ringers_;
   std::vector<std::uint32_t> watched_;  // per slot: the generation that is watched, else 0
 };
