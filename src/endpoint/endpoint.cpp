@@ -15,7 +15,9 @@ endpoint::endpoint(net::any_io_executor executor, const ring_traits& traits, lay
       options_(options),
       fsm_(platform::processors() > 1 ? options.spin : std::chrono::nanoseconds::zero()) {}
 
-endpoint::~endpoint() = default;
+endpoint::~endpoint() {
+  if (service_ != nullptr) service_->remove(*this);
+}
 
 // ---- opening and closing ----------------------------------------------------------------------------
 
@@ -58,7 +60,7 @@ void endpoint::close() noexcept {
     const std::scoped_lock lock(mutex_);
     stop_waits();
     bell_.handle.reset();
-    for (watched& death : deaths_) forget(death);
+    for (std::size_t i = 0; i != deaths_.size(); ++i) forget(i);
     wait_set_.reset();
     told_deaths_ = 0;
     // A drive that is on its way will find its operation cancelled; all others end here.
@@ -76,7 +78,6 @@ void endpoint::close() noexcept {
       phase_ = phase::idle;
     }
   }
-  if (service_ != nullptr) std::exchange(service_, nullptr)->remove(*this);
   if (roster_) {
     if (roster_->is_member()) flush();
     roster_->leave();
@@ -156,11 +157,11 @@ bool endpoint::linger(request& wanted) noexcept {
 /// Steps W1 to W3 of parking.hpp. Without a request, only for those who wait for a peer.
 bool endpoint::park_and_look(request* wanted) {
   flush();
-  watch_peers();
   {
     const std::scoped_lock lock(mutex_);
-    rung_ = false;
+    rung_ = false;  // from here on every ring counts: one who joins must be watched, too
   }
+  watch_peers();
   roster_->park().park();
   complete_conditions();
   if (wanted == nullptr) return false;

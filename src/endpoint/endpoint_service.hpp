@@ -32,7 +32,9 @@ class endpoint_service : public net::execution_context::service {
     std::vector<std::shared_ptr<endpoint>> alive;
     {
       const std::scoped_lock lock(mutex_);
-      for (endpoint* e : endpoints_) alive.push_back(e->shared_from_this());
+      for (endpoint* e : endpoints_) {
+        if (auto strong = e->weak_from_this().lock()) alive.push_back(std::move(strong));
+      }
       endpoints_.clear();
     }
     for (const std::shared_ptr<endpoint>& e : alive) e->shutdown();

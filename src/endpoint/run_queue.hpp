@@ -31,7 +31,7 @@ class endpoint::run_queue {
       if (e->driven_ != nullptr) e->driven_->post_drive(e);
     }
     for (std::shared_ptr<endpoint>& e : driven_) {
-      if (e) e->stop_waits_if_idle();
+      if (e) e->rest_if_idle();
     }
   }
 
@@ -78,7 +78,7 @@ class endpoint::run_queue {
       }
     }
     std::swap(driven_.front(), e);
-    e->stop_waits_if_idle();
+    e->rest_if_idle();
   }
 
   static inline thread_local run_queue* current_ = nullptr;

@@ -36,12 +36,19 @@ void endpoint::stop_waits() noexcept {
   for (watched& death : deaths_) stop(death);
 }
 
-void endpoint::stop_waits_if_idle() noexcept {
-  const std::scoped_lock lock(mutex_);
-  if (phase_ == phase::idle) stop_waits();
+/// Nothing is pending any more; the user may do something else for long.
+void endpoint::rest_if_idle() noexcept {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (phase_ != phase::idle) return;
+    stop_waits();
+  }
+  if (is_open()) flush();
 }
 
-void endpoint::forget(watched& wait) noexcept {
+void endpoint::forget(std::size_t slot) noexcept {
+  watched& wait = deaths_[slot];
+  told_deaths_ &= ~(std::uint64_t{1} << slot);
   if (std::exchange(wait.on, false)) ++wait.serial;
   wait.handle.reset();
   if (wait_set_ && wait.owned) platform::remove_from_wait_set(wait_set_, wait.owned.get());
@@ -55,7 +62,7 @@ void endpoint::watch_peers() {
   const std::scoped_lock lock(mutex_);
   for (roster::watch_change& change : changes) {
     watched& death = deaths_[change.slot];
-    forget(death);
+    forget(change.slot);
     death.owned = std::move(change.handle);
     if (!death.owned) continue;
     platform::guard_against_fork(death.owned);
@@ -69,16 +76,15 @@ void endpoint::watch_peers() {
 }
 
 void endpoint::handle_deaths() noexcept {
-  std::uint64_t told;
-  {
-    const std::scoped_lock lock(mutex_);
-    told = std::exchange(told_deaths_, 0);
-    for (std::size_t i = 0; told >> i != 0; ++i) {
-      if ((told >> i & 1) != 0) forget(deaths_[i]);
+  for (;;) {
+    std::size_t slot;
+    {
+      const std::scoped_lock lock(mutex_);
+      if (told_deaths_ == 0) return;
+      slot = static_cast<std::size_t>(std::countr_zero(told_deaths_));
+      forget(slot);
     }
-  }
-  for (; told != 0; told &= told - 1) {
-    roster_->watched_died(static_cast<std::size_t>(std::countr_zero(told)));
+    roster_->watched_died(slot);
   }
 }
 
@@ -87,7 +93,7 @@ void endpoint::handle_deaths() noexcept {
 std::error_code endpoint::block(request& wanted, clock::time_point deadline) {
   if (!is_open()) return make_error_code(errc::closed);
   if (phase_ != phase::idle) return std::make_error_code(std::errc::operation_in_progress);
-  stop_waits_if_idle();  // or the reactor drains the bell that this thread listens to
+  rest_if_idle();  // or the reactor drains the bell that this thread listens to
   step next = fsm_.begin();
   for (;;) {
     const progress p = advance(wanted, next);
@@ -99,8 +105,10 @@ std::error_code endpoint::block(request& wanted, clock::time_point deadline) {
     }
     const bool in_time = sleep_in_thread(deadline);
     roster_->park().unpark();
-    if (!in_time) return timed_out();
     next = fsm_.begin();
+    if (in_time) continue;
+    // What came at the last moment is taken, and else left for the next call.
+    return wanted.try_once() == attempt::done ? std::error_code() : timed_out();
   }
 }
 
@@ -128,7 +136,7 @@ bool endpoint::prepare_wait() {
   } anything;
   anything.self = this;
   if (!is_open() || phase_ != phase::idle) return false;
-  stop_waits_if_idle();
+  rest_if_idle();
   if (!park_and_look(&anything)) return true;
   roster_->park().unpark();
   return false;

@@ -291,9 +291,10 @@ void roster::ring_parked() noexcept {
     std::uint64_t seen = word.load(std::memory_order_relaxed);
     if (state_of(seen) != layout::park_state::parked) continue;
     const slot_control slot = control(i);
-    if (!ring(i, slot.generation)) {
-      reap_and_tell({i, slot.generation}, false);
-      continue;
+    switch (ring(i, slot.generation)) {
+      case rung::nobody_there: reap_and_tell({i, slot.generation}, false); continue;
+      case rung::not_reached: continue;  // still parked: the next publish tries again
+      case rung::yes: break;
     }
     // Ring, and only then mark: who dies in between has cost a spurious wake, not a lost one.
     word.compare_exchange_strong(seen, park_word(park_epoch(seen), layout::park_state::rung),
@@ -302,18 +303,21 @@ void roster::ring_parked() noexcept {
   }
 }
 
-bool roster::ring(std::size_t slot, std::uint32_t generation) noexcept {
+roster::rung roster::ring(std::size_t slot, std::uint32_t generation) noexcept {
   ringer& r = ringers_[slot];
   if (!r.serves(generation)) {
     r.close();
-    std::error_code
-        ignored;  // out of descriptors: the peer stays parked, the next publish tries again
-    const ringer::state found = ringer::open(*segment_, slot, generation, r, ignored);
-    if (found != ringer::state::reachable) return found != ringer::state::deserted;
+    std::error_code ignored;
+    switch (ringer::open(*segment_, slot, generation, r, ignored)) {
+      case ringer::state::reachable: break;
+      case ringer::state::deserted: return rung::nobody_there;
+      case ringer::state::unreachable:
+      case ringer::state::failed: return rung::not_reached;
+    }
   }
-  if (r.ring()) return true;
+  if (r.ring()) return rung::yes;
   r.close();
-  return false;
+  return rung::nobody_there;
 }
 
 void roster::ring_everyone() noexcept {

@@ -132,12 +132,12 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
 
   void start_waits();
   void stop_waits() noexcept;
-  void stop_waits_if_idle() noexcept;
+  void rest_if_idle() noexcept;
   void watch_peers();
   void handle_deaths() noexcept;
   void start(watched& wait, waitable::kind what, std::size_t slot);
   static void stop(watched& wait) noexcept;
-  void forget(watched& wait) noexcept;
+  void forget(std::size_t slot) noexcept;
   bool sleep_in_thread(clock::time_point deadline);
   void shutdown() noexcept;
 

@@ -120,7 +120,8 @@ class roster {
   bool reap_locked(evidence e) noexcept;
   void reap_and_tell(evidence e, bool wait = true) noexcept;
   void ring_parked() noexcept;
-  bool ring(std::size_t slot, std::uint32_t generation) noexcept;
+  enum class rung { yes, nobody_there, not_reached };
+  rung ring(std::size_t slot, std::uint32_t generation) noexcept;
   void ring_everyone() noexcept;
 
   segment* segment_;
