@@ -203,7 +203,11 @@ bool segment::check(const channel_options& options, failure& f) {
 
 bool segment::map(failure& f) {
   const ring_layout shape = traits_->layout(id_.capacity, id_.ring_offset);
-  map_ = platform::map_block(block_, id_.segment_bytes, shape.mirrored, true, f);
+  // Through a description of its own: a mapping keeps its description alive, and a child that was
+  // forked inherits mappings. Our locks must not live on in it.
+  const unique_handle for_mapping = platform::reopen_block(block_, f);
+  if (!for_mapping) return false;
+  map_ = platform::map_block(for_mapping, id_.segment_bytes, shape.mirrored, true, f);
   if (!map_) return false;
   ring_ = {map_.data() + id_.ring_offset, id_.ring_bytes, id_.capacity};
   return true;
