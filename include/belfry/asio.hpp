@@ -17,6 +17,7 @@
 #include <boost/asio/execution_context.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/recycling_allocator.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 // Everything that touches Asio lives in an inline namespace per flavour, so that a program that
@@ -44,6 +45,7 @@ using net_system_error = boost::system::system_error;  // what Asio throws
 #include <asio/execution_context.hpp>
 #include <asio/executor_work_guard.hpp>
 #include <asio/post.hpp>
+#include <asio/recycling_allocator.hpp>
 #include <asio/use_awaitable.hpp>
 
 #define BELFRY_ASIO_FLAVOUR standalone_asio

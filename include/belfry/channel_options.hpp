@@ -30,9 +30,10 @@ struct channel_options {
   /// Permission bits of segment and bells; not subject to the umask.
   unsigned mode = 0600;
 
-  /// An endpoint that had to wait less than this long ago for a message (or for room) looks again
-  /// for so long before it goes to sleep, giving way to the other handlers of its context between
-  /// two looks. 0: sleep at once. Without effect on a machine with a single processor.
+  /// An endpoint that has got what it wanted, and then finds nothing more, looks again for so long
+  /// before it goes to sleep, giving way to the other handlers of its context between two looks: no
+  /// system call, and no sleep, between two processes that answer each other quickly; a busy
+  /// processor meanwhile. 0: sleep at once. Without effect on a machine with a single processor.
   std::chrono::nanoseconds spin{0};
 };
 

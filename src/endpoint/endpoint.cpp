@@ -62,9 +62,10 @@ void endpoint::close() noexcept {
     bell_.handle.reset();
     for (std::size_t i = 0; i != deaths_.size(); ++i) forget(i);
     wait_set_.reset();
-    told_deaths_ = 0;
+    told_deaths_.store(0, std::memory_order_relaxed);
     // A drive that is on its way will find its operation cancelled; all others end here.
-    operation* const driven = phase_ == phase::scheduled ? driven_ : nullptr;
+    const bool on_its_way = phase_.load(std::memory_order_relaxed) == phase::scheduled;
+    operation* const driven = on_its_way ? driven_ : nullptr;
     for (operation_queue* queue : {&transfers_, &conditions_}) {
       operation_queue pending(std::move(*queue));
       while (!pending.empty()) {
@@ -75,7 +76,7 @@ void endpoint::close() noexcept {
     }
     if (driven == nullptr) {
       driven_ = nullptr;
-      phase_ = phase::idle;
+      phase_.store(phase::idle, std::memory_order_relaxed);
     }
   }
   if (roster_) {
@@ -92,7 +93,7 @@ void endpoint::shutdown() noexcept {
   std::unique_lock lock(mutex_);
   const operation_queue transfers(std::move(transfers_));
   const operation_queue conditions(std::move(conditions_));
-  phase_ = phase::idle;
+  phase_.store(phase::idle, std::memory_order_relaxed);
   driven_ = nullptr;
   service_ = nullptr;
   stop_waits();
@@ -115,7 +116,7 @@ endpoint::progress endpoint::advance(request& wanted, step next) {
         const attempt outcome = wanted.try_once();
         if (outcome == attempt::corrupted) result = make_error_code(errc::corrupted);
         if (outcome == attempt::too_large) result = make_error_code(errc::message_too_large);
-        next = fsm_.attempted(outcome != attempt::would_block, now());
+        next = fsm_.attempted(outcome != attempt::would_block);
         break;
       }
       case step::look: next = fsm_.looked(static_cast<bool>(roster_->peek_event()), now()); break;
@@ -126,7 +127,7 @@ endpoint::progress endpoint::advance(request& wanted, step next) {
         next = fsm_.begin();  // who had closed is back
         break;
       case step::linger:
-        next = fsm_.lingered(linger(wanted), now());
+        next = linger(wanted) ? fsm_.lingered(true) : fsm_.lingered(false, now());
         if (next == step::linger) return {progress::yield, {}};
         break;
       case step::park:
@@ -157,13 +158,10 @@ bool endpoint::linger(request& wanted) noexcept {
 /// Steps W1 to W3 of parking.hpp. Without a request, only for those who wait for a peer.
 bool endpoint::park_and_look(request* wanted) {
   flush();
-  {
-    const std::scoped_lock lock(mutex_);
-    rung_ = false;  // from here on every ring counts: one who joins must be watched, too
-  }
+  rung_.store(false, std::memory_order_relaxed);  // before: one who joins now must be watched, too
   watch_peers();
   roster_->park().park();
-  complete_conditions();
+  if (!conditions_.empty()) complete_conditions();
   if (wanted == nullptr) return false;
   return wanted->ready() || roster_->peek_event();
 }

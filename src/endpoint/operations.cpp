@@ -1,66 +1,74 @@
 // Endpoints: the queue of pending operations, and what drives it.
+//
+// The queue and the phase belong to the user's context: where the user calls, and the executor of the
+// operation that is driven. Only while the endpoint is asleep does the reactor look at them too, to
+// wake it; so only then is the lock needed, and nobody but the user's context puts it to sleep.
 #include "run_queue.hpp"
 
 #include <belfry/detail/endpoint.hpp>
 
 namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 
+std::unique_lock<std::mutex> endpoint::lock_if_asleep() {
+  if (phase_.load(std::memory_order_acquire) != phase::waiting) return {};
+  return std::unique_lock(mutex_);
+}
+
 void endpoint::submit(operation& op) {
   if (!is_open()) return op.post_completion(make_error_code(errc::closed));
-  std::unique_lock lock(mutex_);
+  std::unique_lock lock = lock_if_asleep();
   const bool first = transfers_.empty();
   transfers_.push(op);
   if (!first) return;
-  switch (phase_) {
+  switch (phase_.load(std::memory_order_relaxed)) {
     case phase::scheduled:
     case phase::running: return;  // on behalf of a condition; goes on with this one
-    case phase::waiting: roster_->park().unpark(); return schedule(lock, op);
+    case phase::waiting: roster_->park().unpark(); return schedule(op, std::move(lock));
     case phase::idle: break;
   }
   // Nothing is taken in here, and nothing completes; but whether to go to sleep can be seen at once.
-  if (fsm_.needs_time() || op.ready() || roster_->peek_event()) return schedule(lock, op);
-  phase_ = phase::running;
+  if (fsm_.needs_time() || op.ready() || roster_->peek_event()) return schedule(op);
+  phase_.store(phase::running, std::memory_order_relaxed);
   driven_ = &op;
-  lock.unlock();
-  const bool something = park_and_look(&op);
-  lock.lock();
-  if (something || wait_error_) {
+  if (park_and_look(&op) || wait_error_) {
     roster_->park().unpark();
-    return schedule(lock, op);
+    return schedule(op);
   }
-  settle_to_sleep(lock, op);
+  settle_to_sleep(op);
 }
 
 void endpoint::submit_condition(operation& op) {
   if (!is_open()) return op.post_completion(make_error_code(errc::closed));
   if (op.ready()) return op.post_completion({});
-  std::unique_lock lock(mutex_);
-  conditions_.push(op);
-  if (phase_ != phase::idle) {
+  {
+    const std::unique_lock lock = lock_if_asleep();
+    conditions_.push(op);
+  }
+  if (phase_.load(std::memory_order_relaxed) != phase::idle) {
     // Whoever is at work will look after parking; whoever sleeps is rung when something changes. What
     // has changed since we looked may have rung before this operation was there.
-    lock.unlock();
     return complete_conditions();
   }
-  phase_ = phase::running;
+  phase_.store(phase::running, std::memory_order_relaxed);
   driven_ = &op;
-  lock.unlock();
   park_and_look(nullptr);
-  lock.lock();
-  settle_to_sleep(lock, op);
+  settle_to_sleep(op);
 }
 
 /// The last step before sleep: unless the bell has rung since parking, or there is nobody left to
 /// sleep for.
-void endpoint::settle_to_sleep(std::unique_lock<std::mutex>& lock, operation& op) {
-  const operation* next = head();
-  if (next == &op && !rung_ && told_deaths_ == 0 && !op.cancelled) {
-    phase_ = phase::waiting;
-    start_waits();
-    return;
+void endpoint::settle_to_sleep(operation& op) {
+  {
+    const std::scoped_lock lock(mutex_);
+    const bool still_wanted = driven_ == &op && head() == &op && !op.cancelled;
+    if (still_wanted && !rung_.load(std::memory_order_relaxed) && !death_told()) {
+      start_waits();
+      phase_.store(phase::waiting, std::memory_order_release);
+      return;
+    }
   }
   roster_->park().unpark();
-  schedule_next(lock);
+  schedule_next();
 }
 
 operation* endpoint::head() const noexcept {
@@ -70,7 +78,7 @@ operation* endpoint::head() const noexcept {
 /// On some executor of nobody's choice: completes, through their own, the conditions that hold and
 /// those that were cancelled.
 void endpoint::complete_conditions() {
-  const std::scoped_lock lock(mutex_);
+  const std::unique_lock lock = lock_if_asleep();
   if (conditions_.empty()) return;
   operation_queue waiting(std::move(conditions_));
   while (!waiting.empty()) {
@@ -85,21 +93,22 @@ void endpoint::complete_conditions() {
 }
 
 void endpoint::cancel(std::uint64_t id) noexcept {
-  std::unique_lock lock(mutex_);
+  std::unique_lock lock = lock_if_asleep();
   operation_queue& queue = transfers_.find(id) != nullptr ? transfers_ : conditions_;
-  operation* op = queue.find(id);
+  operation* const op = queue.find(id);
   if (op == nullptr) return;
   op->cancelled = true;
-  if (op == driven_ && phase_ != phase::waiting) return;  // the drive will see it, before it takes
+  const bool asleep = phase_.load(std::memory_order_relaxed) == phase::waiting;
+  if (op == driven_ && !asleep) return;  // the drive will see it, before it takes
   queue.remove(*op);
-  if (phase_ == phase::waiting) {
+  if (asleep) {
     // Others who wait may want less than this one did.
     roster_->park().unpark();
     driven_ = nullptr;
     if (operation* const next = head(); next != nullptr) {
-      schedule(lock, *next);
+      schedule(*next, std::move(lock));
     } else {
-      phase_ = phase::idle;
+      phase_.store(phase::idle, std::memory_order_relaxed);
       stop_waits();
     }
   }
@@ -111,7 +120,7 @@ void endpoint::cancel_all() noexcept {
   for (;;) {
     std::uint64_t id = 0;
     {
-      const std::scoped_lock lock(mutex_);
+      const std::unique_lock lock = lock_if_asleep();
       for (const operation_queue* queue : {&transfers_, &conditions_}) {
         for (operation* op = queue->front(); op != nullptr && id == 0; op = op->next) {
           if (!op->cancelled) id = op->id;
@@ -124,21 +133,22 @@ void endpoint::cancel_all() noexcept {
 }
 
 void endpoint::kick() {
-  std::unique_lock lock(mutex_);
-  if (phase_ != phase::waiting || transfers_.empty()) return;
+  std::unique_lock lock = lock_if_asleep();
+  if (phase_.load(std::memory_order_relaxed) != phase::waiting || transfers_.empty()) return;
   roster_->park().unpark();
-  schedule(lock, *transfers_.front());
+  schedule(*transfers_.front(), std::move(lock));
 }
 
-// ---- driving ------------------------------------------------------------------------------------------------
+// ---- driving ------------------------------------------------------------------------------------
 
 void drive(endpoint& e) { e.drive(); }
 
-/// Lets `op` be driven where its handler is to be called. Releases the lock.
-void endpoint::schedule(std::unique_lock<std::mutex>& lock, operation& op, bool dispatch) {
-  phase_ = phase::scheduled;
-  driven_ = &op;  // from here on it is only marked when it is cancelled
-  lock.unlock();
+/// Lets `op` be driven where its handler is to be called. From here on it is only marked when it is
+/// cancelled, or the endpoint closed.
+void endpoint::schedule(operation& op, std::unique_lock<std::mutex> lock, bool dispatch) {
+  driven_ = &op;
+  phase_.store(phase::scheduled, std::memory_order_release);
+  if (lock.owns_lock()) lock.unlock();
   if (run_queue::take_over(*this, op)) return;
   if (dispatch) {
     op.dispatch_drive(shared_from_this());
@@ -147,80 +157,47 @@ void endpoint::schedule(std::unique_lock<std::mutex>& lock, operation& op, bool 
   }
 }
 
-void endpoint::schedule_next(std::unique_lock<std::mutex>& lock) {
+void endpoint::schedule_next() {
   driven_ = nullptr;
-  if (operation* const next = head(); next != nullptr) return schedule(lock, *next);
-  phase_ = phase::idle;
+  if (operation* const next = head(); next != nullptr) return schedule(*next);
+  phase_.store(phase::idle, std::memory_order_relaxed);
 }
 
 void endpoint::drive() {
-  net::any_io_executor executor;
-  {
-    const std::scoped_lock lock(mutex_);
-    if (driven_ == nullptr) return;  // closed meanwhile
-    executor = driven_->coroutine_executor();
-  }
-  run_queue queue(std::move(executor));
+  if (driven_ == nullptr) return;  // the context is going
+  const net::any_io_executor* const executor = driven_->coroutine_executor();
+  run_queue queue(executor != nullptr ? *executor : net::any_io_executor());
   queue.run(*this);
 }
 
 void endpoint::drive_once() {
-  std::unique_lock lock(mutex_);
   operation* const op = driven_;
   if (op == nullptr) return;
-  phase_ = phase::running;
+  phase_.store(phase::running, std::memory_order_relaxed);
   const bool is_transfer = op == transfers_.front();
-  const bool cancelled = op->cancelled;
-  lock.unlock();
 
-  handle_deaths();
-  complete_conditions();
+  if (death_told()) handle_deaths();
+  if (!conditions_.empty()) complete_conditions();
   if (!is_transfer) {  // on behalf of conditions
-    lock.lock();
-    if (driven_ == nullptr) return schedule_next(lock);  // and do so no longer
-    lock.unlock();
+    if (driven_ == nullptr) return schedule_next();
     park_and_look(nullptr);
-    lock.lock();
-    if (driven_ != nullptr) return settle_to_sleep(lock, *op);
-    roster_->park().unpark();
-    return schedule_next(lock);
+    return settle_to_sleep(*op);
   }
-  if (cancelled) return finish(*op, operation_aborted());
+  if (op->cancelled) return finish(*op, operation_aborted());
   const progress p = advance(*op, fsm_.begin());
   switch (p.to) {
     case progress::done: return finish(*op, p.error);
     case progress::yield:
-      lock.lock();
-      phase_ = phase::scheduled;
-      lock.unlock();
+      phase_.store(phase::scheduled, std::memory_order_relaxed);
       return op->post_drive(shared_from_this());
-    case progress::sleep: lock.lock(); return settle_to_sleep(lock, *op);
+    case progress::sleep: return settle_to_sleep(*op);
   }
 }
 
 void endpoint::finish(operation& op, std::error_code ec) {
-  std::unique_lock lock(mutex_);
   transfers_.pop();
-  schedule_next(lock);
-  if (lock.owns_lock()) lock.unlock();
+  schedule_next();
   op.complete(ec);
-}
-
-void endpoint::on_wait(const waitable::wait_id& which) {
-  std::unique_lock lock(mutex_);
-  watched& wait = which.what == waitable::kind::bell ? bell_ : deaths_[which.slot];
-  if (which.serial != wait.serial) return;
-  wait.on = false;
-  if (which.what == waitable::kind::bell) {
-    rung_ = true;
-  } else {
-    told_deaths_ |= std::uint64_t{1} << which.slot;
-  }
-  if (phase_ != phase::waiting) return;
-  roster_->park().unpark();
-  if (operation* const next = head(); next != nullptr) return schedule(lock, *next, true);
-  phase_ = phase::idle;  // what was waited for was seen before its ring was heard
-  stop_waits();
 }
 
 }  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR

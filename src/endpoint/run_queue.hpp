@@ -3,6 +3,7 @@
 
 #include <belfry/detail/endpoint.hpp>
 
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <utility>
@@ -25,68 +26,60 @@ class endpoint::run_queue {
 
   ~run_queue() {
     current_ = outer_;
-    while (count_ != 0) {  // a handler has thrown
-      const std::shared_ptr<endpoint> e = pop();
-      const std::scoped_lock lock(e->mutex_);
-      if (e->driven_ != nullptr) e->driven_->post_drive(e);
+    for (std::size_t i = 0; i != count_; ++i) {  // a handler has thrown
+      endpoint& e = *waiting_[i];
+      if (e.driven_ != nullptr) e.driven_->post_drive(e.shared_from_this());
     }
-    for (std::shared_ptr<endpoint>& e : driven_) {
+    // Only now: a coroutine had the chance to start the next operation, which would need the waits.
+    for (const std::shared_ptr<endpoint>& e : pinned_) {
       if (e) e->rest_if_idle();
     }
   }
 
   void run(endpoint& first) {
-    drive(first.shared_from_this());
-    while (count_ != 0) drive(pop());
+    pin(first);
+    first.drive_once();
+    while (count_ != 0) pop().drive_once();
   }
 
   /// True if the innermost running queue of this thread will drive the endpoint for this operation.
   static bool take_over(endpoint& e, const operation& op) {
     run_queue* const queue = current_;
-    if (queue == nullptr || !queue->executor_ || queue->budget_ == 0 ||
-        queue->count_ == queue->waiting_.size()) {
-      return false;
-    }
-    if (op.coroutine_executor() != queue->executor_) return false;
+    if (queue == nullptr || !queue->executor_ || queue->budget_ == 0) return false;
+    const net::any_io_executor* const executor = op.coroutine_executor();
+    if (executor == nullptr || *executor != queue->executor_ || !queue->pin(e)) return false;
     --queue->budget_;
-    queue->waiting_[queue->count_++] = e.shared_from_this();
+    queue->waiting_[queue->count_++] = &e;
     return true;
   }
 
  private:
-  std::shared_ptr<endpoint> pop() noexcept {
-    std::shared_ptr<endpoint> e = std::move(waiting_[0]);
+  /// Keeps the endpoint alive until the end. An endpoint is driven for one operation at a time, so
+  /// there are never more waiting than pinned.
+  bool pin(endpoint& e) {
+    for (std::shared_ptr<endpoint>& slot : pinned_) {
+      if (slot.get() == &e) return true;
+      if (!slot) {
+        slot = e.shared_from_this();
+        return true;
+      }
+    }
+    return false;
+  }
+
+  endpoint& pop() noexcept {
+    endpoint& e = *waiting_[0];
     --count_;
     std::move(waiting_.begin() + 1, waiting_.begin() + 1 + count_, waiting_.begin());
     return e;
-  }
-
-  void drive(std::shared_ptr<endpoint> e) {
-    endpoint& driven = *e;
-    remember(std::move(e));
-    driven.drive_once();
-  }
-
-  /// An endpoint whose operation has completed stops its waits only when the coroutine has had the
-  /// chance to start the next one, which would need them again.
-  void remember(std::shared_ptr<endpoint> e) {
-    for (std::shared_ptr<endpoint>& seen : driven_) {
-      if (seen == e) return;
-      if (!seen) {
-        seen = std::move(e);
-        return;
-      }
-    }
-    std::swap(driven_.front(), e);
-    e->rest_if_idle();
   }
 
   static inline thread_local run_queue* current_ = nullptr;
 
   net::any_io_executor executor_;
   run_queue* outer_;
-  std::array<std::shared_ptr<endpoint>, 8> waiting_;
-  std::array<std::shared_ptr<endpoint>, 8> driven_;
+  std::array<std::shared_ptr<endpoint>, 8> pinned_;
+  std::array<endpoint*, 8> waiting_{};
   std::size_t count_ = 0;
   int budget_ = 64;
 };

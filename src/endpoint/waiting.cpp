@@ -10,6 +10,25 @@ namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 
 // ---- waiting ------------------------------------------------------------------------------------
 
+void endpoint::on_wait(const waitable::wait_id& which) {
+  std::unique_lock lock(mutex_);
+  watched& wait = which.what == waitable::kind::bell ? bell_ : deaths_[which.slot];
+  if (which.serial != wait.serial) return;
+  wait.on = false;
+  if (which.what == waitable::kind::bell) {
+    rung_.store(true, std::memory_order_relaxed);
+  } else {
+    told_deaths_.fetch_or(std::uint64_t{1} << which.slot, std::memory_order_relaxed);
+  }
+  if (phase_.load(std::memory_order_relaxed) != phase::waiting) return;
+  roster_->park().unpark();
+  if (operation* const next = head(); next != nullptr) {
+    return schedule(*next, std::move(lock), true);
+  }
+  phase_.store(phase::idle, std::memory_order_release);  // what was waited for was seen before
+  stop_waits();
+}
+
 void endpoint::start(watched& wait, waitable::kind what, std::size_t slot) {
   if (wait.on || !wait.handle) return;
   wait.on = true;
@@ -40,7 +59,7 @@ void endpoint::stop_waits() noexcept {
 void endpoint::rest_if_idle() noexcept {
   {
     const std::scoped_lock lock(mutex_);
-    if (phase_ != phase::idle) return;
+    if (phase_.load(std::memory_order_relaxed) != phase::idle) return;
     stop_waits();
   }
   if (is_open()) flush();
@@ -48,7 +67,7 @@ void endpoint::rest_if_idle() noexcept {
 
 void endpoint::forget(std::size_t slot) noexcept {
   watched& wait = deaths_[slot];
-  told_deaths_ &= ~(std::uint64_t{1} << slot);
+  told_deaths_.fetch_and(~(std::uint64_t{1} << slot), std::memory_order_relaxed);
   if (std::exchange(wait.on, false)) ++wait.serial;
   wait.handle.reset();
   if (wait_set_ && wait.owned) platform::remove_from_wait_set(wait_set_, wait.owned.get());
@@ -80,8 +99,9 @@ void endpoint::handle_deaths() noexcept {
     std::size_t slot;
     {
       const std::scoped_lock lock(mutex_);
-      if (told_deaths_ == 0) return;
-      slot = static_cast<std::size_t>(std::countr_zero(told_deaths_));
+      if (!death_told()) return;
+      slot =
+          static_cast<std::size_t>(std::countr_zero(told_deaths_.load(std::memory_order_relaxed)));
       forget(slot);
     }
     roster_->watched_died(slot);
@@ -92,7 +112,8 @@ void endpoint::handle_deaths() noexcept {
 
 std::error_code endpoint::block(request& wanted, clock::time_point deadline) {
   if (!is_open()) return make_error_code(errc::closed);
-  if (phase_ != phase::idle) return std::make_error_code(std::errc::operation_in_progress);
+  if (phase_.load(std::memory_order_relaxed) != phase::idle)
+    return std::make_error_code(std::errc::operation_in_progress);
   rest_if_idle();  // or the reactor drains the bell that this thread listens to
   step next = fsm_.begin();
   for (;;) {
@@ -122,7 +143,7 @@ bool endpoint::sleep_in_thread(clock::time_point deadline) {
   const bool in_time = platform::wait_any(std::span(handles).first(count), deadline, ready);
   roster_->bell().drain();
   for (std::size_t i = 0; i != deaths_.size(); ++i) {
-    if (ready[1 + i]) told_deaths_ |= std::uint64_t{1} << i;
+    if (ready[1 + i]) told_deaths_.fetch_or(std::uint64_t{1} << i, std::memory_order_relaxed);
   }
   handle_deaths();
   return in_time;
@@ -135,7 +156,7 @@ bool endpoint::prepare_wait() {
     endpoint* self;
   } anything;
   anything.self = this;
-  if (!is_open() || phase_ != phase::idle) return false;
+  if (!is_open() || phase_.load(std::memory_order_relaxed) != phase::idle) return false;
   rest_if_idle();
   if (!park_and_look(&anything)) return true;
   roster_->park().unpark();
@@ -144,7 +165,8 @@ bool endpoint::prepare_wait() {
 
 std::error_code endpoint::finish_wait() {
   if (!is_open()) return make_error_code(errc::closed);
-  if (phase_ != phase::idle) return std::make_error_code(std::errc::operation_in_progress);
+  if (phase_.load(std::memory_order_relaxed) != phase::idle)
+    return std::make_error_code(std::errc::operation_in_progress);
   sleep_in_thread(clock::now());
   roster_->park().unpark();
   if (corrupted()) return make_error_code(errc::corrupted);

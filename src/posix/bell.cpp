@@ -2,6 +2,7 @@
 #include "../platform.hpp"
 #include "path.hpp"
 
+#include <atomic>
 #include <cerrno>
 #include <ctime>
 
@@ -9,6 +10,7 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 namespace belfry::platform {
@@ -100,12 +102,23 @@ std::uint64_t named_bell_id(std::string_view name) noexcept {
 }
 
 bool ring_named_bell(const unique_handle& bell) noexcept {
-  const char byte = 1;
+  // Since Linux 6.18 a write can be told to raise no signal, which saves two system calls.
+  static std::atomic<bool> can_be_told{true};
+  constexpr int no_signal = 0x100;  // RWF_NOSIGNAL
+  char byte = 1;
+  const iovec bytes{&byte, 1};
+  while (can_be_told.load(std::memory_order_relaxed)) {
+    if (::pwritev2(bell.get(), &bytes, 1, -1, no_signal) == 1) return true;
+    if (errno == EPIPE) return false;
+    if (errno == EAGAIN) return true;  // full: it was rung 65536 times and is not quiet
+    if (errno != EINTR) can_be_told.store(false, std::memory_order_relaxed);
+  }
+
   const sigpipe_guard guard;
   const bool callers_own = guard.pending();
   while (::write(bell.get(), &byte, 1) == -1) {
     if (errno == EINTR) continue;
-    if (errno != EPIPE) return true;  // full: it was rung 65536 times and is not quiet
+    if (errno != EPIPE) return true;
     if (!callers_own) guard.consume();
     return false;
   }

@@ -59,7 +59,7 @@ void remove_bell(const segment& s, std::size_t slot) {
 roster::roster(segment& s, layout::role role)
     : segment_(&s),
       role_(role),
-      opposite_(opposite(role)),
+      opposite_(s.traits().producers == 0 ? role : opposite(role)),
       past_(s.traits().participants()),
       gone_(s.traits().participants()),
       ringers_(s.traits().participants()),
@@ -232,6 +232,7 @@ void roster::reap_and_tell(evidence e, bool wait) noexcept {
 }
 
 std::error_code roster::peek_event() const noexcept {
+  if (opposite_ == role_) return {};  // fellows come and go
   const count c = census(opposite_);
   if (c.deaths != told_deaths_) return make_error_code(errc::peer_died);
   if (c.live == 0 && c.left) return make_error_code(errc::closed);

@@ -152,8 +152,9 @@ class initiation {
   operation& make(Handler&& handler, Action action) const {
     const std::uint64_t id = endpoint_->new_id();
     auto slot = net::get_associated_cancellation_slot(handler);
+    std::decay_t<Handler> own(std::forward<Handler>(handler));  // it may be an lvalue
     operation& op = operation_for<std::decay_t<Handler>, Action>::make(
-        std::forward<Handler>(handler), std::move(action), endpoint_->executor());
+        std::move(own), std::move(action), endpoint_->executor());
     op.id = id;
     if (slot.is_connected()) {
       // Every type of cancellation gets the strongest guarantee: nothing was taken, nothing sent.

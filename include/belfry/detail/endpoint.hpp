@@ -3,7 +3,7 @@
 // What is private to the ring (a reader's or a writer's cached positions) is only ever touched where
 // the user calls, or on the executor of the operation at the head of the queue: there an attempt is
 // made and the handler called, in one go. What arrives from the reactor, on any thread of the
-// context, touches only what `mutex_` protects. So one endpoint in a strand, its `io_context` run by
+// context, only wakes an endpoint that is asleep. So one endpoint in a strand, its `io_context` run by
 // many threads, is safe, whatever executor the endpoint itself was given.
 #pragma once
 
@@ -16,6 +16,7 @@
 #include <belfry/segment/roster.hpp>
 #include <belfry/segment/segment.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -123,9 +124,11 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   void drive();
   void drive_once();
   void finish(operation& op, std::error_code ec);
-  void settle_to_sleep(std::unique_lock<std::mutex>& lock, operation& op);
-  void schedule(std::unique_lock<std::mutex>& lock, operation& op, bool dispatch = false);
-  void schedule_next(std::unique_lock<std::mutex>& lock);
+  std::unique_lock<std::mutex> lock_if_asleep();
+  void settle_to_sleep(operation& op);
+  void schedule(operation& op, std::unique_lock<std::mutex> lock = {}, bool dispatch = false);
+  void schedule_next();
+  bool death_told() const noexcept { return told_deaths_.load(std::memory_order_relaxed) != 0; }
   void complete_conditions();
   operation* head() const noexcept;
   void on_wait(const waitable::wait_id& which) override;
@@ -152,13 +155,14 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   std::error_code wait_error_;  // why the last parking could not be watched over
   endpoint_service* service_ = nullptr;
 
-  std::mutex mutex_;  // protects what follows
-  phase phase_ = phase::idle;
+  // See operations.cpp for who may touch these when.
+  std::mutex mutex_;
+  std::atomic<phase> phase_{phase::idle};
   operation_queue transfers_;
   operation_queue conditions_;
   operation* driven_ = nullptr;
-  bool rung_ = false;              // since the last parking
-  std::uint64_t told_deaths_ = 0;  // bit per slot: its handle is ready; not looked into yet
+  std::atomic<bool> rung_{false};              // since the last parking
+  std::atomic<std::uint64_t> told_deaths_{0};  // bit per slot: its handle is ready; not looked into
   watched bell_;
   std::vector<watched> deaths_;  // per slot
   unique_handle wait_set_;       // bell and death in one, for foreign event loops

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <new>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -46,8 +47,8 @@ class operation : public request {
   virtual void post_drive(std::shared_ptr<endpoint> e) = 0;
   virtual void dispatch_drive(std::shared_ptr<endpoint> e) = 0;
 
-  /// If the handler does nothing but resume a coroutine, the executor it does so on; else empty.
-  virtual net::any_io_executor coroutine_executor() const = 0;
+  /// If the handler does nothing but resume a coroutine, the executor it does so on.
+  virtual const net::any_io_executor* coroutine_executor() const noexcept = 0;
 
   operation* next = nullptr;
   std::uint64_t id = 0;  // never used twice by one endpoint
@@ -131,13 +132,13 @@ with_allocator(Function, Allocator) -> with_allocator<Function, Allocator>;
 template <class Handler, class Action>
 class operation_for final : public operation {
   using executor_type = net::associated_executor_t<Handler, net::any_io_executor>;
-  using allocator_type = net::associated_allocator_t<Handler>;
+  using allocator_type = net::associated_allocator_t<Handler, net::recycling_allocator<void>>;
   using own_allocator =
       typename std::allocator_traits<allocator_type>::template rebind_alloc<operation_for>;
 
  public:
   static operation_for& make(Handler&& handler, Action&& action, const net::any_io_executor& io) {
-    own_allocator allocator(net::get_associated_allocator(handler));
+    own_allocator allocator(allocator_of(handler));
     operation_for* memory = std::allocator_traits<own_allocator>::allocate(allocator, 1);
     try {
       return *new (memory) operation_for(std::move(handler), std::move(action), io);
@@ -155,33 +156,33 @@ class operation_for final : public operation {
     Handler handler(std::move(handler_));
     Action action(std::move(action_));
     const auto work(std::move(work_));
-    free(net::get_associated_allocator(handler));
+    free(allocator_of(handler));
     if (auto slot = net::get_associated_cancellation_slot(handler); slot.is_connected())
       slot.clear();
     action.finish(handler, to_net(ec));
   }
 
   void post_completion(std::error_code ec) override {
-    const executor_type executor = work_.get_executor();
-    const allocator_type allocator = net::get_associated_allocator(handler_);
+    const executor_type executor = executor_;
+    const allocator_type allocator = allocator_of(handler_);
     net::post(executor, with_allocator{completion(this, ec), allocator});
   }
 
-  void destroy() noexcept override { free(net::get_associated_allocator(handler_)); }
+  void destroy() noexcept override { free(allocator_of(handler_)); }
 
   void post_drive(std::shared_ptr<endpoint> e) override {
-    net::post(work_.get_executor(), driving(std::move(e)));
+    net::post(executor_, driving(std::move(e)));
   }
   void dispatch_drive(std::shared_ptr<endpoint> e) override {
-    net::dispatch(work_.get_executor(), driving(std::move(e)));
+    net::dispatch(executor_, driving(std::move(e)));
   }
 
-  net::any_io_executor coroutine_executor() const override {
+  const net::any_io_executor* coroutine_executor() const noexcept override {
     if constexpr (resumes_coroutine<Handler>::value &&
-                  std::is_convertible_v<executor_type, net::any_io_executor>) {
-      return work_.get_executor();
+                  std::is_same_v<executor_type, net::any_io_executor>) {
+      return &executor_;
     } else {
-      return {};
+      return nullptr;
     }
   }
 
@@ -206,7 +207,17 @@ class operation_for final : public operation {
   operation_for(Handler&& handler, Action&& action, const net::any_io_executor& io)
       : handler_(std::move(handler)),
         action_(std::move(action)),
-        work_(net::get_associated_executor(handler_, io)) {}
+        executor_(net::get_associated_executor(handler_, io)) {
+    // The endpoint's own waits keep its context running; another one must be told.
+    if constexpr (std::is_same_v<executor_type, net::any_io_executor>) {
+      if (executor_ == io) return;
+    }
+    work_.emplace(executor_);
+  }
+
+  static allocator_type allocator_of(const Handler& handler) noexcept {
+    return net::get_associated_allocator(handler, net::recycling_allocator<void>());
+  }
 
   void free(own_allocator allocator) noexcept {
     this->~operation_for();
@@ -214,15 +225,15 @@ class operation_for final : public operation {
   }
 
   auto driving(std::shared_ptr<endpoint> e) {
-    return with_allocator{[e = std::move(e)] { drive(*e); },
-                          net::get_associated_allocator(handler_)};
+    return with_allocator{[e = std::move(e)] { drive(*e); }, allocator_of(handler_)};
   }
 
   ~operation_for() = default;
 
   Handler handler_;
   Action action_;
-  net::executor_work_guard<executor_type> work_;
+  executor_type executor_;
+  std::optional<net::executor_work_guard<executor_type>> work_;
 };
 
 }  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR

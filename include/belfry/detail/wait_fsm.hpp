@@ -13,7 +13,7 @@ namespace belfry::detail {
 ///  look ─an event─► attempt            what is in the ring comes before the event
 ///    │ none
 ///    ▼
-///  linger ─something─► attempt         only while the last message is not long ago
+///  linger ─something─► attempt         for a while, after a success
 ///    │ time is up
 ///    ▼
 ///  park ─something─► unpark ─► attempt
@@ -45,9 +45,9 @@ class wait_fsm {
     return step::attempt;
   }
   /// `done`: it has succeeded, or failed for good.
-  step attempted(bool done, clock::time_point now = {}) noexcept {
+  step attempted(bool done) noexcept {
     if (done) {
-      last_ = now;
+      fresh_ = true;
       return step::finish;
     }
     return event_seen_ ? step::report : step::look;
@@ -68,12 +68,18 @@ class wait_fsm {
   step unparked() noexcept { return begin(); }
 
  private:
-  bool may_linger(clock::time_point now) const noexcept {
-    return needs_time() && now - last_ < spin_;
+  /// The time is asked for only when there is nothing to do: it counts from the first such moment
+  /// after a success.
+  bool may_linger(clock::time_point now) noexcept {
+    if (!needs_time()) return false;
+    if (fresh_) until_ = now + spin_;
+    fresh_ = false;
+    return now < until_;
   }
 
   std::chrono::nanoseconds spin_;
-  clock::time_point last_{};  // when the last operation got what it wanted
+  clock::time_point until_{};
+  bool fresh_ = false;  // something was got since the last lingering began
   bool event_seen_ = false;
 };
 

@@ -39,7 +39,14 @@ constexpr role opposite(role r) noexcept {
   return r == role::producer ? role::consumer : role::producer;
 }
 
-enum class ring_kind : std::uint32_t { spsc = 1, byte = 2, work = 3, broadcast = 4, latest = 5 };
+enum class ring_kind : std::uint32_t {
+  spsc = 1,
+  byte = 2,
+  work = 3,
+  broadcast = 4,
+  latest = 5,
+  watch = 6,  // no ring: the companion of a block
+};
 
 inline constexpr std::uint32_t flag_persistent = 1;
 
@@ -141,11 +148,11 @@ struct byte_ring_control {
 static_assert(sizeof(byte_ring_control) == 128);
 
 /// Before every message, at a multiple of 8. A record may cross the end of the data.
-struct record_header {
+struct alignas(8) record_header {
   std::uint32_t bytes;  // of the message; the next record follows at the next multiple of 8
   std::uint32_t flags;
 };
-static_assert(sizeof(record_header) == 8);
+static_assert(sizeof(record_header) == 8 && alignof(record_header) == 8);
 
 /// Set by the consumer in a record that it has released before an older one. It goes when the older
 /// one is released, or when the record is delivered again to a successor.
@@ -154,5 +161,35 @@ inline constexpr std::uint32_t record_released = 1;
 constexpr std::uint64_t record_bytes(std::uint64_t message) noexcept {
   return sizeof(record_header) + ((message + 7) & ~std::uint64_t{7});
 }
+
+// ---- watch ----------------------------------------------------------------------------------------
+
+/// At ring_offset of a block's companion segment, `<name>.watch`, all of whose participants are
+/// consumers. Every array has an entry per slot that only the slot's owner writes (and whoever reaps
+/// it), so that no read-modify-write is needed, and what a slot has counted stays when its owner goes.
+///
+/// The version of the block is the sum of `changes`. To notify: busy = 1; ++changes; then either
+/// `whole` = the version, or the element's entry = the version; busy = 0; a full fence; ring whoever
+/// is parked. Who dies in between is taken for one who has changed the whole block.
+///
+/// Exclusive access is a write lock on byte `txn_lock` of the block's file (not of this segment).
+/// Who has it sets `dirty` before it writes, and clears it, and notifies, before it unlocks. Who does
+/// not get it takes a ticket, higher than all it sees; the lowest ticket is next, at equal ones the
+/// lowest slot. Nobody else tries while there are tickets.
+struct watch_state {
+  static constexpr std::size_t max_elements = 1024;
+
+  std::array<std::atomic<std::uint64_t>, max_participants> changes;
+  std::array<std::atomic<std::uint64_t>, max_participants>
+      whole;                                                      // version of the last such change
+  std::array<std::atomic<std::uint64_t>, max_participants> busy;  // 1 while notifying
+  std::array<std::atomic<std::uint64_t>, max_participants> ticket;  // 0: does not wait
+  std::atomic<std::uint64_t> dirty;  // slot + 1 of who is in a transaction
+  /// Version of the last change of an element, modulo max_elements. Only ever grows.
+  std::array<std::atomic<std::uint64_t>, max_elements> elements;
+};
+static_assert(sizeof(watch_state) == 8 * (4 * max_participants + 1 + watch_state::max_elements));
+
+inline constexpr std::uint64_t txn_lock = 0;
 
 }  // namespace belfry::layout

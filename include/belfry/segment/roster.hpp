@@ -126,7 +126,7 @@ class roster {
 
   segment* segment_;
   layout::role role_;
-  layout::role opposite_;
+  layout::role opposite_;                // whom we wake; our own where all participants are alike
   std::span<std::uint64_t> peer_marks_;  // who is parked at the other side, eight to a word
   std::size_t slot_ = no_slot;
   bool member_ = false;

@@ -1,0 +1,41 @@
+// The lock behind transactions.
+#pragma once
+
+#include <belfry/detail/native_handle.hpp>
+#include <belfry/detail/watch_view.hpp>
+#include <belfry/ring/ring.hpp>
+
+#include <cstddef>
+
+namespace belfry::detail {
+
+/// One participant's access to the lock on a block. The kernel excludes, and forgives the dead; the
+/// tickets in the companion segment decide who is next; the roster, which the caller has, wakes.
+class block_lock {
+ public:
+  /// The block's description must be this participant's own: locks belong to descriptions.
+  block_lock(unique_handle block, watch_view view, std::size_t slot) noexcept
+      : block_(std::move(block)), view_(view), slot_(slot) {}
+
+  /// `done`: held. Else this participant has a ticket now.
+  attempt try_acquire() noexcept;
+  /// Whether an attempt would do something: succeed, or get a ticket.
+  bool worth_trying() const noexcept;
+  /// Waits no longer. The caller rings everyone: another may be next now.
+  void withdraw() noexcept { view_.drop_ticket(slot_); }
+  /// The data is whole again. The caller rings everyone.
+  void release() noexcept;
+
+  bool held() const noexcept { return held_; }
+  /// The holder before had not come to its end.
+  bool owner_died() const noexcept { return owner_died_; }
+
+ private:
+  unique_handle block_;
+  watch_view view_;
+  std::size_t slot_;
+  bool held_ = false;
+  bool owner_died_ = false;
+};
+
+}  // namespace belfry::detail
