@@ -50,7 +50,7 @@ void unlink_this_block(std::string_view name, const unique_handle& block) noexce
 unique_handle new_anonymous_block(std::uint64_t bytes, failure& f);
 
 /// An open file description of one's own for the same block: locks belong to descriptions.
-unique_handle reopen_block(const unique_handle& block, failure& f);
+unique_handle reopen_block(native_handle_type block, bool writable, failure& f);
 
 std::uint64_t block_size(const unique_handle& block, failure& f);
 

@@ -10,4 +10,7 @@
 #include <belfry/ring/message.hpp>
 #include <belfry/ring/ring.hpp>
 #include <belfry/ring/spsc_ring.hpp>
+#include <belfry/shareable_list.hpp>
 #include <belfry/shared_memory.hpp>
+#include <belfry/transaction.hpp>
+#include <belfry/watch.hpp>

@@ -5,9 +5,13 @@
 #include <belfry/detail/mapping.hpp>
 #include <belfry/detail/native_handle.hpp>
 #include <belfry/error.hpp>
+#include <belfry/transaction.hpp>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <ostream>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,6 +19,10 @@
 namespace belfry {
 
 enum class access { read_write, read_only };
+
+namespace detail {
+class block_member;
+}
 
 /// A named block without any structure of ours, shared with other processes, also with CPython's:
 /// `SharedMemory(name=...)` there is the same block.
@@ -52,10 +60,29 @@ class shared_memory {
   static void unlink(std::string_view name, error_code& ec);
   void unlink() { unlink(name_); }
 
+  /// The memory. Of a read-only block the one to be written to is empty.
   std::span<std::byte> buf() noexcept {
     return read_only_ ? std::span<std::byte>() : std::span(map_.data(), map_.size());
   }
   std::span<const std::byte> buf() const noexcept { return {map_.data(), map_.size()}; }
+
+  /// As many elements of a type as the block has room for. Throws std::length_error if that is none.
+  template <class T>
+  std::span<T> as() {
+    return detail::typed<T>(buf());
+  }
+  template <class T>
+  std::span<const T> as() const {
+    return detail::typed<const T>(buf());
+  }
+
+  /// Exclusive access among processes, see transaction. Waits for whoever is before us, first come,
+  /// first served. Throws std::system_error: `timed_out`; `permission_denied` for a read-only block;
+  /// `resource_deadlock_would_occur` if this object has a transaction already. The other form gives
+  /// these in `ec`, and also `errc::owner_died`, with the transaction held.
+  transaction txn(std::chrono::nanoseconds timeout = std::chrono::nanoseconds::max());
+  transaction txn(std::chrono::nanoseconds timeout, error_code& ec);
+  transaction txn(error_code& ec) { return txn(std::chrono::nanoseconds::max(), ec); }
 
   /// Both remain what they were after close().
   const std::string& name() const noexcept { return name_; }
@@ -67,20 +94,45 @@ class shared_memory {
   void close() noexcept {
     map_ = {};
     block_.reset();
+    member_.reset();
   }
 
   native_handle_type native_handle() const noexcept { return block_.get(); }
+
+  /// As CPython's repr: SharedMemory('psm_12345678', size=10)
+  friend std::ostream& operator<<(std::ostream& out, const shared_memory& m) {
+    return out << "SharedMemory('" << m.name_ << "', size=" << m.bytes_ << ')';
+  }
 
  private:
   static shared_memory create(std::string_view name, std::size_t bytes, unsigned mode,
                               detail::failure& f);
   static shared_memory open(std::string_view name, access a, detail::failure& f);
+  transaction begin(std::chrono::nanoseconds timeout, detail::failure& f);
 
   std::string name_;
   std::size_t bytes_ = 0;
   bool read_only_ = false;
   detail::unique_handle block_;
   detail::mapping map_;
+  std::shared_ptr<detail::block_member> member_;  // of the companion segment, since the first txn()
+};
+
+/// Removes a block's name at the end of its scope, if it is still there.
+///
+///     belfry::unlink_on_destroy owner(a);
+class unlink_on_destroy {
+ public:
+  explicit unlink_on_destroy(const shared_memory& block) : name_(block.name()) {}
+  unlink_on_destroy(const unlink_on_destroy&) = delete;
+  unlink_on_destroy& operator=(const unlink_on_destroy&) = delete;
+  ~unlink_on_destroy() {
+    error_code ignored;
+    shared_memory::unlink(name_, ignored);
+  }
+
+ private:
+  std::string name_;
 };
 
 }  // namespace belfry

@@ -80,7 +80,7 @@ void endpoint::close() noexcept {
     }
   }
   if (roster_) {
-    if (roster_->is_member()) flush();
+    if (roster_->is_member()) closing();
     roster_->leave();
   }
   closed();
@@ -104,6 +104,21 @@ void endpoint::shutdown() noexcept {
 
 // ---- one request, step by step ------------------------------------------------------------------------
 
+namespace {
+
+std::error_code error_of(attempt outcome) noexcept {
+  switch (outcome) {
+    case attempt::corrupted: return make_error_code(errc::corrupted);
+    case attempt::too_large: return make_error_code(errc::message_too_large);
+    case attempt::denied: return std::make_error_code(std::errc::permission_denied);
+    case attempt::done:
+    case attempt::would_block: break;
+  }
+  return {};
+}
+
+}  // namespace
+
 endpoint::clock::time_point endpoint::now() const {
   return fsm_.needs_time() ? clock::now() : clock::time_point{};
 }
@@ -114,8 +129,7 @@ endpoint::progress endpoint::advance(request& wanted, step next) {
     switch (next) {
       case step::attempt: {
         const attempt outcome = wanted.try_once();
-        if (outcome == attempt::corrupted) result = make_error_code(errc::corrupted);
-        if (outcome == attempt::too_large) result = make_error_code(errc::message_too_large);
+        result = error_of(outcome);
         next = fsm_.attempted(outcome != attempt::would_block);
         break;
       }

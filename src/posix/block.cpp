@@ -14,8 +14,8 @@
 namespace belfry::platform {
 namespace {
 
-std::string descriptor_path(const unique_handle& handle) {
-  return "/proc/self/fd/" + std::to_string(handle.get());
+std::string descriptor_path(native_handle_type handle) {
+  return "/proc/self/fd/" + std::to_string(handle);
 }
 
 void fail(failure& f, std::string what, int error = errno) {
@@ -75,7 +75,7 @@ unique_handle new_block(std::uint64_t bytes, unsigned mode, failure& f) {
 }
 
 bool publish_block(const unique_handle& block, std::string_view name, failure& f) {
-  if (::linkat(AT_FDCWD, descriptor_path(block).c_str(), AT_FDCWD, path_of(name).c_str(),
+  if (::linkat(AT_FDCWD, descriptor_path(block.get()).c_str(), AT_FDCWD, path_of(name).c_str(),
                AT_SYMLINK_FOLLOW) == 0) {
     return true;
   }
@@ -132,9 +132,10 @@ unique_handle new_anonymous_block(std::uint64_t bytes, failure& f) {
   return block;
 }
 
-unique_handle reopen_block(const unique_handle& block, failure& f) {
-  unique_handle own(::open(descriptor_path(block).c_str(), O_RDWR | O_CLOEXEC));
-  if (!own) fail(f, "open an anonymous block");
+unique_handle reopen_block(native_handle_type block, bool writable, failure& f) {
+  unique_handle own(
+      ::open(descriptor_path(block).c_str(), (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC));
+  if (!own) fail(f, "open a block once more");
   return own;
 }
 

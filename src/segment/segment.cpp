@@ -122,7 +122,7 @@ segment segment::attach(const segment_handles& handles, const ring_traits& trait
              std::to_string(traits.participants())};
     return {};
   }
-  s.block_ = platform::reopen_block(handles.block, f);
+  s.block_ = platform::reopen_block(handles.block.get(), true, f);
   if (!s.block_) return {};
   for (const unique_handle& bell : handles.bells) {
     s.bells_.push_back(platform::duplicate(bell));
@@ -205,7 +205,7 @@ bool segment::map(failure& f) {
   const ring_layout shape = traits_->layout(id_.capacity, id_.ring_offset);
   // Through a description of its own: a mapping keeps its description alive, and a child that was
   // forked inherits mappings. Our locks must not live on in it.
-  const unique_handle for_mapping = platform::reopen_block(block_, f);
+  const unique_handle for_mapping = platform::reopen_block(block_.get(), true, f);
   if (!for_mapping) return false;
   map_ = platform::map_block(for_mapping, id_.segment_bytes, shape.mirrored, true, f);
   if (!map_) return false;

@@ -17,10 +17,10 @@ class block_lock {
   block_lock(unique_handle block, watch_view view, std::size_t slot) noexcept
       : block_(std::move(block)), view_(view), slot_(slot) {}
 
-  /// `done`: held. Else this participant has a ticket now.
-  attempt try_acquire() noexcept;
+  /// `done`: held. Else this participant has a ticket now. `deaths`: how many the roster has counted.
+  attempt try_acquire(unsigned deaths) noexcept;
   /// Whether an attempt would do something: succeed, or get a ticket.
-  bool worth_trying() const noexcept;
+  bool worth_trying(unsigned deaths) const noexcept;
   /// Waits no longer. The caller rings everyone: another may be next now.
   void withdraw() noexcept { view_.drop_ticket(slot_); }
   /// The data is whole again. The caller rings everyone.
@@ -31,9 +31,12 @@ class block_lock {
   bool owner_died() const noexcept { return owner_died_; }
 
  private:
+  bool lock(unsigned deaths) noexcept;
+
   unique_handle block_;
   watch_view view_;
   std::size_t slot_;
+  unsigned deaths_ = 0;  // at the last attempt
   bool held_ = false;
   bool owner_died_ = false;
 };

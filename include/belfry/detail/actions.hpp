@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <span>
+#include <type_traits>
 #include <utility>
 
 namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
@@ -140,7 +141,13 @@ class initiation {
   initiation(std::shared_ptr<Endpoint> e, const Executor& executor)
       : endpoint_(std::move(e)), executor_(executor) {}
 
-  executor_type get_executor() const noexcept { return executor_; }
+  executor_type get_executor() const noexcept {
+    if constexpr (type_erased) {
+      return endpoint_->executor();
+    } else {
+      return executor_;
+    }
+  }
 
   template <class Handler, class Action>
   void operator()(Handler&& handler, Action action) const {
@@ -166,8 +173,14 @@ class initiation {
     return op;
   }
 
+  // The endpoint has one of this type already, and copies of it are not for nothing.
+  static constexpr bool type_erased = std::is_same_v<Executor, net::any_io_executor>;
+  struct none {
+    none(const Executor&) noexcept {}
+  };
+
   std::shared_ptr<Endpoint> endpoint_;
-  Executor executor_;
+  [[no_unique_address]] std::conditional_t<type_erased, none, Executor> executor_;
 };
 
 /// The same for a condition.

@@ -87,10 +87,13 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   virtual bool corrupted() const noexcept = 0;
   /// Tells the other side what it was not told yet, before this one goes to sleep.
   virtual void flush() noexcept {}
+  /// The membership is about to end.
+  virtual void closing() noexcept { flush(); }
   /// The membership has ended; what was handed out may still be in use.
   virtual void closed() noexcept {}
 
   roster& peers() noexcept { return *roster_; }
+  const roster& peers() const noexcept { return *roster_; }
 
  private:
   using step = wait_fsm::step;

@@ -51,9 +51,7 @@ struct ring_traits {
 };
 
 /// The answer of a ring to an attempt.
-enum class attempt { done, would_block, corrupted, too_large };
-
-constexpr std::errc no_error{};
+enum class attempt { done, would_block, corrupted, too_large, denied };
 
 template <class R>
 concept ring = requires(const ring_memory& memory) {

@@ -43,6 +43,7 @@ class roster {
   void leave() noexcept;
 
   bool is_member() const noexcept { return member_; }
+  std::size_t slot() const noexcept { return slot_; }
   doorbell& bell() noexcept { return bell_; }
   parking& park() noexcept { return parking_; }
 
@@ -62,6 +63,9 @@ class roster {
   /// `peek` only looks, `take` makes it told: a death for good, `closed` for async_wait_peer.
   std::error_code peek_event() const noexcept;
   void take_event() noexcept;
+
+  /// How many of the other side have died, modulo 2^16.
+  unsigned deaths() const noexcept { return census(opposite_).deaths; }
 
   /// Whether somebody of the other side is there. To a consumer also, whether a producer has come and
   /// gone again without having been reported as gone: what it sent may be in the ring.

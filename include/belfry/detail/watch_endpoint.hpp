@@ -1,0 +1,92 @@
+// The engine below a watch: an endpoint of the companion segment, and the block itself.
+#pragma once
+
+#include <belfry/asio.hpp>
+#include <belfry/detail/endpoint.hpp>
+#include <belfry/detail/mapping.hpp>
+#include <belfry/detail/operation.hpp>
+#include <belfry/detail/watch_view.hpp>
+#include <belfry/shared_memory.hpp>
+#include <belfry/transaction.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace belfry::detail {
+class block_lock;
+}
+
+namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
+
+class watch_endpoint final : public endpoint, private transaction_owner {
+ public:
+  explicit watch_endpoint(net::any_io_executor executor);
+  ~watch_endpoint();
+
+  void open(const shared_memory& block, failure& f);
+
+  std::uint64_t version() const noexcept { return view_.version(); }
+  bool changed_since(std::uint64_t seen, std::span<const std::size_t> elements) const noexcept {
+    return view_.changed_since(seen, elements);
+  }
+  void notify() noexcept;
+  void notify(std::size_t element) noexcept;
+
+  /// `done`: `out` holds the lock.
+  attempt begin(transaction& out) noexcept;
+  bool worth_trying() const noexcept;
+  /// Whoever waited waits no longer.
+  void withdraw() noexcept;
+
+  bool ready() noexcept override { return true; }
+  bool corrupted() const noexcept override { return false; }
+
+ private:
+  void attach(const ring_memory& memory) override { view_ = watch_view(memory); }
+  void closing() noexcept override;
+  void end_transaction() noexcept override;
+
+  watch_view view_;
+  mapping block_;
+  bool read_only_ = false;
+  std::unique_ptr<block_lock> lock_;
+};
+
+/// void(error_code, std::uint64_t): the block has another version than the one that was seen.
+struct changed_action {
+  std::shared_ptr<watch_endpoint> endpoint;  // completes by post, perhaps after its watch has gone
+  std::uint64_t seen;
+  std::vector<std::size_t> elements{};  // empty: all
+
+  attempt try_once() noexcept { return ready() ? attempt::done : attempt::would_block; }
+  bool ready() noexcept {
+    return elements.empty() ? endpoint->version() != seen : endpoint->changed_since(seen, elements);
+  }
+  template <class Handler>
+  void finish(Handler& handler, const error_code& ec) {
+    std::move(handler)(ec, ec ? seen : endpoint->version());
+  }
+};
+
+/// void(error_code, transaction): held.
+struct txn_action {
+  std::shared_ptr<watch_endpoint> endpoint;
+  transaction held{};
+
+  attempt try_once() noexcept { return endpoint->begin(held); }
+  bool ready() noexcept { return endpoint->worth_trying(); }
+  template <class Handler>
+  void finish(Handler& handler, error_code ec) {
+    if (ec) {
+      if (endpoint->is_open()) endpoint->withdraw();
+    } else if (held.owner_died()) {
+      ec = to_net(make_error_code(errc::owner_died));
+    }
+    std::move(handler)(ec, std::move(held));
+  }
+};
+
+}  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR

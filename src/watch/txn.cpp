@@ -1,0 +1,140 @@
+// Transactions of a shared_memory: a member of the companion segment that waits in its thread.
+#include "../platform.hpp"
+#include "block_lock.hpp"
+#include "companion.hpp"
+
+#include <belfry/segment/roster.hpp>
+#include <belfry/segment/segment.hpp>
+#include <belfry/shared_memory.hpp>
+#include <belfry/transaction.hpp>
+
+#include <array>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <vector>
+
+namespace belfry {
+namespace detail {
+
+class block_member final : public std::enable_shared_from_this<block_member>,
+                           private transaction_owner {
+ public:
+  using clock = std::chrono::steady_clock;
+
+  block_member(const shared_memory& block, failure& f) {
+    unique_handle own = platform::reopen_block(block.native_handle(), true, f);
+    if (!own) return;
+    map_ = platform::map_block(own, block.size(), 0, true, f);
+    if (!map_) return;
+    roster::joined joined = roster::joined::gone;
+    while (joined == roster::joined::gone) {
+      segment_ = segment::create_or_open(companion_name(block), watch_view::traits, {}, f);
+      if (f) return;
+      roster_.emplace(segment_, layout::role::consumer);
+      joined = roster_->join(f);
+    }
+    if (f) return;
+    watched_.resize(watch_view::traits.participants());
+    lock_.emplace(std::move(own), watch_view(segment_.ring()), roster_->slot());
+  }
+  ~block_member() {
+    if (roster_) roster_->leave();
+  }
+
+  transaction begin(clock::time_point deadline, failure& f) {
+    if (lock_->held()) {
+      f = {std::make_error_code(std::errc::resource_deadlock_would_occur),
+           "a transaction of this block is open here"};
+      return {};
+    }
+    for (bool in_time = true; lock_->try_acquire(roster_->deaths()) != attempt::done;) {
+      if (!in_time) {
+        lock_->withdraw();
+        roster_->notify();  // another may be next now
+        f = {timed_out(), "begin a transaction"};
+        return {};
+      }
+      in_time = sleep(deadline);
+    }
+    return transaction(std::shared_ptr<transaction_owner>(shared_from_this(), this),
+                       {map_.data(), map_.size()}, lock_->owner_died());
+  }
+
+ private:
+  /// Until there is a reason to try again; false if the time has come before.
+  bool sleep(clock::time_point deadline) {
+    std::vector<roster::watch_change> changes;
+    roster_->watch_peers(changes);
+    for (roster::watch_change& change : changes) {
+      watched_[change.slot] = std::move(change.handle);
+      if (watched_[change.slot]) platform::guard_against_fork(watched_[change.slot]);
+    }
+    roster_->park().park();
+    bool in_time = true;
+    if (!lock_->worth_trying(roster_->deaths())) {
+      std::array<native_handle_type, 1 + layout::max_participants> handles;
+      std::array<bool, handles.size()> ready{};
+      handles[0] = roster_->bell().handle();
+      for (std::size_t i = 0; i != watched_.size(); ++i) handles[1 + i] = watched_[i].get();
+      in_time = platform::wait_any(handles, deadline, ready);
+      roster_->bell().drain();
+      for (std::size_t i = 0; i != watched_.size(); ++i) {
+        if (!ready[1 + i]) continue;
+        watched_[i].reset();
+        roster_->watched_died(i);
+      }
+    }
+    roster_->park().unpark();
+    return in_time;
+  }
+
+  void end_transaction() noexcept override {
+    lock_->release();
+    roster_->notify();
+  }
+
+  mapping map_;
+  segment segment_;
+  std::optional<roster> roster_;
+  std::optional<block_lock> lock_;
+  std::vector<unique_handle> watched_;  // per slot: becomes ready when its owner dies
+};
+
+}  // namespace detail
+
+transaction shared_memory::begin(std::chrono::nanoseconds timeout, detail::failure& f) {
+  using clock = detail::block_member::clock;
+  if (read_only_) {
+    f = {std::make_error_code(std::errc::permission_denied), '"' + name_ + "\" is read-only"};
+    return {};
+  }
+  if (!is_open()) {
+    f = {std::make_error_code(std::errc::bad_file_descriptor), '"' + name_ + "\" is closed"};
+    return {};
+  }
+  if (!member_) {
+    auto member = std::make_shared<detail::block_member>(*this, f);
+    if (f) return {};
+    member_ = std::move(member);
+  }
+  const auto now = clock::now();
+  const bool never = timeout >= clock::time_point::max() - now;
+  return member_->begin(never ? clock::time_point::max() : now + timeout, f);
+}
+
+transaction shared_memory::txn(std::chrono::nanoseconds timeout) {
+  detail::failure f;
+  transaction t = begin(timeout, f);
+  if (f) f.raise();
+  return t;
+}
+
+transaction shared_memory::txn(std::chrono::nanoseconds timeout, error_code& ec) {
+  detail::failure f;
+  transaction t = begin(timeout, f);
+  ec = detail::to_net(!f && t.owner_died() ? make_error_code(errc::owner_died) : f.code);
+  return t;
+}
+
+}  // namespace belfry
