@@ -175,7 +175,7 @@ bool endpoint::park_and_look(request* wanted) {
   rung_.store(false, std::memory_order_relaxed);  // before: one who joins now must be watched, too
   watch_peers();
   roster_->park().park();
-  if (!conditions_.empty()) complete_conditions();
+  if (!conditions_.empty()) find_conditions();
   if (wanted == nullptr) return false;
   return wanted->ready() || roster_->peek_event();
 }

@@ -30,11 +30,15 @@ void endpoint::submit(operation& op) {
   if (fsm_.needs_time() || op.ready() || roster_->peek_event()) return schedule(op);
   phase_.store(phase::running, std::memory_order_relaxed);
   driven_ = &op;
-  if (park_and_look(&op) || wait_error_) {
+  const bool something = park_and_look(&op) || wait_error_;
+  operation_queue over(std::move(over_));
+  if (something) {
     roster_->park().unpark();
-    return schedule(op);
+    schedule(op);
+  } else {
+    settle_to_sleep(op);
   }
-  settle_to_sleep(op);
+  tell(over);
 }
 
 void endpoint::submit_condition(operation& op) {
@@ -47,12 +51,16 @@ void endpoint::submit_condition(operation& op) {
   if (phase_.load(std::memory_order_relaxed) != phase::idle) {
     // Whoever is at work will look after parking; whoever sleeps is rung when something changes. What
     // has changed since we looked may have rung before this operation was there.
-    return complete_conditions();
+    find_conditions();
+    operation_queue over(std::move(over_));
+    return tell(over);
   }
   phase_.store(phase::running, std::memory_order_relaxed);
   driven_ = &op;
   park_and_look(nullptr);
+  operation_queue over(std::move(over_));
   settle_to_sleep(op);
+  tell(over);
 }
 
 /// The last step before sleep: unless the bell has rung since parking, or there is nobody left to
@@ -75,19 +83,24 @@ operation* endpoint::head() const noexcept {
   return !transfers_.empty() ? transfers_.front() : conditions_.front();
 }
 
-/// On some executor of nobody's choice: completes, through their own, the conditions that hold and
-/// those that were cancelled.
-void endpoint::complete_conditions() {
+/// Sorts out the conditions that hold and those that were cancelled.
+void endpoint::find_conditions() {
   const std::unique_lock lock = lock_if_asleep();
   if (conditions_.empty()) return;
   operation_queue waiting(std::move(conditions_));
   while (!waiting.empty()) {
     operation& op = waiting.pop();
-    if (!op.cancelled && !op.ready()) {
-      conditions_.push(op);
-      continue;
-    }
-    if (driven_ == &op) driven_ = nullptr;
+    const bool over = op.cancelled || op.ready();
+    if (over && driven_ == &op) driven_ = nullptr;
+    (over ? over_ : conditions_).push(op);
+  }
+}
+
+/// Completes them, each through its own executor. Always the last thing that is done: whoever is told
+/// may use the endpoint at once, in another thread.
+void endpoint::tell(operation_queue& over) {
+  while (!over.empty()) {
+    operation& op = over.pop();
     op.post_completion(op.cancelled ? operation_aborted() : std::error_code());
   }
 }
@@ -177,27 +190,34 @@ void endpoint::drive_once() {
   const bool is_transfer = op == transfers_.front();
 
   if (death_told()) handle_deaths();
-  if (!conditions_.empty()) complete_conditions();
+  if (!conditions_.empty()) find_conditions();
   if (!is_transfer) {  // on behalf of conditions
-    if (driven_ == nullptr) return schedule_next();
-    park_and_look(nullptr);
-    return settle_to_sleep(*op);
+    const bool still_pending = driven_ != nullptr;
+    if (still_pending) park_and_look(nullptr);
+    operation_queue over(std::move(over_));
+    if (still_pending) {
+      settle_to_sleep(*op);
+    } else {
+      schedule_next();
+    }
+    return tell(over);
   }
-  if (op->cancelled) return finish(*op, operation_aborted());
-  const progress p = advance(*op, fsm_.begin());
+  progress p{progress::done, operation_aborted()};
+  if (!op->cancelled) p = advance(*op, fsm_.begin());
+  operation_queue over(std::move(over_));
   switch (p.to) {
-    case progress::done: return finish(*op, p.error);
+    case progress::done:
+      transfers_.pop();
+      schedule_next();
+      break;
     case progress::yield:
       phase_.store(phase::scheduled, std::memory_order_relaxed);
-      return op->post_drive(shared_from_this());
-    case progress::sleep: return settle_to_sleep(*op);
+      op->post_drive(shared_from_this());
+      break;
+    case progress::sleep: settle_to_sleep(*op); break;
   }
-}
-
-void endpoint::finish(operation& op, std::error_code ec) {
-  transfers_.pop();
-  schedule_next();
-  op.complete(ec);
+  tell(over);
+  if (p.to == progress::done) op->complete(p.error);
 }
 
 }  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR

@@ -55,14 +55,11 @@ void endpoint::stop_waits() noexcept {
   for (watched& death : deaths_) stop(death);
 }
 
-/// Nothing is pending any more; the user may do something else for long.
+/// Once a handler was called the endpoint is whoever's it has told, perhaps another thread's; so this
+/// touches only what the lock protects.
 void endpoint::rest_if_idle() noexcept {
-  {
-    const std::scoped_lock lock(mutex_);
-    if (phase_.load(std::memory_order_relaxed) != phase::idle) return;
-    stop_waits();
-  }
-  if (is_open()) flush();
+  const std::scoped_lock lock(mutex_);
+  if (phase_.load(std::memory_order_relaxed) == phase::idle) stop_waits();
 }
 
 void endpoint::forget(std::size_t slot) noexcept {

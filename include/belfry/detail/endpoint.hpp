@@ -126,13 +126,13 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
 
   void drive();
   void drive_once();
-  void finish(operation& op, std::error_code ec);
   std::unique_lock<std::mutex> lock_if_asleep();
   void settle_to_sleep(operation& op);
   void schedule(operation& op, std::unique_lock<std::mutex> lock = {}, bool dispatch = false);
   void schedule_next();
   bool death_told() const noexcept { return told_deaths_.load(std::memory_order_relaxed) != 0; }
-  void complete_conditions();
+  void find_conditions();
+  static void tell(operation_queue& over);
   operation* head() const noexcept;
   void on_wait(const waitable::wait_id& which) override;
 
@@ -163,6 +163,7 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   std::atomic<phase> phase_{phase::idle};
   operation_queue transfers_;
   operation_queue conditions_;
+  operation_queue over_;  // conditions that are to be told
   operation* driven_ = nullptr;
   std::atomic<bool> rung_{false};              // since the last parking
   std::atomic<std::uint64_t> told_deaths_{0};  // bit per slot: its handle is ready; not looked into
