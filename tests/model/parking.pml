@@ -13,9 +13,9 @@
  *
  * What is modelled
  *   One consumer (slot 0) and PRODUCERS producers (slots 1, 2, …), each with a park word
- *   `epoch << 2 | state` and a bell; per role a summary word, the bit mask of its parked slots; the
- *   roster and its lock. The consumer parks on an empty ring, a producer on a full one, and each
- *   notifies all parked ones of the other role: parking works in both directions at once.
+ *   `epoch << 2 | state` and a bell; per role a summary, the set of its parked slots; the roster and
+ *   its lock. The consumer parks on an empty ring, a producer on a full one, and each notifies all
+ *   parked ones of the other role: parking works in both directions at once.
  *   The kernel kills up to KILLS of the participants in the mask KILLABLE, between any two steps,
  *   releases what they had locked and shows the death to those who watch them. A killed consumer is
  *   followed by a fresh one, LIVES in all, which joins in the same slot. A producer that has sent its
@@ -28,6 +28,7 @@
  *
  * What is abstracted
  *   The ring is a number that changes in one step. A bell is empty or not; it is drained as a whole.
+ *   A summary is read in one step.
  *   A death event lasts only until the slot is locked anew: the weakest that a FIFO offers.
  *   Memory is sequentially consistent, which stands in for the two fences; without one of them, the
  *   store before it becomes visible after the load behind it.
@@ -36,9 +37,10 @@
  *   NO_FENCE         notifier: changes the ring after its read of the summary
  *   NO_WAITER_FENCE  waiter: looks at the ring the second time before its word and its bit are visible
  *   NO_SECOND_LOOK   waiter: does not look at the ring the second time
+ *   LATE_DRAIN       waiter: forgets that it was rung between setting its watch and (1)
  *   NO_EPOCH         a slow notifier marks a later parking as rung, and nobody rings for that one
  *   EPOCH_RESTARTS   the same across two lives of a slot: a join must not reset the epoch
- *   STALE_BELL       notifier: takes a write to the bell of the slot's former holder for a ring
+ *   STALE_BELL       notifier: marks though its ring has failed, at the bell of the slot's former holder
  *   SILENT_JOIN      join: does not ring everyone, so that sleepers do not watch the newcomer
  *   SILENT_LEAVE     leave: does not ring everyone
  *   TORN_REAP        reap: frees the slot and counts the death in two steps, and dies in between
@@ -115,6 +117,9 @@ inline bury() {
 
 inline park(something) {
     view = live & peers(me);                                         /* whom to watch */
+#ifdef LATE_DRAIN
+    bell[me] = false;
+#endif
 #ifdef NO_WAITER_FENCE
     found = something;
 #endif

@@ -29,6 +29,7 @@ parking() {
     fails 'NO_FENCE, for room'           lost_wake_up   $both -DNO_FENCE
     fails 'NO_WAITER_FENCE'              lost_wake_up   -DNO_WAITER_FENCE
     fails 'NO_SECOND_LOOK'               lost_wake_up   -DNO_SECOND_LOOK
+    fails 'LATE_DRAIN'                   lost_wake_up   $rejoin -DKILLS=2 -DLIVES=3 -DLATE_DRAIN -DWAKE_UPS_ONLY
     fails 'NO_EPOCH, 2 producers'        lost_wake_up   -DNO_EPOCH
     fails 'NO_EPOCH, 1 producer'         lost_wake_up   -DPRODUCERS=1 -DNO_EPOCH
     fails 'EPOCH_RESTARTS'               lost_wake_up   $rejoin -DKILLS=1 -DLIVES=2 -DEPOCH_RESTARTS
