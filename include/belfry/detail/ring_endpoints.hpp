@@ -185,7 +185,7 @@ class consumer_endpoint<byte_ring> final : public basic_consumer_endpoint<byte_r
     const attempt a = reader().pop(view);
     if (a == attempt::done) {
       ++lent_;
-      out = message(*this, view.bytes, view.begin, view.end);
+      out = message(*this, view.bytes, view.position);
     } else {
       flush();
     }
@@ -201,10 +201,10 @@ class consumer_endpoint<byte_ring> final : public basic_consumer_endpoint<byte_r
   }
 
  private:
-  void release(std::uint64_t begin, std::uint64_t end) noexcept override {
+  void release(std::uint64_t position, std::size_t bytes) noexcept override {
     if (is_open()) {
-      reader().release(begin, end);
-      freed(end - begin);
+      reader().release(position, bytes);
+      freed(layout::record_bytes(bytes));
     }
     if (--lent_ == 0) self_.reset();
   }

@@ -69,21 +69,23 @@ class byte_ring::writer {
     const attempt a = reserve(tail_, bytes);
     if (a != attempt::done) return a;
     claimed_ = true;
-    claim_at_ = tail_ + padding(tail_, bytes);
-    out = {at(claim_at_) + sizeof(layout::record_header), static_cast<std::size_t>(bytes)};
+    out = {at(tail_) + sizeof(layout::record_header), static_cast<std::size_t>(bytes)};
     return a;
   }
   /// Publishes the first `bytes` of the claim.
   void commit(std::uint64_t bytes) noexcept {
     claimed_ = false;
-    seal(tail_, claim_at_, bytes);
-    publish(claim_at_ + layout::record_bytes(bytes));
+    seal(tail_, bytes);
+    publish(tail_ + layout::record_bytes(bytes));
   }
   void abandon() noexcept { claimed_ = false; }
 
   attempt push(sendable message) noexcept {
     const attempt a = reserve(tail_, message.size());
-    if (a == attempt::done) publish(put(tail_, message));
+    if (a == attempt::done) {
+      put(tail_, message);
+      publish(tail_ + layout::record_bytes(message.size()));
+    }
     return a;
   }
   /// As many as there is room for, published with one store.
@@ -91,9 +93,11 @@ class byte_ring::writer {
     std::uint64_t position = tail_;
     attempt a = attempt::done;
     for (pushed = 0; pushed != messages.size(); ++pushed) {
-      a = reserve(position, messages[pushed].size());
+      const sendable message = messages[pushed];
+      a = reserve(position, message.size());
       if (a != attempt::done) break;
-      position = put(position, messages[pushed]);
+      put(position, message);
+      position += layout::record_bytes(message.size());
     }
     if (pushed != 0) publish(position);
     return a;
@@ -118,7 +122,7 @@ class byte_ring::writer {
       return attempt::too_large;
     if (claimed_) [[unlikely]]
       return attempt::would_block;
-    const std::uint64_t end = position + padding(position, bytes) + layout::record_bytes(bytes);
+    const std::uint64_t end = position + layout::record_bytes(bytes);
     if (end - cached_head_ > capacity_) {
       refresh_head();
       if (corrupted_) [[unlikely]]
@@ -145,31 +149,15 @@ class byte_ring::writer {
     return data_ + (position & (capacity_ - 1));
   }
 
-  /// Bytes before the header of a message that is to begin with a cache line.
-  std::uint64_t padding(std::uint64_t position, std::uint64_t bytes) const noexcept {
-    if (bytes < layout::aligned_from) return 0;
-    const std::uint64_t pad = (0 - position - sizeof(layout::record_header)) % layout::cache_line;
-    return pad + layout::record_bytes(bytes) <= capacity_ ? pad : 0;
-  }
-  /// Writes the header at `header_at`, and the padding, if any, between `position` and it.
-  void seal(std::uint64_t position, std::uint64_t header_at, std::uint64_t bytes) noexcept {
-    if (const std::uint64_t pad = header_at - position; pad != 0) {
-      store(position, pad - sizeof(layout::record_header), layout::record_padding);
-    }
-    store(header_at, bytes, 0);
-  }
-  void store(std::uint64_t position, std::uint64_t bytes, std::uint32_t flags) noexcept {
-    const layout::record_header header{static_cast<std::uint32_t>(bytes), flags};
+  void seal(std::uint64_t position, std::uint64_t bytes) noexcept {
+    const layout::record_header header{static_cast<std::uint32_t>(bytes), 0};
     std::memcpy(at(position), &header, sizeof header);
   }
-  /// The position behind the message.
-  std::uint64_t put(std::uint64_t position, sendable message) noexcept {
-    const std::uint64_t header_at = position + padding(position, message.size());
-    seal(position, header_at, message.size());
+  void put(std::uint64_t position, sendable message) noexcept {
+    seal(position, message.size());
     if (!message.empty()) {
-      std::memcpy(at(header_at) + sizeof(layout::record_header), message.data(), message.size());
+      std::memcpy(at(position) + sizeof(layout::record_header), message.data(), message.size());
     }
-    return header_at + layout::record_bytes(message.size());
   }
   void publish(std::uint64_t tail) noexcept {
     tail_ = tail;
@@ -183,7 +171,6 @@ class byte_ring::writer {
   std::uint64_t tail_;         // what we have published
   std::uint64_t cached_head_;  // the last head that made sense
   std::uint64_t wanted_ = 0;
-  std::uint64_t claim_at_ = 0;  // the header of the claim
   bool corrupted_;
   bool claimed_ = false;
 };
@@ -191,11 +178,10 @@ class byte_ring::writer {
 /// The consumer's side.
 class byte_ring::reader {
  public:
-  /// A message where it lies, and what it occupies: from here to there.
+  /// A message where it lies, and the position by which it is released.
   struct view {
     std::span<const std::byte> bytes;
-    std::uint64_t begin = 0;
-    std::uint64_t end = 0;
+    std::uint64_t position = 0;
   };
 
   explicit reader(const ring_memory& memory) noexcept
@@ -210,30 +196,37 @@ class byte_ring::reader {
     if (corrupted_) [[unlikely]]
       return attempt::corrupted;
     if (next_ == cached_tail_) return attempt::would_block;
-    if (!find(next_, cached_tail_, out)) [[unlikely]] {
+    layout::record_header header;
+    std::memcpy(&header, at(next_), sizeof header);
+    const std::uint64_t bytes = layout::record_bytes(header.bytes);
+    if (bytes > cached_tail_ - next_) [[unlikely]] {
       corrupted_ = true;
       return attempt::corrupted;
     }
-    next_ = out.end;
+    if (header.flags != 0) [[unlikely]]
+      flags(next_).store(0, std::memory_order_relaxed);
+    out = {{at(next_) + sizeof header, header.bytes}, next_};
+    next_ += bytes;
     return attempt::done;
   }
 
   /// Any number may be held at a time, and released in any order. The room is given back as soon as
   /// nothing older is held.
-  void release(std::uint64_t begin, std::uint64_t end) noexcept {
-    if (begin != head_) {
-      flags(begin).fetch_or(layout::record_released, std::memory_order_relaxed);
+  void release(std::uint64_t position, std::uint64_t bytes) noexcept {
+    if (position != head_) {
+      flags(position).store(layout::record_released, std::memory_order_relaxed);
       return;
     }
-    head_ = end;
+    head_ += layout::record_bytes(bytes);
     while (head_ != next_ &&
-           (flags(head_).load(std::memory_order_relaxed) & layout::record_released) != 0) {
-      view released;
-      if (!find(head_, next_, released)) {
+           flags(head_).load(std::memory_order_relaxed) == layout::record_released) {
+      std::uint32_t length;
+      std::memcpy(&length, at(head_), sizeof length);
+      if (layout::record_bytes(length) > next_ - head_) {
         corrupted_ = true;
         break;
       }
-      head_ = released.end;
+      head_ += layout::record_bytes(length);
     }
     // Pairs with the acquire in writer::refresh_head: our reads of these bytes are over.
     control_->head.store(head_, std::memory_order_release);
@@ -250,34 +243,6 @@ class byte_ring::reader {
   }
 
  private:
-  /// The message that begins at this position, padding before it included, if it lies before the
-  /// limit. Everything is read once.
-  bool find(std::uint64_t position, std::uint64_t limit, view& out) noexcept {
-    out.begin = position;
-    layout::record_header header = load(position);
-    if (header.flags != 0) [[unlikely]] {
-      if ((header.flags & layout::record_released) != 0) {  // by a consumer before us
-        flags(position).fetch_and(~layout::record_released, std::memory_order_relaxed);
-      }
-      if ((header.flags & layout::record_padding) != 0) {
-        const std::uint64_t padding = layout::record_bytes(header.bytes);
-        if (padding >= limit - position) return false;
-        position += padding;
-        header = load(position);
-      }
-    }
-    const std::uint64_t bytes = layout::record_bytes(header.bytes);
-    if (bytes > limit - position) return false;
-    out.bytes = {at(position) + sizeof header, header.bytes};
-    out.end = position + bytes;
-    return true;
-  }
-  layout::record_header load(std::uint64_t position) const noexcept {
-    layout::record_header header;
-    std::memcpy(&header, at(position), sizeof header);
-    return header;
-  }
-
   void refresh_tail() noexcept {
     // Pairs with the release in writer::publish.
     const std::uint64_t tail = control_->tail.load(std::memory_order_acquire);

@@ -12,7 +12,7 @@ namespace detail {
 /// The consumer, as a message sees it.
 class message_source {
  public:
-  virtual void release(std::uint64_t begin, std::uint64_t end) noexcept = 0;
+  virtual void release(std::uint64_t position, std::size_t bytes) noexcept = 0;
 
  protected:
   ~message_source() = default;
@@ -37,26 +37,23 @@ class claim_source {
 ///
 /// Any number may be held at a time and released in any order; the room that they take is missing to
 /// the producer. A message may outlive its consumer: its bytes stay readable, but as it was not
-/// released in time the next consumer gets it again. Aligned to 8 bytes, from 512 bytes on to 64. Movable, not copyable. To be
+/// released in time the next consumer gets it again. Aligned to 8 bytes. Movable, not copyable. To be
 /// used, and destroyed, where its consumer may be used: not thread-safe.
 class message {
  public:
   message() noexcept = default;
-  message(detail::message_source& source, std::span<const std::byte> bytes, std::uint64_t begin,
-          std::uint64_t end) noexcept
-      : source_(&source), bytes_(bytes), begin_(begin), end_(end) {}
+  message(detail::message_source& source, std::span<const std::byte> bytes, std::uint64_t position)
+      : source_(&source), bytes_(bytes), position_(position) {}
   message(message&& other) noexcept
       : source_(std::exchange(other.source_, nullptr)),
         bytes_(std::exchange(other.bytes_, {})),
-        begin_(other.begin_),
-        end_(other.end_) {}
+        position_(other.position_) {}
   message& operator=(message&& other) noexcept {
     if (this != &other) {
       release();
       source_ = std::exchange(other.source_, nullptr);
       bytes_ = std::exchange(other.bytes_, {});
-      begin_ = other.begin_;
-      end_ = other.end_;
+      position_ = other.position_;
     }
     return *this;
   }
@@ -69,15 +66,15 @@ class message {
 
   /// Gives the bytes back before the end of its life.
   void release() noexcept {
-    bytes_ = {};
-    if (source_ != nullptr) std::exchange(source_, nullptr)->release(begin_, end_);
+    if (source_ != nullptr) {
+      std::exchange(source_, nullptr)->release(position_, std::exchange(bytes_, {}).size());
+    }
   }
 
  private:
   detail::message_source* source_ = nullptr;
   std::span<const std::byte> bytes_;
-  std::uint64_t begin_ = 0;  // what it occupies in the ring
-  std::uint64_t end_ = 0;
+  std::uint64_t position_ = 0;
 };
 
 /// Room for one message, to be written where it will lie. Dropped uncommitted: nothing was sent.

@@ -80,11 +80,11 @@ class spsc_ring {
     attempt pop(T& value) noexcept {
       const auto take = [&](const T& next) {
         value = next;
-        last_ = &next;
+        next_ = reinterpret_cast<std::uintptr_t>(&next + 1);
       };
       if (queue_->consume_one(take)) return attempt::done;
       // Who polls has the value's cache line on its way when the index that tells of it arrives.
-      __builtin_prefetch(last_ + 1);
+      __builtin_prefetch(reinterpret_cast<const void*>(next_));
       return attempt::would_block;
     }
     attempt pop_n(std::span<T> values, std::size_t& popped) noexcept {
@@ -97,7 +97,7 @@ class spsc_ring {
 
    private:
     queue* queue_;
-    const T* last_ = nullptr;  // where the last value lay
+    std::uintptr_t next_ = 0;  // where the next value will lie, but at the ring's end
   };
 
   static constexpr ring_traits traits{

@@ -157,10 +157,6 @@ static_assert(sizeof(record_header) == 8 && alignof(record_header) == 8);
 /// Set by the consumer in a record that it has released before an older one. It goes when the older
 /// one is released, or when the record is delivered again to a successor.
 inline constexpr std::uint32_t record_released = 1;
-/// Not a message, but what lies before the header of the next one, so that this one's bytes begin
-/// with a cache line: copying them from processor to processor takes a fraction of the time.
-inline constexpr std::uint32_t record_padding = 2;
-inline constexpr std::uint64_t aligned_from = 512;  // bytes of a message for which that pays
 
 constexpr std::uint64_t record_bytes(std::uint64_t message) noexcept {
   return sizeof(record_header) + ((message + 7) & ~std::uint64_t{7});
