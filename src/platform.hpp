@@ -115,6 +115,8 @@ unique_handle duplicate(const unique_handle& handle) noexcept;
 bool wait_any(std::span<const native_handle_type> handles,
               std::chrono::steady_clock::time_point deadline, std::span<bool> ready) noexcept;
 
+bool is_ready(native_handle_type handle) noexcept;
+
 /// One handle that is ready while any of its members is.
 unique_handle new_wait_set(failure& f);
 bool add_to_wait_set(const unique_handle& set, native_handle_type handle) noexcept;

@@ -108,7 +108,7 @@ std::atomic_ref<std::uint64_t> word_at(std::byte* p) {
 
 void store_data(std::byte* data, const encoded& e, std::uint64_t room) {
   if (!e.is_string()) return word_at(data).store(e.word, std::memory_order_relaxed);
-  std::memcpy(data, e.string.data(), e.string.size());
+  std::copy_n(e.string.data(), e.string.size(), reinterpret_cast<char*>(data));
   std::memset(data + e.string.size(), 0, room - e.string.size());
 }
 

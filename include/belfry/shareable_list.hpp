@@ -69,6 +69,18 @@ class shareable_list {
 
   /// A list without a block; to be assigned to.
   shareable_list() noexcept = default;
+  shareable_list(shareable_list&& other) noexcept
+      : shm_(std::move(other.shm_)),
+        base_(std::exchange(other.base_, nullptr)),
+        size_(std::exchange(other.size_, 0)),
+        data_bytes_(std::exchange(other.data_bytes_, 0)) {}
+  shareable_list& operator=(shareable_list&& other) noexcept {
+    shm_ = std::move(other.shm_);
+    base_ = std::exchange(other.base_, nullptr);
+    size_ = std::exchange(other.size_, 0);
+    data_bytes_ = std::exchange(other.data_bytes_, 0);
+    return *this;
+  }
 
   /// Creates a block with these values. An empty name is replaced by a free one.
   shareable_list(std::initializer_list<value> values) : shareable_list(std::span(values), {}) {}
@@ -136,7 +148,6 @@ class shareable_list {
   slot slot_of(size_type i) const;
   std::uint64_t word(std::uint64_t offset) const noexcept;
   std::string_view format_of(size_type i, std::span<char, 8> buffer) const noexcept;
-  std::byte* base() const noexcept { return base_; }
 
   shared_memory shm_;
   std::byte* base_ = nullptr;

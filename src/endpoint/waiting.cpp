@@ -91,14 +91,19 @@ void endpoint::watch_peers() {
   }
 }
 
+// A wait of Asio's may complete without a reason: an event that was meant for a descriptor which was
+// just closed reaches whoever got its place in the reactor. So the handle is asked before its owner is
+// taken for dead.
 void endpoint::handle_deaths() noexcept {
-  for (;;) {
-    std::size_t slot;
+  while (death_told()) {
+    const auto slot =
+        static_cast<std::size_t>(std::countr_zero(told_deaths_.load(std::memory_order_relaxed)));
     {
       const std::scoped_lock lock(mutex_);
-      if (!death_told()) return;
-      slot =
-          static_cast<std::size_t>(std::countr_zero(told_deaths_.load(std::memory_order_relaxed)));
+      if (!platform::is_ready(deaths_[slot].owned.get())) {
+        told_deaths_.fetch_and(~(std::uint64_t{1} << slot), std::memory_order_relaxed);
+        continue;  // watched on: the next sleep starts the wait again
+      }
       forget(slot);
     }
     roster_->watched_died(slot);

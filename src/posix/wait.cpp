@@ -41,6 +41,11 @@ bool wait_any(std::span<const native_handle_type> handles,
   }
 }
 
+bool is_ready(native_handle_type handle) noexcept {
+  pollfd polled{handle, POLLIN, 0};
+  return ::poll(&polled, 1, 0) > 0;
+}
+
 unique_handle new_wait_set(failure& f) {
   unique_handle set(::epoll_create1(EPOLL_CLOEXEC));
   if (!set) f = {std::error_code(errno, std::system_category()), "create a wait set"};

@@ -36,16 +36,6 @@ void increment(std::atomic<std::uint64_t>& counter) noexcept {
   counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }
 
-/// A slot that was freed on evidence may still be locked, while the kernel closes the files of its
-/// dead owner one after the other.
-bool lock_free_slot(const segment& s, std::size_t slot) {
-  for (int attempt = 0; attempt < 200; ++attempt) {
-    if (platform::try_lock_byte(s.block(), layout::slot_lock(slot))) return true;
-    std::this_thread::sleep_for(std::chrono::microseconds(attempt < 20 ? 20 : 1000));
-  }
-  return false;
-}
-
 /// A segment that was unlinked may have a namesake by now, whose bells are not ours to remove.
 void remove_bell(const segment& s, std::size_t slot) {
   if (!s.named()) return;
@@ -117,10 +107,26 @@ void roster::remember_the_past() noexcept {
   }
 }
 
+/// A slot that was freed on evidence may still be locked, while the kernel closes the files of its
+/// dead owner one after the other; such a one is waited for, if there is no other.
+std::size_t roster::lock_free_slot() noexcept {
+  bool any_free = true;
+  for (int attempt = 0; any_free && attempt != 200; ++attempt) {
+    if (attempt != 0)
+      std::this_thread::sleep_for(std::chrono::microseconds(attempt < 20 ? 20 : 1000));
+    any_free = false;
+    for (std::size_t i = first_slot(role_); i != end_slot(role_); ++i) {
+      if (control(i).state != slot_state::free) continue;
+      if (platform::try_lock_byte(segment_->block(), layout::slot_lock(i))) return i;
+      any_free = true;
+    }
+  }
+  return no_slot;
+}
+
 bool roster::claim_slot(failure& f) {
-  std::size_t free = first_slot(role_);
-  while (free != end_slot(role_) && control(free).state != slot_state::free) ++free;
-  if (free == end_slot(role_) || !lock_free_slot(*segment_, free)) {
+  const std::size_t free = lock_free_slot();
+  if (free == no_slot) {
     const bool only_one = end_slot(role_) - first_slot(role_) == 1;
     f = {make_error_code(only_one ? errc::role_taken : errc::roster_full),
          std::string(role_ == layout::role::producer ? "a producer" : "a consumer") + " of \"" +

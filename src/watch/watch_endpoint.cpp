@@ -53,9 +53,11 @@ bool watch_endpoint::worth_trying() const noexcept {
   return read_only_ || lock_->worth_trying(peers().deaths());
 }
 
-void watch_endpoint::withdraw() noexcept {
+void watch_endpoint::stop_waiting(bool withdraw) noexcept {
+  const bool last = waiting_.fetch_sub(1, std::memory_order_relaxed) == 1;
+  if (!withdraw || !last || !is_open()) return;
   lock_->withdraw();
-  peers().notify();
+  peers().notify();  // another may be next now
 }
 
 void watch_endpoint::end_transaction() noexcept {

@@ -9,6 +9,7 @@
 #include <belfry/shared_memory.hpp>
 #include <belfry/transaction.hpp>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -38,8 +39,9 @@ class watch_endpoint final : public endpoint, private transaction_owner {
   /// `done`: `out` holds the lock.
   attempt begin(transaction& out) noexcept;
   bool worth_trying() const noexcept;
-  /// Whoever waited waits no longer.
-  void withdraw() noexcept;
+  /// The ticket is the watch's, for all its operations that wait: it goes with the last of them.
+  void wait_for_turn() noexcept { waiting_.fetch_add(1, std::memory_order_relaxed); }
+  void stop_waiting(bool withdraw) noexcept;
 
   bool ready() noexcept override { return true; }
   bool corrupted() const noexcept override { return false; }
@@ -53,6 +55,7 @@ class watch_endpoint final : public endpoint, private transaction_owner {
   mapping block_;
   bool read_only_ = false;
   std::unique_ptr<block_lock> lock_;
+  std::atomic<std::size_t> waiting_{0};  // operations that have tried in vain
 };
 
 /// void(error_code, std::uint64_t): the block has another version than the one that was seen.
@@ -75,16 +78,19 @@ struct changed_action {
 struct txn_action {
   std::shared_ptr<watch_endpoint> endpoint;
   transaction held{};
+  bool waiting = false;
 
-  attempt try_once() noexcept { return endpoint->begin(held); }
+  attempt try_once() noexcept {
+    const attempt a = endpoint->begin(held);
+    if (a == attempt::would_block && !std::exchange(waiting, true)) endpoint->wait_for_turn();
+    if (a != attempt::would_block && std::exchange(waiting, false)) endpoint->stop_waiting(false);
+    return a;
+  }
   bool ready() noexcept { return endpoint->worth_trying(); }
   template <class Handler>
   void finish(Handler& handler, error_code ec) {
-    if (ec) {
-      if (endpoint->is_open()) endpoint->withdraw();
-    } else if (held.owner_died()) {
-      ec = to_net(make_error_code(errc::owner_died));
-    }
+    if (waiting) endpoint->stop_waiting(true);
+    if (!ec && held.owner_died()) ec = to_net(make_error_code(errc::owner_died));
     std::move(handler)(ec, std::move(held));
   }
 };

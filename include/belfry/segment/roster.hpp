@@ -120,6 +120,7 @@ class roster {
   }
 
   void remember_the_past() noexcept;
+  std::size_t lock_free_slot() noexcept;
   bool claim_slot(failure& f);
   bool reap_locked(evidence e) noexcept;
   void reap_and_tell(evidence e, bool wait = true) noexcept;
