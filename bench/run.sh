@@ -5,7 +5,7 @@ set -u
 top=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd -P) || exit 1
 . "$top/tests/packages.sh"
 
-need build >&2 || exit 1
+need build bench >&2 || exit 1
 build bench --buildtype=release -Dbench=enabled -Dtests=disabled -Dexamples=disabled >&2 || {
   echo "bench/run.sh: the build failed" >&2
   exit 1

@@ -3,6 +3,8 @@
 #
 #   sh run.sh [MODEL…]      default: every model
 #
+#   --long as the first argument: also the configurations with millions of states
+#
 # One line per configuration; exit status 0, 1, or 77 if spin or a C compiler is missing.
 
 models='parking'
@@ -11,18 +13,20 @@ parking() {
     both='-DPRODUCERS=1 -DCAPACITY=1 -DMESSAGES=3'   # both sides park
     rejoin="$both -DKILLABLE=1"                      # the consumer is killed, and another one joins
 
-    holds '2 producers'                                 -DMESSAGES=3
-    holds '2 producers, one killed'                     -DMESSAGES=3 -DKILLS=1 -DKILLABLE=2
-    holds '2 producers, both killed'                    -DKILLS=2
-    holds '2 producers parked, one killed'              -DMESSAGES=1 -DCAPACITY=1 -DKILLS=1
+    holds '2 producers'                                 -DMESSAGES=2
+    holds '2 producers, one killed'                     -DMESSAGES=1 -DKILLS=1 -DKILLABLE=2
+    thorough holds '2 producers'                                 -DMESSAGES=3
+    thorough holds '2 producers, one killed'                     -DMESSAGES=3 -DKILLS=1 -DKILLABLE=2
+    thorough holds '2 producers, both killed'                    -DKILLS=2
+    thorough holds '2 producers parked, one killed'              -DMESSAGES=1 -DCAPACITY=1 -DKILLS=1
     holds '2 producers, one and the consumer killed'    -DMESSAGES=1 -DKILLS=2 -DKILLABLE=3
-    holds '2 producers, consumer killed, joins'         -DMESSAGES=1 -DKILLS=1 -DKILLABLE=1 -DLIVES=2
+    thorough holds '2 producers, consumer killed, joins'         -DMESSAGES=1 -DKILLS=1 -DKILLABLE=1 -DLIVES=2
     holds '1:1, both park, capacity 1'                  $both
     holds '1:1, both park, capacity 2'                  -DPRODUCERS=1 -DCAPACITY=2 -DMESSAGES=4
     holds '1:1, capacity 1, consumer killed, joins'     $rejoin -DKILLS=1 -DLIVES=2
     holds '1:1, capacity 1, either killed, 2 kills'     -DPRODUCERS=1 -DCAPACITY=1 -DKILLABLE=3 -DKILLS=2 -DLIVES=3
     holds '1:1, capacity 2, either killed, 2 kills'     -DPRODUCERS=1 -DCAPACITY=2 -DMESSAGES=3 -DKILLABLE=3 -DKILLS=2 -DLIVES=3
-    holds 'deaths unseen, survivors are heard'          -DKILLS=1 -DKILLABLE=2 -DNO_DEATH_EVENT -DSURVIVORS_ONLY
+    thorough holds 'deaths unseen, survivors are heard'          -DKILLS=1 -DKILLABLE=2 -DNO_DEATH_EVENT -DSURVIVORS_ONLY
     holds 'MARK_FIRST, deaths seen'                     -DKILLS=1 -DKILLABLE=2 -DMARK_FIRST
 
     fails 'NO_FENCE, for messages'       lost_wake_up   -DNO_FENCE
@@ -41,6 +45,9 @@ parking() {
     fails 'NO_DEATH_EVENT'               lost_wake_up   -DKILLS=1 -DNO_DEATH_EVENT -DWAKE_UPS_ONLY
     fails 'MARK_FIRST, deaths unseen'    lost_wake_up   -DKILLS=1 -DMARK_FIRST -DNO_DEATH_EVENT -DSURVIVORS_ONLY
 }
+
+# thorough COMMAND…: only with --long.
+thorough() { [ $long = no ] || "$@"; }
 
 # holds NAME FLAG…: no error in the complete state space of $model with these flags.
 holds() {
@@ -100,6 +107,8 @@ trap '[ -z "$pan" ] || kill $pan 2>/dev/null; cd /; rm -rf "$tmp"' EXIT
 trap 'exit 1' HUP INT TERM
 cd "$tmp" && cp "$here"/*.pml . || exit 1
 
+long=no
+if [ "${1-}" = --long ]; then long=yes; shift; fi
 [ $# -gt 0 ] || set -- $models
 failed=0
 for model; do

@@ -1,0 +1,108 @@
+// belfry-bench: how fast Belfry is, next to what else one could use.
+#include "cases.hpp"
+#include "child.hpp"
+#include "memory.hpp"
+
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <signal.h>
+#include <unistd.h>
+
+namespace belfry::bench {
+namespace {
+
+struct bench_case {
+  std::string_view name;
+  std::string_view about;
+  void (*run)(report&);
+};
+
+constexpr bench_case cases[] = {
+    {"parked-rtt", "round trip, both sides asleep, co_await on both", parked_rtt},
+    {"hot-rtt", "the same with channel_options::spin", hot_rtt},
+    {"hot-rtt-try", "the same with try_send and try_receive in a loop", hot_rtt_try},
+    {"stream-8", "messages of 8 bytes, one way", stream<8>},
+    {"stream-64", "... of 64 bytes", stream<64>},
+    {"stream-256", "... of 256 bytes", stream<256>},
+    {"stream-4096", "... of 4096 bytes", stream<4096>},
+    {"syscalls", "system calls per message; processor time over ten idle seconds", syscalls},
+    {"many", "round trip on one of 1, 100, 1000 channels in one io_context", many},
+};
+
+/// `stream` chooses all that begin with `stream-`.
+bool chosen(std::string_view name, std::string_view wanted) {
+  return name.starts_with(wanted) && (name.size() == wanted.size() || name[wanted.size()] == '-');
+}
+
+void usage(std::FILE* to) {
+  std::fprintf(to,
+               "belfry-bench [CASE ...] [--json]   these cases, or all\nbelfry-bench --list\n\n");
+}
+
+void list() {
+  for (const bench_case& c : cases) {
+    std::printf("%-12s %s\n", std::string(c.name).c_str(), std::string(c.about).c_str());
+  }
+}
+
+int run(const std::vector<std::string_view>& arguments) {
+  bool json = false;
+  std::vector<std::string_view> wanted;
+  for (const std::string_view argument : arguments) {
+    if (argument == "--json") {
+      json = true;
+    } else if (argument == "--list") {
+      return list(), 0;
+    } else if (argument == "--help") {
+      return usage(stdout), list(), 0;
+    } else {
+      bool known = false;
+      for (const bench_case& c : cases) known = known || chosen(c.name, argument);
+      if (!known) {
+        std::fprintf(stderr, "no such case: %s\n", std::string(argument).c_str());
+        return usage(stderr), 2;
+      }
+      wanted.push_back(argument);
+    }
+  }
+  report out(json);
+  for (const bench_case& c : cases) {
+    bool is_wanted = wanted.empty();
+    for (const std::string_view w : wanted) is_wanted = is_wanted || chosen(c.name, w);
+    if (is_wanted) c.run(out);
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::string unique_name(std::string_view what) {
+  static int count = 0;
+  return "belfry-bench-" + std::to_string(::getpid()) + '-' + std::to_string(++count) + '-' +
+         std::string(what);
+}
+
+}  // namespace belfry::bench
+
+int main(int argc, char** argv) {
+  using namespace belfry::bench;
+  const std::vector<std::string_view> arguments(argv + 1, argv + argc);
+  try {
+    catch_signals();
+    // What the case `syscalls` runs under strace: --stream-once ENTRANT MESSAGES
+    if (arguments.size() == 3 && arguments[0] == "--stream-once") {
+      return stream_once(argv[2], std::strtoull(argv[3], nullptr, 10)), 0;
+    }
+    return run(arguments);
+  } catch (const interrupted& i) {
+    return 128 + i.signal;
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "belfry-bench: %s\n", e.what());
+    return 1;
+  }
+}

@@ -1,0 +1,94 @@
+#include "measure.hpp"
+
+#include "process_pair.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+
+namespace belfry::bench {
+namespace {
+
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+/// What is known of an entrant so far.
+struct record {
+  const entrant* who;
+  std::uint64_t operations;
+  bool works = true;
+  std::vector<figure> figures;
+
+  std::optional<figure> summary() const {
+    if (!works || figures.empty()) return {};
+    std::vector<double> values, p99s;
+    for (const figure& f : figures) {
+      values.push_back(f.value);
+      p99s.push_back(f.p99);
+    }
+    return figure{median(values), median(p99s), 0};
+  }
+};
+
+/// Everybody's turn, beginning with the one at `first`. False if somebody has failed: he is out, and
+/// the round does not count.
+bool play(std::vector<record>& records, std::size_t first, std::chrono::seconds limit) {
+  std::vector<std::unique_ptr<contender>> contenders;
+  std::vector<turn> turns;
+  std::vector<record*> playing;
+  for (std::size_t i = 0; i != records.size(); ++i) {
+    record& r = records[(first + i) % records.size()];
+    if (!r.works) continue;
+    try {
+      contenders.push_back(r.who->make());
+    } catch (const std::exception& e) {
+      std::fprintf(stderr, "belfry-bench: %s: %s\n", r.who->name.c_str(), e.what());
+      r.works = false;
+      continue;
+    }
+    turns.push_back({r.who->name, contenders.back().get(), r.operations, {}});
+    playing.push_back(&r);
+  }
+  const std::size_t done = run_pair(turns, limit);
+  if (done != turns.size()) {
+    playing[done]->works = false;
+    return false;
+  }
+  for (std::size_t i = 0; i != turns.size(); ++i) playing[i]->figures.push_back(*turns[i].result);
+  return true;
+}
+
+}  // namespace
+
+std::vector<std::optional<figure>> measure(const std::vector<entrant>& entrants,
+                                           const effort& how) {
+  std::vector<record> records;
+  for (const entrant& e : entrants) records.push_back({&e, how.first, true, {}});
+
+  // How long an operation takes is found out step by step: the fewer there are, the more it is chance.
+  for (bool settled = false; !settled;) {
+    if (!play(records, 0, how.limit)) continue;
+    settled = true;
+    for (record& r : records) {
+      if (!r.works) continue;
+      const double more = how.seconds / std::max(r.figures.back().seconds, 1e-6);
+      r.operations =
+          static_cast<std::uint64_t>(static_cast<double>(r.operations) * std::min(more, 8.0));
+      r.operations = std::max<std::uint64_t>(r.operations, 100);
+      settled = settled && more < 4;
+      r.figures.clear();
+    }
+  }
+  for (int round = 0; round != how.rounds;) {
+    if (play(records, static_cast<std::size_t>(round), how.limit)) ++round;
+  }
+
+  std::vector<std::optional<figure>> results;
+  for (const record& r : records) results.push_back(r.summary());
+  return results;
+}
+
+}  // namespace belfry::bench

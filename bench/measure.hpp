@@ -1,0 +1,25 @@
+// Rounds, interleaved, and their medians.
+#pragma once
+
+#include "contender.hpp"
+
+#include <chrono>
+#include <optional>
+#include <vector>
+
+namespace belfry::bench {
+
+struct effort {
+  std::uint64_t first =
+      1000;  // operations of the very first turn; the first rounds only find out how many it takes
+  double seconds = 0.05;  // how long a contender's turn in a round is meant to take
+  int rounds = 15;
+  std::chrono::seconds limit{60};  // when a turn is given up
+};
+
+/// Every round is a fresh pair of processes, the same for all entrants, which take turns in it,
+/// another one first in every round. Medians of the rounds; none for an entrant that could not run.
+std::vector<std::optional<figure>> measure(const std::vector<entrant>& entrants,
+                                           const effort& how = {});
+
+}  // namespace belfry::bench

@@ -1,0 +1,110 @@
+// Round trips over Asio's Unix stream sockets, with co_await on both sides.
+#pragma once
+
+#include "../asio.hpp"
+#include "../contender.hpp"
+#include "../messages.hpp"
+#include "../timer.hpp"
+
+#include <belfry/detail/native_handle.hpp>
+
+#include <array>
+#include <cerrno>
+#include <deque>
+#include <system_error>
+#include <vector>
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace belfry::bench {
+
+/// Two ends that the two processes inherit.
+class socket_pair {
+ public:
+  socket_pair() {
+    int both[2];
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, both) != 0) {
+      throw std::system_error(errno, std::system_category(), "socketpair");
+    }
+    ends_ = {detail::unique_handle(both[0]), detail::unique_handle(both[1])};
+  }
+
+  net::local::stream_protocol::socket socket(net::io_context& io, std::size_t side) const {
+    return {io, net::local::stream_protocol(), ::dup(ends_[side].get())};
+  }
+
+ private:
+  std::array<detail::unique_handle, 2> ends_;
+};
+
+class asio_socket_round_trip final : public contender {
+ public:
+  /// `bystanders` is how many more pairs of sockets either side reads from at the same time.
+  explicit asio_socket_round_trip(double units, int bystanders = 0) : units_(units) {
+    for (int i = 0; i != bystanders; ++i) bystanders_.emplace_back();
+  }
+
+  figure lead(std::uint64_t n) override {
+    lap_timer timer(n, 1);
+    net::io_context io(1);
+    const others waiting(io, bystanders_, 0);
+    run(io, ping(pair_.socket(io, 0), n, timer));
+    return timer.median(units_);
+  }
+
+  void follow(std::uint64_t n) override {
+    net::io_context io(1);
+    const others waiting(io, bystanders_, 1);
+    run(io, pong(pair_.socket(io, 1), n));
+  }
+
+ private:
+  using protocol = net::local::stream_protocol;
+  using letter = message<16>;
+
+  /// Sockets that nothing ever arrives at.
+  class others {
+   public:
+    others(net::io_context& io, const std::deque<socket_pair>& pairs, std::size_t side) {
+      for (const socket_pair& p : pairs) {
+        sockets_.push_back(p.socket(io, side));
+        sockets_.back().async_read_some(net::buffer(discarded_),
+                                        [](const error_code&, std::size_t) {});
+      }
+    }
+
+   private:
+    std::array<char, 16> discarded_;
+    std::vector<protocol::socket> sockets_;
+  };
+
+  static void whole(std::size_t bytes) {
+    if (bytes != sizeof(letter)) throw std::runtime_error("a message came in parts");
+  }
+
+  static net::awaitable<void> ping(protocol::socket s, std::uint64_t n, lap_timer& timer) {
+    letter m{};
+    for (std::uint64_t i = 0; i != n; ++i) {
+      m.number(i);
+      whole(co_await s.async_write_some(net::buffer(m.words), net::use_awaitable));
+      whole(co_await s.async_read_some(net::buffer(m.words), net::use_awaitable));
+      check(m, i);
+      timer.done();
+    }
+  }
+
+  static net::awaitable<void> pong(protocol::socket s, std::uint64_t n) {
+    letter m{};
+    for (std::uint64_t i = 0; i != n; ++i) {
+      whole(co_await s.async_read_some(net::buffer(m.words), net::use_awaitable));
+      whole(co_await s.async_write_some(net::buffer(m.words), net::use_awaitable));
+    }
+  }
+
+  double units_;
+  socket_pair pair_;
+  std::deque<socket_pair> bystanders_;
+};
+
+}  // namespace belfry::bench

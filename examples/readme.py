@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""Makes compilable files of the C++ blocks in README.md.
+
+    readme.py README.md OUTPUT_DIR standalone|boost FILE...
+
+A block ```cpp NAME.cpp is a program: written to that file. Every other ```cpp block is a snippet:
+each becomes a function in snippets.cpp; ```cpp prelude stands before all of them. FILE... are the
+outputs that the build expects; it is an error if README.md has others.
+"""
+import pathlib
+import re
+import sys
+
+# What the snippets take for granted.
+BEFORE = """\
+#include "net.hpp"
+
+#include <chrono>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace {
+template <class T> void use(const T&) {}
+std::size_t read_frame(std::span<std::byte> into) { return into.size(); }
+struct unix_socket { int native_handle() const { return -1; } };
+"""
+
+# A snippet may declare what the parameters are called.
+FUNCTION = """
+{result} snippet_{number}(net::io_context& io, unix_socket& socket) {{
+{{
+#line {line} "README.md"
+{text}}}
+}}
+"""
+
+
+def blocks(text):
+    """Yields (words after ```cpp, number of the first line, text) of every C++ block."""
+    for match in re.finditer(r"^```cpp([^\n]*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        yield match[1].strip(), text.count("\n", 0, match.start(2)) + 1, match[2]
+
+
+def main():
+    readme, directory, asio, *expected = sys.argv[1:]
+    files = {}
+    prelude = functions = ""
+    text = pathlib.Path(readme).read_text(encoding="utf-8")
+    for number, (name, line, block) in enumerate(blocks(text)):
+        if asio == "boost":
+            block = block.replace("#include <asio", "#include <boost/asio")
+        if name == "prelude":
+            prelude += f'#line {line} "README.md"\n{block}'
+        elif name:
+            files[name] = f'#line {line} "README.md"\n{block}'
+        else:
+            result = "net::awaitable<void>" if "co_await" in block else "void"
+            functions += FUNCTION.format(result=result, number=number, line=line, text=block)
+    files["snippets.cpp"] = f"{BEFORE}{prelude}{functions}}}\n\nint main() {{}}\n"
+
+    names = {pathlib.Path(path).name: path for path in expected}
+    if names.keys() != files.keys():
+        sys.exit(f"README.md has {sorted(files)}, examples/meson.build expects {sorted(names)}")
+    for name, content in files.items():
+        pathlib.Path(directory, name).write_text(content, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

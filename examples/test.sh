@@ -1,0 +1,251 @@
+#!/bin/sh
+# sh examples/test.sh CASE PROGRAM: runs an example and checks what it prints and leaves.
+set -u
+case=$1
+program=$2
+
+dir=$(mktemp -d) || exit 1
+name=belfry-test-example-$$
+running=
+trap 'clean_up' EXIT
+trap 'fail "stopped, perhaps by the watchdog"' HUP INT TERM
+
+clean_up() {
+  if [ "$running" ]; then  # something went wrong
+    kill $running 2>/dev/null && sleep 1
+    kill -9 $running 2>/dev/null
+  fi
+  rm -rf "$dir" /dev/shm/$name*
+}
+
+fail() {
+  echo "FAILED: $*" >&2
+  for log in "$dir"/*.log; do
+    [ -f "$log" ] && { echo "--- ${log##*/}"; cat "$log"; } >&2
+  done
+  exit 1
+}
+
+# start LOG ARGUMENT...: runs the program in the background; its pid is in $pid.
+start() {
+  log=$dir/$1.log
+  shift
+  "$program" "$@" >"$log" 2>&1 &
+  pid=$!
+  running="$running $pid"
+}
+has_ended() { running=$(echo "$running " | sed "s/ $1 / /; s/ *\$//"); }
+finish() {  # finish PID STATUS
+  wait "$1"
+  status=$?
+  has_ended "$1"
+  [ $status = "$2" ] || fail "exit status $status, expected $2"
+}
+kill_hard() {  # kill_hard PID: returns when it is dead
+  kill -9 "$1"
+  wait "$1" 2>/dev/null
+  has_ended "$1"
+}
+
+# has LOG PATTERN: the log has such a line; said LOG PATTERN: waits until it has.
+has() { grep -q -e "$2" "$dir/$1.log"; }
+said() {
+  until has "$1" "$2"; do sleep 0.05; done
+}
+expect() { has "$1" "$2" || fail "no line like: $2"; }
+
+nothing_left() {  # nothing_left NAME
+  left=$(ls -d /dev/shm/"$1"* 2>/dev/null)
+  [ -z "$left" ] || fail "left behind: $left"
+}
+
+real_file() {  # some MB of text that every machine with a compiler has
+  find /usr/include -name '*.h*' -type f -exec cat {} + 2>/dev/null | head -c 20000000
+}
+
+# Both children of a running `pipeline INPUT OUTPUT`, the producer first.
+children() {
+  until set -- $(cat /proc/$pid/task/$pid/children 2>/dev/null) && [ $# = 2 ]; do sleep 0.05; done
+  producer=$1 consumer=$2
+}
+
+pipeline_file() {
+  real_file >"$dir/in"
+  start log "$dir/in" "$dir/out"
+  finish $pid 0
+  cmp "$dir/in" "$dir/out" || fail "the copy differs"
+  bytes=$(($(wc -c <"$dir/in")))
+  tail -n 1 "$dir/log.log" | grep -q -x "pipeline: [0-9]* messages, $bytes bytes, [0-9]* MB/s, identical" ||
+    fail "the last line"
+  expect log '^sent '
+  expect log '^received '
+  nothing_left pipeline-$pid
+}
+
+pipeline_empty_file() {
+  : >"$dir/in"
+  start log "$dir/in" "$dir/out"
+  finish $pid 0
+  [ -f "$dir/out" ] && [ ! -s "$dir/out" ] || fail "the copy is not empty"
+  tail -n 1 "$dir/log.log" | grep -q -x 'pipeline: 0 messages, 0 bytes, 0 MB/s, identical' ||
+    fail "the last line"
+  nothing_left pipeline-$pid
+}
+
+pipeline_bad_files() {
+  head -c 5000000 /dev/zero >"$dir/in"
+  start missing "$dir/nothing" "$dir/out"
+  finish $pid 1
+  expect missing 'nothing: No such file'
+  start unwritable "$dir/in" "$dir/no/out"
+  finish $pid 1
+  expect unwritable 'no/out: No such file'
+  start same "$dir/in" "$dir/in"
+  finish $pid 1
+  expect same 'the same file'
+  [ -s "$dir/in" ] || fail "the input is gone"
+  start full "$dir/in" /dev/full
+  finish $pid 1
+  expect full 'consumer: .*No space left on device'
+  nothing_left pipeline-$pid
+}
+
+pipeline_two_shells() {
+  real_file >"$dir/in"
+  start produce1 produce $name-1 "$dir/in"
+  producer=$pid
+  start consume1 consume $name-1 "$dir/out1"
+  finish $producer 0
+  finish $pid 0
+  cmp "$dir/in" "$dir/out1" || fail "the copy differs"
+  expect consume1 '^pipeline: '
+
+  start consume2 consume $name-2 "$dir/out2"
+  consumer=$pid
+  sleep 0.2
+  start produce2 produce $name-2 "$dir/in"
+  finish $pid 0
+  finish $consumer 0
+  cmp "$dir/in" "$dir/out2" || fail "the copy differs"
+  nothing_left $name
+}
+
+pipeline_killed() {
+  truncate -s 1000G "$dir/in"
+  start one "$dir/in" /dev/null
+  children
+  sleep 0.3
+  kill -9 $consumer
+  finish $pid 1
+  expect one 'consumer: killed by signal 9'
+  nothing_left pipeline-$pid
+
+  start other "$dir/in" /dev/null
+  children
+  sleep 0.3
+  kill -9 $producer
+  finish $pid 1
+  expect other 'producer: killed by signal 9'
+  expect other 'consumer: the other side was killed'
+  nothing_left pipeline-$pid
+}
+
+pipeline_stopped() {
+  truncate -s 1000G "$dir/in"
+  start log "$dir/in" /dev/null
+  children
+  sleep 0.3
+  kill -TERM $pid
+  finish $pid 1
+  expect log 'interrupted'
+  nothing_left pipeline-$pid
+}
+
+ticks_demo() {
+  start log
+  finish $pid 0
+  expect log '^producer: 2000 ticks in all, the last one was 1999$'
+  expect log '^consumer: 2000 ticks in all, the last one was 1999$'
+  expect log '^consumer: .*/s, last price [0-9]'
+  nothing_left ticks-demo-$pid
+}
+
+ticks_restarts() {
+  start produce1 produce $name --rate 2000 --count 3000
+  producer=$pid
+  start consume1 consume $name
+  sleep 0.5
+  kill_hard $pid
+  start consume2 consume $name
+  consumer=$pid
+  finish $producer 0
+  said consume2 'the other side has left'
+
+  start produce2 produce $name --rate 1000
+  said consume2 'the next one is here'
+  sleep 0.3
+  kill_hard $pid
+  said consume2 'the other side was killed'
+
+  start produce3 produce $name --count 100
+  finish $pid 0
+  until [ "$(grep -c 'has left' "$dir/consume2.log")" = 2 ]; do sleep 0.05; done
+  kill -INT $consumer
+  finish $consumer 0
+  expect consume2 'the last one was 99$'
+  if has consume2 missing; then fail "ticks were lost"; fi
+  nothing_left $name
+}
+
+timeout() {
+  start log 500
+  finish $pid 0
+  expect log '^timeout: 500 numbers in order, none lost, [0-9]* timeouts$'
+}
+
+poll_loop() {
+  start log
+  finish $pid 0
+  expect log '^poll_loop: [0-9]* so far$'
+  expect log '^poll_loop: 10000 measurements, mean 22.45, slept [0-9]* times$'
+}
+
+fork_workers() {
+  real_file | LC_ALL=C tr -cd '\n\t -~' >"$dir/text"
+  counts=$(LC_ALL=C wc <"$dir/text" | tr -s ' ' | sed 's/^ //')
+  start plain "$dir/text"
+  finish $pid 0
+  expect plain "^$counts $dir/text\$"
+  start kill --kill --workers 3 "$dir/text"
+  finish $pid 0
+  expect kill 'a peer died'
+  expect kill "^$counts $dir/text\$"
+}
+
+readme() {
+  start consume
+  consumer=$pid
+  start produce produce
+  finish $pid 0
+  finish $consumer 0
+  [ "$(wc -l <"$dir/consume.log")" -eq 10 ] || fail "ten lines"
+  expect consume '^1 101$'
+  expect consume '^10 110$'
+  nothing_left hello
+}
+
+case $case in
+  pipeline-file) pipeline_file ;;
+  pipeline-empty-file) pipeline_empty_file ;;
+  pipeline-bad-files) pipeline_bad_files ;;
+  pipeline-two-shells) pipeline_two_shells ;;
+  pipeline-killed) pipeline_killed ;;
+  pipeline-stopped) pipeline_stopped ;;
+  ticks-demo) ticks_demo ;;
+  ticks-restarts) ticks_restarts ;;
+  timeout) timeout ;;
+  poll-loop) poll_loop ;;
+  fork-workers) fork_workers ;;
+  readme) readme ;;
+  *) echo "no such case: $case" >&2; exit 1 ;;
+esac

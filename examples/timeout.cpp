@@ -1,0 +1,88 @@
+// Receives with a timeout: `receive || timer`.
+//
+//   timeout [COUNT]
+//
+// Another process sends COUNT numbers (1000) at irregular intervals of about the timeout, so that
+// number and timer often come at the same moment. Whichever wins, nothing is lost: a receive that
+// is cancelled has taken nothing out of the ring.
+#include "net.hpp"
+
+#include <chrono>
+#include <cstdlib>
+#include <iostream>
+#include <random>
+#include <string>
+#include <thread>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+using numbers = belfry::channel<belfry::spsc_ring<unsigned, 64>>;
+
+namespace {
+
+using namespace std::chrono_literals;
+
+net::awaitable<void> receive(numbers::consumer& rx, unsigned count) {
+  using namespace net::experimental::awaitable_operators;
+  net::steady_timer timer(co_await net::this_coro::executor);
+  unsigned timeouts = 0;
+  for (unsigned expected = 0; expected != count;) {
+    timer.expires_after(1ms);
+    // With an error code rather than an exception: if one side of `||` throws, it waits for the
+    // other one, and if that one succeeds nobody hears of the exception.
+    belfry::error_code ec;
+    const auto first = co_await (rx.async_receive(net::redirect_error(net::use_awaitable, ec)) ||
+                                 timer.async_wait(net::use_awaitable));
+    if (first.index() == 1) {
+      ++timeouts;
+      continue;
+    }
+    if (ec) throw belfry::net_system_error(ec);
+    const unsigned number = std::get<0>(first);
+    if (number != expected) {
+      throw std::runtime_error("expected " + std::to_string(expected) + ", got " +
+                               std::to_string(number));
+    }
+    ++expected;
+  }
+  std::cout << "timeout: " << count << " numbers in order, none lost, " << timeouts << " timeouts"
+            << std::endl;
+}
+
+/// The other process: no coroutines here, it blocks.
+void send(const belfry::channel_handles& handles, unsigned count) {
+  net::io_context io;
+  numbers::producer tx(io, handles);
+  std::mt19937 random(1);
+  std::uniform_int_distribution pause(0, 2000);
+  for (unsigned i = 0; i != count; ++i) {
+    std::this_thread::sleep_for(std::chrono::microseconds(pause(random)));
+    if (tx.send(i)) return;  // nobody there any more
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  const auto count = static_cast<unsigned>(argc > 1 ? std::stoul(argv[1]) : 1000);
+  // A channel without a name, so that there is nothing to clean up, also after Ctrl-C.
+  const belfry::channel_handles handles = numbers::make_handles();
+  const pid_t child = ::fork();  // before there is an io_context
+  if (child == -1) throw std::runtime_error("cannot start a process");
+  if (child == 0) {
+    send(handles, count);
+    std::_Exit(EXIT_SUCCESS);
+  }
+  {
+    net::io_context io;
+    numbers::consumer rx(io, handles);
+    net::co_spawn(io, receive(rx, count), rethrow);
+    io.run();
+  }
+  ::waitpid(child, nullptr, 0);
+  return EXIT_SUCCESS;
+} catch (const std::exception& e) {
+  std::cerr << "timeout: " << e.what() << '\n';
+  return EXIT_FAILURE;
+}

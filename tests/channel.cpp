@@ -1,0 +1,248 @@
+#include "support/rings.hpp"
+
+#include <unistd.h>
+
+using namespace belfry;
+using namespace belfry::test;
+
+TEMPLATE_TEST_CASE("what is sent is received, in order", "[channel]", of_values, of_bytes) {
+  linked<TestType> c("order");
+  CHECK_FALSE(c.rx.try_receive());
+  for (std::uint64_t n = 0; n != 10; ++n) REQUIRE(c.tx.try_send(c.values.make(n)));
+  CHECK(drain(c.rx) == std::vector<std::uint64_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9});
+  CHECK_FALSE(c.rx.try_receive());
+}
+
+TEMPLATE_TEST_CASE("a full ring refuses, and takes more after something was received", "[channel]", of_values,
+                   of_bytes) {
+  linked<TestType> c("full");
+  CHECK(fill(c.tx, c.values) == TestType::room);
+  CHECK_FALSE(c.tx.try_send(c.values.make(0)));
+  CHECK(number(*c.rx.try_receive()) == 0);
+  CHECK(c.tx.try_send(c.values.make(TestType::room)));
+  CHECK_FALSE(c.tx.try_send(c.values.make(0)));
+  const auto received = drain(c.rx);
+  CHECK(received.size() == TestType::room);
+  CHECK(received.back() == TestType::room);
+}
+
+TEST_CASE("what an endpoint says of itself", "[channel]") {
+  linked<of_values> v("properties");
+  CHECK(v.tx.is_open());
+  CHECK(v.rx.is_open());
+  CHECK(v.tx.name() == v.name);
+  CHECK(v.rx.name() == v.name);
+  CHECK(v.tx.capacity() == 64);
+  CHECK(v.rx.capacity() == 64);
+  CHECK(v.tx.get_executor() == v.io.get_executor());
+  CHECK(v.rx.get_executor() == v.io.get_executor());
+  v.tx.try_send({1, 0});
+  v.tx.try_send({2, 0});
+  CHECK(v.tx.size() == 2);
+  CHECK(v.rx.size() == 2);
+  v.rx.try_receive();
+  CHECK(v.tx.size() == 1);
+  CHECK(v.rx.size() == 1);
+
+  linked<of_bytes> b("properties");
+  CHECK(b.tx.capacity() == 4096);
+  CHECK(b.tx.max_message() == 4088);
+  b.tx.try_send(as_message("123"));
+  CHECK(b.tx.size() == 16);
+  CHECK(b.rx.size() == 16);
+  const auto held = b.rx.try_receive();
+  CHECK(b.tx.size() == 16);  // its room is not back yet
+  CHECK(b.rx.size() == 0);
+}
+
+TEMPLATE_TEST_CASE("either side may come first, and what was sent waits for the other", "[channel]", of_values,
+                   of_bytes) {
+  const std::string name = unique_name("first");
+  net::io_context io;
+  TestType values;
+  {
+    typename TestType::channel::producer tx(io, name, TestType::options());
+    tx.try_send(values.make(7));
+  }
+  CHECK(files_of(name) == 1);  // the segment, without any bell
+  {
+    typename TestType::channel::consumer rx(io, name);
+    CHECK(number(*rx.try_receive()) == 7);
+  }
+  CHECK(files_of(name) == 0);
+  {
+    typename TestType::channel::consumer rx(io, name, TestType::options());
+    typename TestType::channel::producer tx(io, name);
+    tx.try_send(values.make(8));
+    CHECK(number(*rx.try_receive()) == 8);
+  }
+  CHECK(files_of(name) == 0);
+}
+
+TEMPLATE_TEST_CASE("a second producer or consumer is refused", "[channel]", of_values, of_bytes) {
+  linked<TestType> c("taken");
+  using channel = typename TestType::channel;
+  CHECK_THROWS_WITH(typename channel::producer(c.io, c.name), Catch::Contains("a producer of \"" + c.name));
+  try {
+    typename channel::consumer second(c.io, c.name);
+    FAIL("there were two");
+  } catch (const std::system_error& e) {
+    CHECK(e.code() == errc::role_taken);
+  }
+  error_code ec;
+  typename channel::consumer second(c.io, c.name, ec);
+  CHECK(ec == errc::role_taken);
+  c.rx.close();
+  typename channel::consumer third(c.io, c.name, ec);
+  CHECK_FALSE(ec);
+  CHECK(ec == error_code());
+}
+
+TEST_CASE("a failed open leaves an object that can be asked anything", "[channel]") {
+  net::io_context io;
+  error_code ec;
+  of_bytes::channel::producer tx(io, "not/a/name", ec);
+  CHECK(ec == std::errc::invalid_argument);
+  CHECK_FALSE(tx.is_open());
+  CHECK(tx.size() == 0);
+  CHECK(tx.capacity() == 0);
+  CHECK(tx.max_message() == 0);
+  CHECK(tx.name().empty());
+  CHECK_FALSE(tx.try_send({}));
+  CHECK_FALSE(tx.try_claim(1));
+  CHECK(tx.try_send_n({}) == 0);
+  CHECK(tx.native_handle() == -1);
+  CHECK_FALSE(tx.prepare_wait());
+  CHECK(tx.finish_wait() == errc::closed);
+  CHECK(tx.send({}) == errc::closed);
+  told t;
+  tx.async_send(std::span<const std::byte>(), t.handler());
+  REQUIRE(run(io));
+  CHECK(t.ec == errc::closed);
+  tx.cancel();
+  tx.close();
+
+  of_values::channel::consumer rx(io, std::string(248, 'x'), ec);
+  CHECK(ec == std::errc::filename_too_long);
+  CHECK_FALSE(rx.try_receive());
+  CHECK(rx.try_receive_n({}) == 0);
+  tick out{};
+  CHECK(rx.receive(out) == errc::closed);
+}
+
+TEMPLATE_TEST_CASE("after close everything says so", "[channel]", of_values, of_bytes) {
+  linked<TestType> c("closed");
+  c.tx.try_send(c.values.make(1));
+  const std::size_t before = open_descriptors();
+  c.rx.native_handle();
+  c.rx.close();
+  c.rx.close();
+  CHECK(open_descriptors() < before);
+  CHECK_FALSE(c.rx.is_open());
+  CHECK_FALSE(c.rx.try_receive());
+  CHECK(c.rx.size() == 0);
+  CHECK(c.rx.name() == c.name);
+  CHECK(c.rx.finish_wait() == errc::closed);
+  std::array<typename TestType::channel::consumer::value_type, 2> several;
+  CHECK(c.rx.try_receive_n(several) == 0);
+  CHECK(c.rx.receive(several[0]) == errc::closed);
+  c.tx.close();
+  CHECK_FALSE(c.tx.try_send(c.values.make(2)));
+  CHECK(c.tx.send(c.values.make(2)) == errc::closed);
+  CHECK(c.tx.capacity() != 0);
+}
+
+TEMPLATE_TEST_CASE("everything that was sent is received before closed", "[channel]", of_values, of_bytes) {
+  linked<TestType> c("drain");
+  for (std::uint64_t n = 0; n != 3; ++n) c.tx.try_send(c.values.make(n));
+  c.tx.close();
+  run_coroutine(c.io, [&]() -> net::awaitable<void> {
+    for (std::uint64_t n = 0; n != 3; ++n) {
+      const auto value = co_await c.rx.async_receive(net::use_awaitable);
+      CHECK(number(value) == n);
+    }
+    for (int i = 0; i != 2; ++i) {  // it stays closed
+      auto [ec, value] = co_await c.rx.async_receive(use_tuple);
+      CHECK(ec == errc::closed);
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("endpoints move; the one that was assigned to leaves its channel", "[channel]", of_values,
+                   of_bytes) {
+  linked<TestType> a("a");
+  linked<TestType> b("b");
+  typename TestType::channel::producer moved(std::move(a.tx));
+  CHECK(moved.is_open());
+  CHECK_FALSE(a.tx.is_open());  // NOLINT: what a moved-from endpoint says
+  CHECK(moved.try_send(a.values.make(1)));
+  CHECK(number(*a.rx.try_receive()) == 1);
+
+  b.tx.try_send(b.values.make(2));
+  moved = std::move(b.tx);
+  CHECK(moved.name() == b.name);
+  CHECK(moved.try_send(b.values.make(3)));
+  CHECK(drain(b.rx) == std::vector<std::uint64_t>{2, 3});
+  told t;
+  a.rx.async_receive(t.receiver());
+  REQUIRE(run(a.io));
+  CHECK(t.ec == errc::closed);
+
+  auto& same = moved;
+  moved = std::move(same);
+  CHECK(moved.is_open());
+  a.tx = typename TestType::channel::producer(a.io, a.name);  // it can be used again
+  CHECK(a.tx.is_open());
+  b.tx = std::move(moved);
+}
+
+TEMPLATE_TEST_CASE("a channel by handles is the same, without any name", "[channel]", of_values, of_bytes) {
+  net::io_context io;
+  TestType values;
+  channel_handles handles = TestType::channel::make_handles(TestType::options());
+  REQUIRE(handles);
+  typename TestType::channel::producer tx(io, handles);
+  typename TestType::channel::consumer rx(io, handles);
+  CHECK(tx.name().empty());
+  error_code ec;
+  typename TestType::channel::producer second(io, handles, ec);
+  CHECK(ec == errc::role_taken);
+  handles = {};
+  CHECK_FALSE(handles);
+
+  told received;
+  rx.async_receive(received.receiver());
+  settle(io);
+  CHECK(received.calls == 0);
+  tx.try_send(values.make(5));
+  REQUIRE(run(io));
+  CHECK(received.value == 5);
+  tx.close();
+  rx.async_receive(received.receiver());
+  REQUIRE(run(io));
+  CHECK(received.ec == errc::closed);
+}
+
+TEST_CASE("the directory of shared memory is all that a channel leaves traces in", "[channel]") {
+  const std::string name = unique_name("traces");
+  const std::size_t before = open_descriptors();
+  {
+    net::io_context io;
+    { of_values::channel::producer first(io, name); }
+    const std::size_t context = open_descriptors();  // its reactor included
+    of_values::channel::producer tx(io, name);
+    of_values::channel::consumer rx(io, name);
+    CHECK(files_of(name) == 3);
+    told t;
+    rx.async_receive(t.receiver());
+    settle(io);
+    tx.try_send({1, 0});
+    REQUIRE(run(io));
+    CHECK(t.calls == 1);
+    tx.close();
+    rx.close();
+    CHECK(open_descriptors() == context);
+    CHECK(files_of(name) == 0);
+  }
+  CHECK(open_descriptors() == before);
+}

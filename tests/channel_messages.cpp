@@ -1,0 +1,209 @@
+// Messages in place: what a consumer of a byte_ring holds.
+#include "support/rings.hpp"
+
+using namespace belfry;
+using namespace belfry::test;
+
+using frames = channel<byte_ring>;
+
+TEST_CASE("a message is read where it lies and released when it goes", "[messages]") {
+  linked<of_bytes> c("place");
+  c.tx.try_send(as_message("hello"));
+  c.tx.try_send({});
+  auto m = c.rx.try_receive();
+  REQUIRE(m);
+  CHECK(*m);
+  CHECK(m->size() == 5);
+  CHECK(text_of(*m) == "hello");
+  CHECK(reinterpret_cast<std::uintptr_t>(m->bytes().data()) % 8 == 0);
+  auto empty = c.rx.try_receive();
+  REQUIRE(empty);
+  CHECK(*empty);  // there, though it is empty
+  CHECK(empty->size() == 0);
+
+  message moved(std::move(*m));
+  CHECK_FALSE(*m);
+  CHECK(text_of(moved) == "hello");
+  moved.release();
+  CHECK_FALSE(moved);
+  CHECK(moved.bytes().empty());
+  moved.release();
+  moved = std::move(*empty);
+  CHECK(moved);
+  auto& same = moved;
+  moved = std::move(same);
+  CHECK(moved);
+  CHECK(c.tx.size() == 8);
+  moved = message();
+  CHECK(c.tx.size() == 0);
+}
+
+TEST_CASE("assigning to a message releases the old one", "[messages]") {
+  linked<of_bytes> c("assign");
+  for (const char* text : {"a", "b", "c"}) c.tx.try_send(as_message(text));
+  message held;
+  for (const char* text : {"a", "b", "c"}) {
+    held = std::move(*c.rx.try_receive());
+    CHECK(text_of(held) == text);
+    CHECK(c.tx.size() == 16u * static_cast<unsigned>('c' - *text + 1));
+  }
+}
+
+TEST_CASE("any number is held, and released in any order", "[messages]") {
+  linked<of_bytes> c("several");
+  std::vector<message> held;
+  for (std::uint64_t n = 0; n != 6; ++n) c.tx.try_send(c.values.make(n));
+  while (auto m = c.rx.try_receive()) held.push_back(std::move(*m));
+  REQUIRE(held.size() == 6);
+  for (const std::size_t i : {3u, 5u, 1u}) held[i].release();
+  CHECK(c.tx.size() == 96);
+  for (const std::size_t i : {0u, 2u, 4u}) CHECK(number(held[i]) == i);
+  held[0].release();
+  CHECK(c.tx.size() == 64);
+  held[2].release();
+  CHECK(c.tx.size() == 32);
+  held[4].release();
+  CHECK(c.tx.size() == 0);
+}
+
+TEST_CASE("a held message keeps its room, and the producer waits for it", "[messages]") {
+  linked<of_bytes> c("room");
+  const std::string half(2040, 'h');
+  c.tx.try_send(as_message(half));
+  c.tx.try_send(as_message(half));
+  auto first = c.rx.try_receive();
+  auto second = c.rx.try_receive();
+  told sent;
+  c.tx.async_send(net::buffer(half), sent.handler());
+  settle(c.io);
+  CHECK(sent.calls == 0);
+  second.reset();  // not the oldest
+  settle(c.io);
+  CHECK(sent.calls == 0);
+  first.reset();
+  REQUIRE(run(c.io));
+  CHECK(sent.calls == 1);
+  CHECK(text_of(*c.rx.try_receive()) == half);
+}
+
+TEST_CASE("a message released while its consumer sleeps makes room at once", "[messages]") {
+  linked<of_bytes> c("asleep");
+  const std::string small(500, 's');
+  const std::string large(3700, 'l');
+  c.tx.try_send(as_message(small));
+  auto held = c.rx.try_receive();
+  told received;
+  told sent;
+  c.rx.async_receive(received.receiver());
+  c.tx.async_send(net::buffer(large), sent.handler());
+  settle(c.io);
+  CHECK(sent.calls == 0);
+  held.reset();
+  REQUIRE(run(c.io));
+  CHECK(sent.calls == 1);
+  CHECK(received.calls == 1);
+}
+
+TEST_CASE("messages outlive their consumer, and its successor gets them again", "[messages]") {
+  const std::string name = unique_name("outlive");
+  net::io_context io;
+  frames::producer tx(io, name, of_bytes::options());
+  std::vector<message> held;
+  {
+    frames::consumer rx(io, name);
+    for (const char* text : {"one", "two", "three"}) tx.try_send(as_message(text));
+    while (auto m = rx.try_receive()) held.push_back(std::move(*m));
+    held[0].release();
+  }
+  REQUIRE(held.size() == 3);
+  CHECK(text_of(held[1]) == "two");
+  CHECK(text_of(held[2]) == "three");
+  held[1].release();  // too late
+  frames::consumer next(io, name);
+  CHECK(text_of(*next.try_receive()) == "two");
+  held[2] = std::move(*next.try_receive());
+  CHECK(text_of(held[2]) == "three");
+  next.close();
+  CHECK(text_of(held[2]) == "three");
+  tx.close();
+  CHECK(text_of(held[2]) == "three");
+  held.clear();
+  frames::unlink(name);
+}
+
+TEST_CASE("messages outlive context and all", "[messages]") {
+  const std::string name = unique_name("all");
+  std::optional<message> held;
+  {
+    net::io_context io;
+    frames::producer tx(io, name, of_bytes::options());
+    tx.try_send(as_message("still here"));
+    frames::consumer rx(io, name);
+    rx.async_receive([&](error_code, message m) { held = std::move(m); });
+    REQUIRE(run(io));
+  }
+  CHECK(text_of(*held) == "still here");
+  frames::unlink(name);
+}
+
+TEST_CASE("a message that no handler wanted is released", "[messages]") {
+  linked<of_bytes> c("unwanted");
+  c.tx.try_send(as_message("x"));
+  c.rx.async_receive(net::detached);
+  REQUIRE(run(c.io));
+  CHECK(c.tx.size() == 0);
+}
+
+TEST_CASE("too large a message is refused, whatever the room", "[messages]") {
+  linked<of_bytes> c("large");
+  CHECK(c.tx.max_message() == 4088);
+  const std::string largest(4088, 'x');
+  const std::string larger(4089, 'x');
+  CHECK_FALSE(c.tx.try_send(as_message(larger)));
+  told t;
+  c.tx.async_send(net::buffer(larger), t.handler());
+  REQUIRE(run(c.io));
+  CHECK(t.ec == errc::message_too_large);
+  CHECK(c.tx.try_send(as_message(largest)));
+  c.tx.async_send(net::buffer(larger), t.handler());
+  REQUIRE(run(c.io));
+  CHECK(t.calls == 2);
+  CHECK(c.rx.try_receive()->size() == 4088);
+}
+
+TEST_CASE("a ring that was scribbled over is corrupted for everybody", "[messages]") {
+  linked<of_bytes> c("corrupted");
+  const shared_memory raw = shared_memory::open(c.name);
+  // At the ring's offset, see layout.hpp: the tail; 64 bytes on, the head.
+  auto* const tail = reinterpret_cast<std::uint64_t*>(const_cast<std::byte*>(std::as_const(raw).buf().data()) + 576);
+  told t;
+  std::array<message, 2> out;
+  *tail = 4;
+  CHECK_FALSE(c.rx.try_receive());
+  CHECK(c.rx.try_receive_n(out) == 0);
+  c.rx.async_receive(t.receiver());
+  REQUIRE(run(c.io));
+  CHECK(t.ec == errc::corrupted);
+  c.rx.async_wait(t.handler());
+  REQUIRE(run(c.io));
+  CHECK(t.ec == errc::corrupted);
+  c.rx.async_receive_n(out, t.counter());
+  REQUIRE(run(c.io));
+  CHECK(t.ec == errc::corrupted);
+  message m;
+  CHECK(c.rx.receive(m) == errc::corrupted);
+  CHECK_FALSE(c.rx.prepare_wait());
+  CHECK(c.rx.finish_wait() == errc::corrupted);
+
+  tail[8] = 12345;
+  const std::string largest(4088, 'x');
+  c.tx.async_send(net::buffer(largest), t.handler());
+  c.tx.async_send(net::buffer(largest), t.handler());
+  REQUIRE(run(c.io));
+  CHECK(t.ec == errc::corrupted);
+  CHECK(c.tx.send(as_message(largest)) == errc::corrupted);
+  c.tx.async_wait(t.handler());
+  REQUIRE(run(c.io));
+  CHECK(t.ec == errc::corrupted);
+  CHECK_FALSE(c.tx.try_claim(1));
+}

@@ -1,0 +1,313 @@
+#!/usr/bin/env python3
+"""Lists made by CPython and read, written and re-typed by us, and the reverse.
+
+interop.py LIST_TOOL              for every CPython from 3.9 on that is found here
+interop.py LIST_TOOL --one SEED   for the one that runs this
+"""
+
+import math
+import os
+import random
+import shutil
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+LISTS = 200
+ROUND_TRIPS = 12  # changes of a list
+WATCHDOG = 200  # seconds for one interpreter
+
+
+def interpreters():
+    names = ["python3"] + ["python3.%d" % minor for minor in range(9, 30)]
+    found = [shutil.which(name) for name in names]
+    found += sorted(str(p) for p in Path.home().glob(".pyenv/versions/*/bin/python3"))
+    found.append(sys.executable)
+    versions = {}
+    ask = (
+        "import sys, platform, multiprocessing.shared_memory;"
+        "print(platform.python_implementation(), *sys.version_info[:3], sys.executable)"
+    )
+    for path in filter(None, found):
+        r = subprocess.run([path, "-c", ask], capture_output=True, text=True, timeout=60)
+        if r.returncode != 0:
+            continue  # a shim without its interpreter, or one that is too old
+        name, major, minor, patch, executable = r.stdout.split(maxsplit=4)
+        if name == "CPython" and (int(major), int(minor)) >= (3, 9):
+            versions.setdefault((int(minor), int(patch)), executable.strip())
+    return versions
+
+
+def run_all(tool):
+    found = interpreters()
+    if not found:
+        print("skipped: no CPython >= 3.9 with shared memory")
+        return 77
+    failed = False
+    for (minor, patch), path in sorted(found.items()):
+        seed = str(random.randrange(1 << 32))
+        command = [path, os.path.abspath(__file__), tool, "--one", seed]
+        try:
+            status = subprocess.run(command, timeout=WATCHDOG).returncode
+        except subprocess.TimeoutExpired:
+            status = "too slow"
+        print("CPython 3.%d.%d: %s, seed %s" % (minor, patch, status or "ok", seed), flush=True)
+        failed = failed or status != 0
+    return 1 if failed else 0
+
+
+# ---- what runs in each of them
+
+
+class Tool:
+    """Our side."""
+
+    def __init__(self, path):
+        self.process = subprocess.Popen(
+            [path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+
+    def ask(self, *lines):
+        self.process.stdin.write("\n".join(lines) + "\n")
+        self.process.stdin.flush()
+        return self.line()
+
+    def line(self):
+        line = self.process.stdout.readline()
+        assert line, "the list tool has died"
+        return line.rstrip("\n")
+
+    def do(self, *lines):
+        answer = self.ask(*lines)
+        assert answer == "ok", answer
+
+    def create(self, name, values):
+        self.do("create %s %d" % (name, len(values)), *map(to_line, values))
+
+    def set(self, name, i, value):
+        return self.ask("set %s %d %s" % (name, i, to_line(value)))
+
+    def values(self, name):
+        n = self.ask("print " + name)
+        assert n.isdigit(), n
+        return [from_line(self.line()) for _ in range(int(n))]
+
+
+def to_line(v):
+    if v is None:
+        return "n"
+    if isinstance(v, bool):
+        return "b %d" % v
+    if isinstance(v, int):
+        return "i %d" % v
+    if isinstance(v, float):
+        return "d " + struct.pack(">d", v).hex()
+    if isinstance(v, str):
+        return "s " + v.encode().hex()
+    return "y " + v.hex()
+
+
+def from_line(line):
+    kind, _, rest = line.partition(" ")
+    return {
+        "n": lambda: None,
+        "b": lambda: rest == "1",
+        "i": lambda: int(rest),
+        "d": lambda: struct.unpack(">d", bytes.fromhex(rest))[0],
+        "s": lambda: bytes.fromhex(rest).decode(),
+        "y": lambda: bytes.fromhex(rest),
+    }[kind]()
+
+
+def stripped(v):
+    """What CPython makes of it."""
+    if isinstance(v, str):
+        return v.rstrip("\0")
+    if isinstance(v, bytes):
+        return v.rstrip(b"\0")
+    return v
+
+
+def same(a, b):
+    """Of the same type and bits, also where == says otherwise."""
+    return to_line(a) == to_line(b)
+
+
+def check(got, expected, what):
+    got, expected = list(got), list(expected)
+    ok = len(got) == len(expected) and all(map(same, got, expected))
+    assert ok, "%s:\n  got      %r\n  expected %r" % (what, got, expected)
+
+
+def bytes_of(v):
+    return v.encode() if isinstance(v, str) else v
+
+
+class Values:
+    EXTREME_INTS = [0, 1, -1, 2**31, -(2**31), 2**53 + 1, 2**63 - 1, -(2**63), 255, 256]
+    EXTREME_FLOATS = [
+        0.0,
+        -0.0,
+        math.inf,
+        -math.inf,
+        math.nan,
+        5e-324,
+        sys.float_info.max,
+        -sys.float_info.max,
+        sys.float_info.min,
+        1 / 3,
+        1e22,
+    ]
+    ASCII = "abcXYZ019 \n\t\"'\\%s\x01\x7f\0"
+    OTHERS = ASCII + "äß€漢字\u0301\ue000\uffff\U0001f514\U0010ffff"
+
+    def __init__(self, rng):
+        self.rng = rng
+
+    def text(self, ascii_only, most=40):
+        alphabet = self.ASCII if ascii_only else self.OTHERS
+        length = self.rng.choice([0, 1, 7, 8, 9, 15, 16, 17, self.rng.randrange(most)])
+        s = "".join(self.rng.choice(alphabet) for _ in range(length))
+        return s + "\0" * self.rng.choice([0, 0, 0, 1, 2, 8])
+
+    def octets(self, most=40):
+        length = self.rng.choice([0, 1, 7, 8, 9, 16, self.rng.randrange(most)])
+        b = bytes(self.rng.randrange(256) for _ in range(length))
+        return b + b"\0" * self.rng.choice([0, 0, 0, 1, 2, 8])
+
+    def one(self, ascii_only=False):
+        kind = self.rng.randrange(6)
+        if kind == 0:
+            return self.text(ascii_only)
+        if kind == 1:
+            return self.octets()
+        if kind == 2:
+            return self.rng.choice(self.EXTREME_INTS + [self.rng.randrange(-(2**63), 2**63)])
+        if kind == 3:
+            bits = struct.pack("<Q", self.rng.randrange(2**64))
+            some = struct.unpack("<d", bits)[0]
+            # Not every NaN survives being a Python float.
+            return self.rng.choice(self.EXTREME_FLOATS + [1.5 if math.isnan(some) else some])
+        if kind == 4:
+            return self.rng.random() < 0.5
+        return None
+
+    def many(self, ascii_only=False):
+        n = self.rng.choice([0, 1, 2, 5, self.rng.randrange(60)])
+        return [self.one(ascii_only) for _ in range(n)]
+
+
+def change(tool, name, theirs, expected, rooms, values):
+    """Both sides change elements in turn; both then read the same."""
+    rng = values.rng
+    for _ in range(ROUND_TRIPS):
+        if not expected:
+            break
+        i = rng.randrange(len(expected))
+        v = values.one()
+        fits = not isinstance(v, (str, bytes)) or len(bytes_of(v)) <= rooms[i]
+        if rng.random() < 0.5:
+            answer = tool.set(name, i, v)
+            assert (answer == "ok") == fits, (answer, v, rooms[i])
+            if fits:
+                expected[i] = v
+        else:
+            try:
+                theirs[i] = v
+                assert fits, (v, rooms[i])
+                expected[i] = stripped(v)
+            except ValueError:
+                assert not fits, (v, rooms[i])
+        check(theirs, map(stripped, expected), "CPython reads, %s" % name)
+        check(tool.values(name), expected, "we read, %s" % name)
+
+
+def attach(name):
+    """Ours is not to be unlinked at the end of this program."""
+    from multiprocessing import resource_tracker, shared_memory
+
+    theirs = shared_memory.ShareableList(name=name)
+    resource_tracker.unregister(theirs.shm._name, "shared_memory")
+    return theirs
+
+
+def room(v):
+    if not isinstance(v, (str, bytes)):
+        return 8
+    return 8 * (len(bytes_of(v)) // 8 + 1)
+
+
+def ours_first(tool, name, values):
+    made = values.many()
+    tool.create(name, made)
+    try:
+        check(tool.values(name), made, "we read what we made")
+        theirs = attach(name)
+        check(theirs, map(stripped, made), "CPython reads what we made")
+        assert theirs.count(None) == made.count(None)
+        for v in made[:3]:
+            if stripped(v) == stripped(v):  # not NaN
+                theirs.index(stripped(v))
+        change(tool, name, theirs, list(made), [room(v) for v in made], values)
+        theirs.shm.close()
+    finally:
+        tool.do("unlink " + name)
+
+
+def theirs_first(tool, name, values):
+    from multiprocessing import shared_memory
+
+    # Through 3.13 CPython gives a text the room of its characters, not of its bytes, and cuts it off.
+    made = values.many(ascii_only=True)
+    theirs = shared_memory.ShareableList(made, name=name)
+    try:
+        expected = list(map(stripped, made))
+        check(theirs, expected, "CPython reads what it made")
+        check(tool.values(name), expected, "we read what CPython made")
+        ends = list(struct.unpack_from("<%dq" % (len(made) + 1), theirs.shm.buf, 8))
+        rooms = [b - a for a, b in zip(ends, ends[1:])]
+        change(tool, name, theirs, expected, rooms, values)
+    finally:
+        theirs.shm.close()
+        theirs.shm.unlink()
+
+
+def same_bytes(tool, name):
+    """All types, none of whose rooms differ between versions of CPython."""
+    from multiprocessing import shared_memory
+
+    made = ["howdy", b"HoWdY", -273.154, 100, None, True, 42]
+    theirs = shared_memory.ShareableList(made, name=name)
+    try:
+        python = bytes(theirs.shm.buf)
+    finally:
+        theirs.shm.close()
+        theirs.shm.unlink()
+    tool.create(name, made)
+    try:
+        with open("/dev/shm/" + name, "rb") as f:
+            assert f.read() == python
+    finally:
+        tool.do("unlink " + name)
+
+
+def run_one(path, seed):
+    tool = Tool(path)
+    values = Values(random.Random(int(seed)))
+    prefix = "belfry-test-%d-interop" % os.getpid()
+    same_bytes(tool, prefix)
+    for i in range(LISTS):
+        (ours_first if i % 2 == 0 else theirs_first)(tool, "%s-%d" % (prefix, i), values)
+    tool.process.stdin.close()
+    status = tool.process.wait(60)
+    assert status == 0, status
+    left = [f for f in os.listdir("/dev/shm") if f.startswith(prefix)]
+    assert not left, left
+    return 0
+
+
+if __name__ == "__main__":
+    if sys.argv[2:3] == ["--one"]:
+        sys.exit(run_one(sys.argv[1], sys.argv[3]))
+    sys.exit(run_all(sys.argv[1]))

@@ -1,0 +1,167 @@
+// kill -9 of the consumer at any moment: a new one goes on where the promise of the ring says.
+//
+// A consumer writes down what it has done in memory that survives it. A kill may come between an act
+// and its being written down; so much, and no more, its successor may find to be different.
+#include "traffic.hpp"
+
+#include <algorithm>
+
+using namespace belfry;
+using namespace belfry::test;
+
+namespace {
+
+constexpr int kills = sanitized ? 100 : 1000;
+
+struct notes {
+  std::atomic<bool> stop{false};
+  std::atomic<std::uint64_t> sent{0};
+  std::atomic<std::uint64_t> received{0};   // the next one that is not written down
+  std::atomic<std::uint64_t> doubtful{0};   // how many behind it may have been received all the same
+  std::atomic<std::uint64_t> releasing{0};  // the first unreleased one after the release that has begun
+  std::atomic<std::uint64_t> released{0};   // and after the one that is over
+};
+
+/// Sends until it is told to stop, mostly as fast as it can; now and then its consumer must wait.
+template <class Channel>
+void produce(const std::string& name, how way, notes& n) {
+  sender<Channel> tx(name, way);
+  std::mt19937 random(Catch::rngSeed() + 1);
+  for (std::uint64_t seq = 0; !n.stop.load(); ++seq) {
+    tx.insist({0, seq});
+    n.sent.store(seq + 1);
+    if (random() % 64 == 0) a_while(random, 8);
+  }
+}
+
+/// What a consumer is about to receive is doubtful until it is written down.
+std::uint64_t doubt(notes& n, std::uint64_t count) {
+  const std::uint64_t before = n.doubtful.load();
+  n.doubtful.store(before + count);
+  return before;
+}
+void write_down(notes& n, std::uint64_t next) {
+  n.received.store(next);
+  n.doubtful.store(0);
+}
+
+/// Kills consumers one after the other, and lets the last one receive the rest.
+template <class Channel>
+void kill_consumers(how producers_way, const std::function<void(const std::string&, notes&)>& consume) {
+  const watchdog dog;
+  const std::string name = unique_name("consumers");
+  const nothing_left check(name);
+  const shared<notes> n;
+  std::mt19937 random(Catch::rngSeed());
+
+  child producer([&] { produce<Channel>(name, producers_way, *n); });
+  {
+    child zombie;  // a dead one stays unreaped while its successor is at work
+    for (int i = 0; i != kills; ++i) {
+      child consumer([&] { consume(name, *n); });
+      a_while(random);
+      consumer.kill_unreaped();
+      zombie = std::move(consumer);
+    }
+  }
+  const std::uint64_t before = n->received.load();
+  child last([&] { consume(name, *n); });
+  await([&] { return n->received.load() != before; });  // it is there: the producer may leave
+  n->stop.store(true);
+  CHECK(last.wait() == 0);
+  CHECK(producer.wait() == 0);
+  CHECK(n->received == n->sent);
+}
+
+}  // namespace
+
+TEST_CASE("a new consumer of a spsc_ring goes on with the next unreceived value", "[kill-consumer]") {
+  for (const how way : every_way) {
+    INFO(name_of(way));
+    kill_consumers<values>(way, [way](const std::string& name, notes& n) {
+      receiver<values> rx(name, way);
+      for (;;) {
+        const std::uint64_t doubtful = doubt(n, 1);
+        const auto r = rx.receive();
+        if (r.error == errc::closed) return;
+        EXPECT_EQ(r.error, error_code());
+        const std::uint64_t expected = n.received.load();
+        EXPECT(r.what.seq >= expected && r.what.seq <= expected + doubtful);
+        write_down(n, r.what.seq + 1);
+      }
+    });
+  }
+}
+
+TEST_CASE("a consumer that takes many values at once loses no more than these", "[kill-consumer]") {
+  constexpr std::size_t batch = 16;
+  kill_consumers<values>(how::awaited, [](const std::string& name, notes& n) {
+    net::io_context io;
+    values::consumer rx(io, name);
+    for (;;) {
+      const std::uint64_t doubtful = doubt(n, batch);
+      std::array<value, batch> got;
+      error_code error;
+      std::size_t count = 0;
+      rx.async_receive_n(got, [&](error_code ec, std::size_t taken) { error = ec, count = taken; });
+      io.restart();
+      io.run();
+      if (error == errc::closed) return;
+      EXPECT_EQ(error, error_code());
+      EXPECT(count != 0);
+      const std::uint64_t expected = n.received.load();
+      const std::uint64_t begin = read(got[0]).seq;
+      EXPECT(begin >= expected && begin <= expected + doubtful);
+      for (std::size_t i = 1; i != count; ++i) EXPECT_EQ(read(got[i]).seq, begin + i);
+      write_down(n, begin + count);
+    }
+  });
+}
+
+TEST_CASE("a new consumer of a byte_ring goes on with the first unreleased message", "[kill-consumer]") {
+  for (const how way : every_way) {
+    INFO(name_of(way));
+    kill_consumers<frames>(way, [way](const std::string& name, notes& n) {
+      receiver<frames> rx(name, way, options<frames>());
+      std::mt19937 random(Catch::rngSeed() + static_cast<unsigned>(::getpid()));
+      struct held {
+        std::uint64_t seq;
+        message m;
+      };
+      std::vector<held> all;  // in order
+      std::uint64_t next = 0;
+
+      // In any order; the room of one is given back with that of the last older one.
+      const auto release_one = [&] {
+        const auto which = all.begin() + static_cast<std::ptrdiff_t>(random() % all.size());
+        const bool oldest = which == all.begin();
+        const std::uint64_t head =
+            !oldest ? all.front().seq : all.size() > 1 ? all[1].seq : next;
+        n.releasing.store(head);
+        message gone = std::move(which->m);
+        all.erase(which);
+        gone.release();
+        n.released.store(head);
+      };
+      for (bool first = true;; first = false) {
+        message m;
+        const error_code ec = rx.receive(m);
+        if (ec == errc::closed) break;
+        EXPECT_EQ(ec, error_code());
+        const std::uint64_t seq = read(m).seq;
+        if (!first) {
+          EXPECT_EQ(seq, next);
+        } else {
+          if (seq != n.releasing.load()) EXPECT_EQ(seq, n.released.load());
+          n.released.store(seq);
+          n.releasing.store(seq);
+        }
+        next = seq + 1;
+        n.received.store(next);
+        all.push_back({seq, std::move(m)});
+        while (all.size() > 3 || (!all.empty() && random() % 2 == 0)) release_one();
+      }
+      while (!all.empty()) release_one();
+    });
+  }
+}

@@ -1,0 +1,205 @@
+// Who dies while it holds the lock of the roster holds nobody up, and who holds it holds up nothing
+// but joining and leaving. What a process that died half-way has left in the roster is put right.
+#include "segment_file.hpp"
+#include "traffic.hpp"
+
+#include <sys/syscall.h>
+
+using namespace belfry;
+using namespace belfry::test;
+
+namespace {
+
+/// A process that holds the lock of the roster, for ever.
+child lock_roster(const std::string& name, const event& locked) {
+  return child([&] {
+    const segment_file file(name);
+    struct ::flock lock {};
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    lock.l_start = layout::roster_lock;
+    lock.l_len = 1;
+    EXPECT_EQ(::fcntl(file.descriptor(), F_OFD_SETLKW, &lock), 0);
+    locked.set();
+    for (;;) ::pause();
+  });
+}
+
+/// Whether the process waits for a lock.
+bool waits_for_lock(const child& c) {
+  std::ifstream in("/proc/" + std::to_string(c.pid()) + "/syscall");
+  long number = -1;
+  return in >> number && number == SYS_fcntl;
+}
+
+/// Puts a slot into a state in which a process that was killed half-way has left it.
+void leave_half_way(const segment_file& file, layout::role r, layout::slot_state state) {
+  layout::slot_control control = file.slot(r).control.load();
+  ++control.generation;
+  control.state = state;
+  if (state == layout::slot_state::joining) file.slot(r).bell.store(0);
+  file.slot(r).control.store(control);
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("the lock of the roster is not needed to send and to receive", "[roster-lock]", values,
+                   frames) {
+  const watchdog dog;
+  for (const how way : every_way) {
+    INFO(name_of(way));
+    const std::string name = unique_name("held");
+    const nothing_left check(name);
+    const event met;
+    const event held;
+    const event locked;
+    const event done;
+    const event unlocked;
+    child consumer([&] {
+      receiver<TestType> rx(name, way);
+      for (std::uint64_t seq = 0; seq != 500; ++seq) {
+        rx.expect({1, seq});
+        if (seq == 0) met.set();
+      }
+      done.set();
+      unlocked.wait();
+    });
+    child producer([&] {
+      sender<TestType> tx(name, way);
+      EXPECT_EQ(tx.send({1, 0}), error_code());
+      locked.wait();
+      for (std::uint64_t seq = 1; seq != 500; ++seq) EXPECT_EQ(tx.send({1, seq}), error_code());
+      unlocked.wait();
+    });
+    met.wait();
+    child holder = lock_roster(name, held);
+    held.wait();
+    holder.stop();
+    locked.set();
+    done.wait();
+    holder.kill();
+    unlocked.set(2);
+    CHECK(producer.wait() == 0);
+    CHECK(consumer.wait() == 0);
+  }
+}
+
+TEMPLATE_TEST_CASE("a process killed while it holds the lock of the roster lets the others go on",
+                   "[roster-lock]", values, frames) {
+  const watchdog dog;
+  const std::string name = unique_name("killed");
+  const nothing_left check(name);
+  for (int i = 0; i != 20; ++i) {
+    const event joined;
+    const event locked;
+    child consumer([&] {
+      receiver<TestType> rx(name);
+      joined.set();
+      for (;;) {
+        const auto r = rx.receive();
+        if (r.error == errc::peer_died) continue;
+        EXPECT_EQ(r.error, error_code());
+        EXPECT(r.what == item{1, 0});
+        return;  // leaves at the same time as the other
+      }
+    });
+    joined.wait();
+    child holder = lock_roster(name, locked);
+    locked.wait();
+    if (i % 2 == 0) holder.stop();
+    child producer([&] {
+      sender<TestType> tx(name);
+      EXPECT_EQ(tx.send({1, 0}), error_code());
+    });
+    await([&] { return waits_for_lock(producer); });
+    if (i % 3 == 0) holder.kill_unreaped();
+    if (i % 3 != 0) holder.kill();
+    REQUIRE(producer.wait() == 0);
+    REQUIRE(consumer.wait() == 0);
+    REQUIRE(files_of(name) == 0);
+  }
+}
+
+TEMPLATE_TEST_CASE("a participant killed while it holds the lock of the roster is reaped", "[roster-lock]",
+                   values, frames) {
+  const watchdog dog;
+  const std::string name = unique_name("participant");
+  const nothing_left check(name);
+  const event locked;
+  const event told;
+  child consumer([&] {
+    receiver<TestType> rx(name);
+    rx.expect({1, 0});
+    rx.expect(errc::peer_died);
+    told.set();
+    rx.expect({2, 0});
+    rx.expect(errc::closed);
+  });
+  child producer([&] {
+    sender<TestType> tx(name);
+    EXPECT_EQ(tx.send({1, 0}), error_code());
+    child never = lock_roster(name, locked);
+    for (;;) ::pause();
+  });
+  locked.wait();
+  await_sleep(name, layout::role::consumer, consumer);
+  producer.kill_unreaped();  // and its child, which dies with it
+  told.wait();
+  child next([&] {
+    sender<TestType> tx(name);
+    EXPECT_EQ(tx.send({2, 0}), error_code());
+  });
+  CHECK(next.wait() == 0);
+  CHECK(consumer.wait() == 0);
+}
+
+TEMPLATE_TEST_CASE("a slot whose owner was killed while joining is freed and told of to nobody",
+                   "[roster-lock]", values, frames) {
+  const watchdog dog;
+  const std::string name = unique_name("joining");
+  const nothing_left check(name);
+  const auto bell = [&](layout::role r) {
+    return path_of(detail::bell_name(name, static_cast<std::size_t>(r)));
+  };
+  child first([&] {
+    sender<TestType> tx(name);
+    EXPECT_EQ(tx.send({1, 0}), error_code());
+  });
+  REQUIRE(first.wait() == 0);
+  {
+    const segment_file file(name);
+    leave_half_way(file, layout::role::producer, layout::slot_state::joining);
+    leave_half_way(file, layout::role::consumer, layout::slot_state::joining);
+    REQUIRE(::mkfifo(bell(layout::role::consumer).c_str(), 0600) == 0);
+    REQUIRE(::mkfifo(bell(layout::role::producer).c_str(), 0600) == 0);
+  }
+  child consumer([&] {
+    receiver<TestType> rx(name);
+    rx.expect({1, 0});
+    rx.expect(errc::closed);  // not of the one that never came
+  });
+  CHECK(consumer.wait() == 0);
+}
+
+TEMPLATE_TEST_CASE("a slot whose owner was killed while leaving counts as a death", "[roster-lock]", values,
+                   frames) {
+  const watchdog dog;
+  const std::string name = unique_name("leaving");
+  const nothing_left check(name);
+  child first([&] {
+    sender<TestType> tx(name);
+    EXPECT_EQ(tx.send({1, 0}), error_code());
+  });
+  REQUIRE(first.wait() == 0);
+  {
+    const segment_file file(name);  // its bell is removed, its slot not freed yet
+    leave_half_way(file, layout::role::producer, layout::slot_state::live);
+  }
+  child consumer([&] {
+    receiver<TestType> rx(name);
+    rx.expect({1, 0});
+    rx.expect(errc::peer_died);
+    EXPECT(!rx.rx().try_receive());
+  });
+  CHECK(consumer.wait() == 0);
+}

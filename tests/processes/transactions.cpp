@@ -1,0 +1,499 @@
+// Transactions and notifications among processes, some of which are killed.
+#include "support/process.hpp"
+#include "support/rings.hpp"
+
+#include <belfry/watch.hpp>
+
+#include <csignal>
+#include <memory>
+#include <random>
+
+#include <unistd.h>
+
+using namespace belfry;
+using namespace belfry::test;
+
+namespace {
+
+constexpr std::size_t workers = 6;
+constexpr std::uint64_t each = 3000;
+
+/// A block whose name is gone at the end of its scope, and that nobody has opened before the forks.
+struct named_block {
+  explicit named_block(std::string_view what) : name(unique_name(what)) {
+    shared_memory::create(name, 4096);
+  }
+  ~named_block() {
+    CHECK(files_of(name + ".watch") == 0);
+    shared_memory::unlink(name);
+    CHECK(files_of(name) == 0);
+  }
+  std::string name;
+};
+
+/// What the workers know of each other, beside the block.
+struct notes {
+  std::atomic<std::uint64_t> inside{0};   // 1: somebody is in a transaction, or has died in one
+  std::atomic<std::uint64_t> counted{0};  // what the block's counter has to be
+  std::array<std::atomic<std::uint64_t>, workers> done{};
+  std::atomic<std::uint64_t> deaths_inside{0};
+  std::atomic<std::uint64_t> told{0};
+  std::atomic<std::uint64_t> restarts{0};
+};
+
+[[noreturn]] void die() {
+  for (;;) ::kill(::getpid(), SIGKILL);
+}
+
+/// Gets transactions in one of two ways.
+class worker {
+ public:
+  worker(const std::string& name, bool async) : block_(shared_memory::open(name)) {
+    if (async) watch_ = std::make_unique<watch>(io_, block_);
+  }
+
+  transaction begin() {
+    transaction held;
+    error_code ec = errc::protocol_error;
+    if (watch_) {
+      watch_->async_txn([&](const error_code& e, transaction t) {
+        ec = e;
+        held = std::move(t);
+      });
+      io_.restart();
+      io_.run();
+    } else {
+      held = block_.txn(ec);
+    }
+    EXPECT_EQ(ec, held.owner_died() ? error_code(errc::owner_died) : error_code());
+    EXPECT(held);
+    return held;
+  }
+
+ private:
+  shared_memory block_;
+  net::io_context io_;
+  std::unique_ptr<watch> watch_;
+};
+
+enum class deaths { none, chosen, anywhere };
+
+/// The block has two counters, which differ only while somebody is about to count.
+void count(const std::string& name, std::size_t which, deaths how, notes& n) {
+  worker w(name, which % 2 == 1);
+  std::mt19937 random(static_cast<unsigned>(::getpid()));
+  while (n.done[which].load() != each) {
+    transaction t = w.begin();
+    const auto counters = t.as<std::uint64_t>();
+    const bool died = n.inside.exchange(1) != 0;
+    if (t.owner_died()) {
+      n.told.fetch_add(1);
+      counters[1] = counters[0];
+      n.counted.store(counters[0]);
+    }
+    // Nobody else is inside; a death in there is always told; and told of nothing else, but for the
+    // moments around, in which nobody dies by choice.
+    if (died) EXPECT(t.owner_died());
+    if (how != deaths::anywhere) EXPECT(t.owner_died() == died);
+    EXPECT_EQ(counters[0], counters[1]);
+    EXPECT_EQ(counters[0], n.counted.load());
+
+    const auto fate = how == deaths::chosen ? random() % 500 : 500;
+    if (fate < 3) n.deaths_inside.fetch_add(1);
+    if (fate == 0) die();
+    ++counters[1];
+    if (fate == 1) die();
+    ++counters[0];
+    n.done[which].fetch_add(1);
+    n.counted.fetch_add(1);
+    if (fate == 2) die();
+    n.inside.store(0);
+  }
+}
+
+/// Keeps a worker alive until it has finished.
+void supervise(const std::string& name, std::size_t which, deaths how, notes& n) {
+  std::mt19937 random(static_cast<unsigned>(::getpid()));
+  for (;;) {
+    child c([&] { count(name, which, how, n); });
+    if (how == deaths::anywhere && n.restarts.load() < 200) {
+      const std::uint64_t until = std::min(each, n.done[which].load() + 1 + random() % 100);
+      await([&] { return n.done[which].load() >= until; });
+      for (auto spin = random() % 20'000; spin != 0; --spin) std::atomic_signal_fence(std::memory_order_seq_cst);
+      if (n.done[which].load() < each) {
+        c.kill();
+        n.restarts.fetch_add(1);
+        continue;
+      }
+    }
+    const int status = c.wait();
+    if (status == 0) return;
+    EXPECT(how == deaths::chosen);
+    EXPECT_EQ(status, 128 + SIGKILL);
+    n.restarts.fetch_add(1);
+  }
+}
+
+void count_together(deaths how) {
+  const watchdog limit(std::chrono::seconds(200));
+  const named_block b("count");
+  const nothing_left check(b.name + ".watch");
+  shared<notes> n;
+  {
+    std::vector<child> supervisors;
+    for (std::size_t i = 0; i != workers; ++i) {
+      supervisors.emplace_back([&, i] { supervise(b.name, i, how, *n); });
+    }
+    for (child& c : supervisors) CHECK(c.wait() == 0);
+  }
+  shared_memory m = shared_memory::open(b.name);
+  error_code ec;
+  {
+    // Who has died in the very last transaction is told to us.
+    const transaction t = m.txn(ec);
+    REQUIRE(t);
+    if (n->inside.load() != 0) CHECK(t.owner_died());
+    if (t.owner_died()) {
+      CHECK(ec == errc::owner_died);
+      n->told.fetch_add(1);
+      n->counted.store(t.as<std::uint64_t>()[0]);
+    }
+    CHECK(t.as<std::uint64_t>()[0] == n->counted.load());
+  }
+  std::uint64_t done = 0;
+  for (const auto& d : n->done) done += d.load();
+  if (how == deaths::none) CHECK(n->told.load() == 0);
+  if (how != deaths::anywhere) {
+    CHECK(n->counted.load() == done);
+    CHECK(done == workers * each);
+    CHECK(n->told.load() == n->deaths_inside.load());
+    CHECK(n->restarts.load() == n->deaths_inside.load());
+  } else {
+    // Killed between two lines: one of the two numbers may be ahead by one, once per death.
+    CHECK(n->counted.load() - done <= n->restarts.load());
+    CHECK(n->told.load() <= n->restarts.load());
+  }
+  if (how != deaths::none) CHECK(n->restarts.load() > 0);
+  m.close();
+}
+
+}  // namespace
+
+TEST_CASE("six processes count", "[transactions]") { count_together(deaths::none); }
+
+TEST_CASE("six processes count, and die within a transaction now and then", "[transactions]") {
+  count_together(deaths::chosen);
+}
+
+TEST_CASE("six processes count, and are killed anywhere", "[transactions]") {
+  count_together(deaths::anywhere);
+}
+
+TEST_CASE("a transaction that another process holds is waited for in vain", "[transactions]") {
+  const watchdog limit;
+  const named_block b("timeout");
+  const event held, go;
+  child holder([&] {
+    shared_memory m = shared_memory::open(b.name);
+    const transaction t = m.txn();
+    held.set();
+    go.wait();
+  });
+  held.wait();
+  const event waits, got;
+  child next([&] {
+    shared_memory m = shared_memory::open(b.name);
+    error_code ec;
+    EXPECT(!m.txn(std::chrono::nanoseconds(0), ec));
+    EXPECT(ec == std::errc::timed_out);
+    waits.set();
+    EXPECT(m.txn());
+    got.set();
+  });
+  waits.wait();
+  {
+    shared_memory m = shared_memory::open(b.name);
+    error_code ec;
+    for (int i = 0; i != 3; ++i) {
+      const transaction t = m.txn(std::chrono::milliseconds(5), ec);
+      CHECK(ec == std::errc::timed_out);
+      CHECK_FALSE(t);
+    }
+    try {
+      m.txn(std::chrono::milliseconds(1));
+      FAIL("held");
+    } catch (const std::system_error& e) {
+      CHECK(e.code() == std::errc::timed_out);
+    }
+    go.set();
+    got.wait();  // we hold nothing, and nobody waits for us
+    CHECK(m.txn(std::chrono::nanoseconds::max(), ec));
+    CHECK_FALSE(ec);
+  }
+  CHECK(holder.wait() == 0);
+  CHECK(next.wait() == 0);
+}
+
+TEST_CASE("a transaction within a transaction", "[transactions]") {
+  const watchdog limit;
+  const named_block b("nested");
+  child c([&] {
+    shared_memory m = shared_memory::open(b.name);
+    shared_memory other = shared_memory::open(b.name);
+    error_code ec;
+    {
+      const transaction t = m.txn();
+      EXPECT(!m.txn(ec));
+      EXPECT(ec == std::errc::resource_deadlock_would_occur);
+      EXPECT(t);
+      EXPECT(!other.txn(std::chrono::milliseconds(1), ec));
+      EXPECT(ec == std::errc::timed_out);
+    }
+    EXPECT(other.txn(ec));
+    EXPECT(!ec);
+    EXPECT(m.txn(ec));
+  });
+  CHECK(c.wait() == 0);
+}
+
+TEST_CASE("the death of a holder is told to one", "[transactions]") {
+  const watchdog limit;
+  for (const bool by_watch : {false, true}) {
+    for (const bool holder_by_watch : {false, true}) {
+      const named_block b("died");
+      const event held;
+      child holder([&] {
+        worker w(b.name, holder_by_watch);
+        const transaction t = w.begin();
+        t[0] = 1;
+        held.set();
+        for (;;) ::pause();
+      });
+      const event waits;
+      child waiting([&] {
+        shared_memory m = shared_memory::open(b.name);
+        held.wait();
+        {
+          net::io_context io;
+          watch w(io, m);
+          transaction t;
+          error_code ec;
+          const auto got = [&](const error_code& e, transaction given) {
+            ec = e;
+            t = std::move(given);
+          };
+          if (by_watch) w.async_txn(got);
+          settle(io);
+          waits.set();
+          if (by_watch) {
+            io.restart();
+            io.run();
+          } else {
+            t = m.txn(ec);
+          }
+          EXPECT_EQ(ec, error_code(errc::owner_died));
+          EXPECT(t);
+          EXPECT(t.owner_died());
+          EXPECT(t[0] == 1);
+          t[0] = 0;
+          t.end();
+          t = m.txn(ec);
+          EXPECT(!ec);
+          EXPECT(!t.owner_died());
+        }
+      });
+      waits.wait();
+      holder.kill();
+      CHECK(waiting.wait() == 0);
+      shared_memory m = shared_memory::open(b.name);
+      error_code ec;
+      CHECK_FALSE(m.txn(ec).owner_died());
+      CHECK_FALSE(ec);
+    }
+  }
+}
+
+TEST_CASE("a death with nobody there is told to who comes later", "[transactions]") {
+  const watchdog limit;
+  const named_block b("later");
+  child holder([&] {
+    worker w(b.name, false);
+    const transaction t = w.begin();
+    die();
+  });
+  CHECK(holder.wait() == 128 + SIGKILL);
+  shared_memory m = shared_memory::open(b.name);
+  error_code ec;
+  CHECK(m.txn(ec).owner_died());
+  CHECK(ec == errc::owner_died);
+  CHECK_FALSE(m.txn(ec).owner_died());
+  CHECK_FALSE(ec);
+}
+
+TEST_CASE("who throws when the holder has died ends the transaction, and has been told",
+          "[transactions]") {
+  const watchdog limit;
+  const named_block b("throws");
+  child holder([&] {
+    worker w(b.name, true);
+    const transaction t = w.begin();
+    die();
+  });
+  CHECK(holder.wait() == 128 + SIGKILL);
+  net::io_context io;
+  shared_memory m = shared_memory::open(b.name);
+  watch w(io, m);
+  run_coroutine(io, [&]() -> net::awaitable<void> {
+    bool thrown = false;
+    try {
+      co_await w.async_txn(net::use_awaitable);
+    } catch (const net_system_error& e) {
+      thrown = true;
+      CHECK(e.code() == errc::owner_died);
+    }
+    CHECK(thrown);
+    const transaction t = co_await w.async_txn(net::use_awaitable);
+    CHECK(t);
+    CHECK_FALSE(t.owner_died());
+  });
+}
+
+TEST_CASE("who is killed while it waits is in nobody's way", "[transactions]") {
+  const watchdog limit;
+  const named_block b("queue");
+  const event start_victim, victim_waits, start_next, next_waits, got;
+  child victim([&] {
+    start_victim.wait();
+    net::io_context io;
+    watch w(io, shared_memory::open(b.name));
+    w.async_txn([](const error_code&, const transaction&) {});
+    settle(io);
+    victim_waits.set();
+    io.run();
+    for (;;) ::pause();
+  });
+  child next([&] {
+    start_next.wait();
+    net::io_context io;
+    watch w(io, shared_memory::open(b.name));
+    bool done = false;
+    w.async_txn([&](const error_code& ec, transaction t) {
+      EXPECT_EQ(ec, error_code());  // the one before had nothing begun
+      EXPECT(t);
+      done = true;
+    });
+    settle(io);
+    EXPECT(!done);
+    next_waits.set();
+    io.run();
+    EXPECT(done);
+    got.set();
+  });
+  shared_memory m = shared_memory::open(b.name);
+  SECTION("before it is its turn") {
+    transaction t = m.txn();
+    start_victim.set();
+    victim_waits.wait();
+    start_next.set();
+    next_waits.wait();
+    victim.kill();
+    t.end();
+    got.wait();
+  }
+  SECTION("when it is its turn") {
+    transaction t = m.txn();
+    start_victim.set();
+    victim_waits.wait();
+    start_next.set();
+    next_waits.wait();
+    victim.stop();  // does not hear that it is next
+    t.end();
+    victim.kill();
+    got.wait();
+  }
+  CHECK(next.wait() == 0);
+}
+
+TEST_CASE("a watcher in another process is woken", "[transactions]") {
+  const watchdog limit;
+  const named_block b("woken");
+  constexpr int rounds = 200;
+  const event ready;
+  child watcher([&] {
+    net::io_context io;
+    const shared_memory m = shared_memory::open(b.name, access::read_only);
+    watch w(io, m);
+    std::uint64_t seen = w.version();
+    for (int i = 0; i != rounds; ++i) {
+      int calls = 0;
+      const auto told = [&](const error_code& ec, std::uint64_t v) {
+        EXPECT_EQ(ec, error_code());
+        ++calls;
+        seen = v;
+      };
+      if (i % 2 == 0) {
+        w.async_changed(seen, told);
+      } else {
+        w.async_changed(seen, {7}, told);
+      }
+      settle(io);
+      EXPECT(calls == 0);
+      ready.set();
+      io.run();
+      EXPECT(calls == 1);
+      EXPECT(std::to_integer<int>(m.buf()[0]) == i % 100);
+    }
+  });
+  shared_memory m = shared_memory::open(b.name);
+  {
+    net::io_context io;
+    watch w(io, m);
+    for (int i = 0; i != rounds; ++i) {
+      ready.wait();
+      if (i % 3 == 0) {
+        const transaction t = m.txn();
+        t[0] = static_cast<unsigned char>(i % 100);
+      } else {
+        m.buf()[0] = static_cast<std::byte>(i % 100);
+        i % 3 == 1 ? w.notify() : w.notify(7);
+      }
+    }
+    CHECK(watcher.wait() == 0);
+  }
+}
+
+TEST_CASE("a notifier that is killed has been heard", "[transactions]") {
+  const watchdog limit;
+  for (const bool element : {false, true}) {
+    const named_block b("heard");
+    const event start;
+    child notifier([&] {
+      start.wait();
+      net::io_context io;
+      shared_memory m = shared_memory::open(b.name);
+      watch w(io, m);
+      m.buf()[0] = std::byte{42};
+      element ? w.notify(5) : w.notify();
+      die();
+    });
+    shared_memory m = shared_memory::open(b.name);
+    net::io_context io;
+    watch w(io, m);
+    const std::uint64_t seen = w.version();
+    int calls = 0;
+    w.async_changed(seen, {5}, [&](const error_code& ec, std::uint64_t v) {
+      ++calls;
+      CHECK_FALSE(ec);
+      CHECK(v != seen);
+      CHECK(m.buf()[0] == std::byte{42});
+    });
+    settle(io);
+    CHECK(calls == 0);
+    start.set();
+    REQUIRE(run(io));
+    CHECK(calls == 1);
+    CHECK(notifier.wait() == 128 + SIGKILL);
+    const transaction t = m.txn();  // nor is anything in anybody's way
+    CHECK_FALSE(t.owner_died());
+  }
+}

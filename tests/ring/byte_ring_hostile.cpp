@@ -1,0 +1,209 @@
+// What a peer that writes nonsense can do to the other side: cause errc::corrupted, nothing else.
+#include "../support/raw_byte_ring.hpp"
+
+#include <random>
+
+using namespace belfry;
+using namespace belfry::test;
+using view = byte_ring::reader::view;
+
+namespace {
+
+struct fixture {
+  fixture() {
+    advance_to(writer, reader, 0, 4096 - 64);
+    for (const char* text : {"first", "second", "third"}) writer.push(as_message(text));
+  }
+  std::uint64_t start() const { return 4096 - 64; }
+
+  raw_byte_ring ring;
+  byte_ring::writer writer = ring.writer();
+  byte_ring::reader reader = ring.reader();
+  view v;
+};
+
+}  // namespace
+
+TEST_CASE("a forged tail is corrupted for the reader, for good", "[byte_ring]") {
+  fixture f;
+  const std::uint64_t head = f.start();
+  const std::uint64_t forged = GENERATE_COPY(
+      head + 4096 + 8, head + 1, head + 12, head - 8, std::uint64_t{0}, ~std::uint64_t{7},
+      ~std::uint64_t{0}, head + (std::uint64_t{1} << 63));
+  const std::uint64_t true_tail = f.ring.tail();
+  f.ring.control().tail = forged;
+  CHECK(f.reader.readable());  // the attempt will say what it is
+  CHECK(f.reader.pop(f.v) == attempt::corrupted);
+  CHECK(f.reader.corrupted());
+  f.ring.control().tail = true_tail;
+  CHECK(f.reader.pop(f.v) == attempt::corrupted);
+}
+
+TEST_CASE("a tail that runs back is corrupted for a reader that has seen it", "[byte_ring]") {
+  fixture f;
+  REQUIRE(f.reader.pop(f.v) == attempt::done);
+  f.ring.control().tail = f.start() + 16;
+  REQUIRE(f.reader.pop(f.v) == attempt::done);  // what it has seen it goes on believing
+  REQUIRE(f.reader.pop(f.v) == attempt::done);
+  CHECK(text_of(f.v) == "third");
+  CHECK(f.reader.pop(f.v) == attempt::corrupted);
+}
+
+TEST_CASE("a forged head is corrupted for the writer", "[byte_ring]") {
+  fixture f;
+  const std::uint64_t tail = f.ring.tail();
+  const std::uint64_t head = f.ring.head();
+  const std::uint64_t forged = GENERATE_COPY(tail + 8, head + 4, head - 8 - 4096, std::uint64_t{1},
+                                             ~std::uint64_t{7}, tail + 4096);
+  CAPTURE(forged);
+  f.ring.control().head = forged;
+  // As long as there is room by what it knows, it does not look.
+  const std::string largest(4088, 'x');
+  std::span<std::byte> room;
+  CHECK(f.writer.push(as_message(largest)) == attempt::corrupted);
+  CHECK(f.writer.corrupted());
+  CHECK(f.writer.push(as_message("x")) == attempt::corrupted);
+  CHECK(f.writer.claim(1, room) == attempt::corrupted);
+  std::size_t n = 99;
+  const std::array<std::span<const std::byte>, 1> batch{as_message("x")};
+  CHECK(f.writer.push_n(batch, n) == attempt::corrupted);
+  CHECK(n == 0);
+  CHECK(f.writer.writable(1));
+  CHECK(f.ring.tail() == tail);
+}
+
+TEST_CASE("a forged length is corrupted for the reader", "[byte_ring]") {
+  fixture f;
+  const std::uint32_t length = GENERATE(41u, 48u, 4088u, 4089u, 0x7fffffffu, 0xfffffff9u, 0xffffffffu);
+  f.ring.set_record(f.start(), {length, 0});
+  CHECK(f.reader.pop(f.v) == attempt::corrupted);
+  CHECK(f.reader.pop(f.v) == attempt::corrupted);
+}
+
+TEST_CASE("a forged length that stays within what was sent is only nonsense", "[byte_ring]") {
+  fixture f;
+  f.ring.set_record(f.start(), {40, 0});
+  REQUIRE(f.reader.pop(f.v) == attempt::done);
+  CHECK(f.v.bytes.size() == 40);
+  CHECK(f.ring.owns(f.v.bytes));
+  CHECK(f.reader.pop(f.v) == attempt::would_block);
+  f.reader.release(f.v.position, 40);
+  CHECK(f.ring.head() == f.ring.tail());
+}
+
+TEST_CASE("a length that is forged while messages are held", "[byte_ring]") {
+  fixture f;
+  view second;
+  REQUIRE(f.reader.pop(f.v) == attempt::done);
+  REQUIRE(f.reader.pop(second) == attempt::done);
+  f.reader.release(second.position, second.bytes.size());
+  f.ring.set_record(second.position, {0xffffffff, layout::record_released});
+  f.reader.release(f.v.position, f.v.bytes.size());
+  CHECK(f.reader.corrupted());
+  CHECK(f.ring.head() == f.start() + 16);
+  CHECK(f.reader.pop(f.v) == attempt::corrupted);
+}
+
+TEST_CASE("flags of a record that was not delivered mean nothing", "[byte_ring]") {
+  fixture f;
+  f.ring.set_record(f.start(), {5, 0xffffffff});
+  f.ring.set_record(f.start() + 16, {6, layout::record_released});
+  REQUIRE(f.reader.pop(f.v) == attempt::done);
+  CHECK(text_of(f.v) == "first");
+  f.reader.release(f.v.position, 5);
+  CHECK(f.ring.head() == f.start() + 16);
+  REQUIRE(f.reader.pop(f.v) == attempt::done);
+  CHECK(text_of(f.v) == "second");
+}
+
+TEST_CASE("who attaches to a ring with impossible indices", "[byte_ring]") {
+  const raw_byte_ring ring;
+  std::span<std::byte> room;
+  view v;
+  const auto [tail, head] = GENERATE(table<std::uint64_t, std::uint64_t>({
+      {8, 16}, {4104, 0}, {4, 0}, {0, 4}, {~std::uint64_t{0}, 0}, {0, ~std::uint64_t{0}}}));
+  CAPTURE(tail, head);
+  ring.control().tail = tail;
+  ring.control().head = head;
+  auto writer = ring.writer();
+  CHECK(writer.corrupted());
+  CHECK(writer.claim(1, room) == attempt::corrupted);
+  auto reader = ring.reader();
+  CHECK(reader.pop(v) == attempt::corrupted);
+}
+
+// Random and targeted nonsense, a million times: whatever comes out lies within the ring.
+TEST_CASE("a hostile peer never leads anybody out of the ring", "[byte_ring_hostile]") {
+  const raw_byte_ring ring;
+  std::mt19937_64 random(42);
+  const auto position = [&]() -> std::uint64_t {
+    switch (random() % 6) {
+      case 0: return random();
+      case 1: return random() % 16384;
+      case 2: return ring.tail() + random() % 64 - 32;
+      case 3: return ring.head() + (random() % 1024) * 8;
+      case 4: return (random() % 2048) * 8;
+      default: return std::uint64_t{1} << (random() % 64);
+    }
+  };
+  auto writer = ring.writer();
+  auto reader = ring.reader();
+  std::vector<view> held;
+  unsigned long outside = 0;
+  unsigned long corrupted = 0;
+  unsigned long checksum = 0;
+  for (int i = 0; i != 1'000'000; ++i) {
+    switch (random() % 8) {
+      case 0: ring.control().tail = position(); break;
+      case 1: ring.control().head = position(); break;
+      case 2: case 3: ring.set_record(position() & ~std::uint64_t{7},
+                              {static_cast<std::uint32_t>(random() % 3 == 0 ? random() : random() % 5000),
+                               static_cast<std::uint32_t>(random() % 3)});
+        break;
+      default: break;  // honest for once
+    }
+    std::span<std::byte> room;
+    switch (random() % 4) {
+      case 0: {
+        view v;
+        const attempt a = reader.pop(v);
+        if (a == attempt::corrupted) ++corrupted;
+        if (a != attempt::done) break;
+        if (!ring.owns(v.bytes)) ++outside;
+        if (!v.bytes.empty()) checksum += std::to_integer<unsigned>(v.bytes.back());
+        held.push_back(v);
+        break;
+      }
+      case 1: {
+        const std::uint64_t size = random() % 4200;
+        const attempt a = writer.claim(size, room);
+        if (a == attempt::corrupted) ++corrupted;
+        if (a != attempt::done) break;
+        if (!ring.owns(room)) ++outside;
+        std::memset(room.data(), 0x5a, room.size());
+        writer.commit(size);
+        break;
+      }
+      case 2:
+        if (!held.empty()) {
+          const std::size_t k = random() % held.size();
+          reader.release(held[k].position, held[k].bytes.size());
+          held.erase(held.begin() + static_cast<std::ptrdiff_t>(k));
+        }
+        break;
+      default: checksum += reader.size() + writer.size();
+    }
+    if (reader.corrupted() || held.size() > 16) {
+      held.clear();
+      reader = ring.reader();
+    }
+    if (writer.corrupted()) {
+      ring.control().head = ring.tail() & ~std::uint64_t{7};
+      ring.control().tail = ring.head();
+      writer = ring.writer();
+    }
+  }
+  CHECK(outside == 0);
+  CHECK(corrupted > 1000);
+  CHECK(checksum != 0);
+}

@@ -1,0 +1,177 @@
+#include <belfry/ring/spsc_ring.hpp>
+
+#include "../support/rings.hpp"
+
+#include <deque>
+#include <memory>
+#include <random>
+
+using namespace belfry;
+using belfry::test::often;
+using belfry::test::tick;
+
+namespace {
+
+/// A ring on raw memory.
+template <class Ring>
+struct raw {
+  raw() {
+    const ring_layout shape = Ring::traits.layout(Ring::max_capacity, 0);
+    bytes.reset(static_cast<std::byte*>(
+        ::operator new(shape.bytes, std::align_val_t(Ring::traits.align))));
+    memory = {bytes.get(), shape.bytes, Ring::max_capacity};
+    Ring::traits.construct(memory);
+  }
+  typename Ring::writer writer() const { return typename Ring::writer(memory); }
+  typename Ring::reader reader() const { return typename Ring::reader(memory); }
+
+  struct free {
+    void operator()(std::byte* p) const { ::operator delete(p, std::align_val_t(Ring::traits.align)); }
+  };
+  std::unique_ptr<std::byte, free> bytes;
+  ring_memory memory;
+};
+
+}  // namespace
+
+TEST_CASE("an spsc_ring holds exactly N values, first in, first out", "[spsc_ring]") {
+  raw<spsc_ring<int, 3>> ring;
+  auto writer = ring.writer();
+  auto reader = ring.reader();
+  int value = -1;
+  CHECK(reader.pop(value) == attempt::would_block);
+  CHECK(value == -1);
+  CHECK_FALSE(reader.readable());
+  for (int i = 0; i != 3; ++i) {
+    CHECK(writer.writable());
+    CHECK(writer.push(i) == attempt::done);
+    CHECK(writer.size() == static_cast<std::size_t>(i + 1));
+  }
+  CHECK_FALSE(writer.writable());
+  CHECK(writer.push(3) == attempt::would_block);
+  CHECK(reader.size() == 3);
+  for (int i = 0; i != 3; ++i) {
+    CHECK(reader.readable());
+    CHECK(reader.pop(value) == attempt::done);
+    CHECK(value == i);
+  }
+  CHECK(reader.pop(value) == attempt::would_block);
+  CHECK_FALSE(writer.corrupted());
+  CHECK_FALSE(reader.corrupted());
+}
+
+TEST_CASE("batches take and give as much as fits", "[spsc_ring]") {
+  raw<spsc_ring<int, 5>> ring;
+  auto writer = ring.writer();
+  auto reader = ring.reader();
+  const std::array<int, 4> values{1, 2, 3, 4};
+  std::size_t n = 99;
+  CHECK(writer.push_n(values, n) == attempt::done);
+  CHECK(n == 4);
+  CHECK(writer.push_n(values, n) == attempt::would_block);
+  CHECK(n == 1);
+  CHECK(writer.push_n(values, n) == attempt::would_block);
+  CHECK(n == 0);
+  CHECK(writer.push_n({}, n) == attempt::done);
+  CHECK(n == 0);
+
+  std::array<int, 3> out{};
+  CHECK(reader.pop_n(out, n) == attempt::done);
+  CHECK(n == 3);
+  CHECK(out == std::array{1, 2, 3});
+  CHECK(reader.pop_n(out, n) == attempt::would_block);
+  CHECK(n == 2);
+  CHECK(out == std::array{4, 1, 3});
+  CHECK(reader.pop_n(out, n) == attempt::would_block);
+  CHECK(n == 0);
+}
+
+TEST_CASE("whoever attaches next goes on where the last one was", "[spsc_ring]") {
+  raw<spsc_ring<int, 8>> ring;
+  int value = 0;
+  CHECK(ring.writer().push(1) == attempt::done);
+  CHECK(ring.writer().push(2) == attempt::done);
+  CHECK(ring.reader().pop(value) == attempt::done);
+  CHECK(value == 1);
+  CHECK_FALSE(spsc_ring<int, 8>::traits.drained(ring.memory));
+  CHECK(ring.reader().pop(value) == attempt::done);
+  CHECK(value == 2);
+  CHECK(spsc_ring<int, 8>::traits.drained(ring.memory));
+}
+
+TEST_CASE("what an spsc_ring says of itself", "[spsc_ring]") {
+  using ring = spsc_ring<tick, 64>;
+  CHECK(ring::traits.kind == layout::ring_kind::spsc);
+  CHECK(ring::traits.producers == 1);
+  CHECK(ring::traits.consumers == 1);
+  CHECK(ring::traits.participants() == 2);
+  CHECK(ring::traits.value_bytes == sizeof(tick));
+  CHECK(ring::traits.value_align == alignof(tick));
+  CHECK(ring::traits.type_fingerprint == type_fingerprint<tick>());
+  CHECK(ring::traits.capacity(0) == 64);
+  CHECK(ring::traits.capacity(7) == 64);  // its capacity is its type's
+  CHECK(ring::traits.layout(64, 576).mirrored == 0);
+  CHECK(ring::traits.align >= 64);
+  CHECK(ring::traits.abi_fingerprint != 0);
+  CHECK(ring::traits.abi_fingerprint != spsc_ring<tick, 128>::traits.abi_fingerprint);
+
+  struct alignas(128) sparse {
+    int a;
+  };
+  CHECK(spsc_ring<sparse, 4>::traits.align >= 128);
+  CHECK(spsc_ring<sparse, 4>::traits.value_align == 128);
+}
+
+TEMPLATE_TEST_CASE_SIG("an spsc_ring against a deque", "[spsc_ring]", ((std::size_t N), N), 1, 2, 7, 64) {
+  raw<spsc_ring<std::uint64_t, N>> ring;
+  auto writer = ring.writer();
+  auto reader = ring.reader();
+  std::deque<std::uint64_t> model;
+  std::mt19937_64 random(N);
+  std::uint64_t next = 0;
+  bool same = true;
+  for (int i = 0; i != often(300000) && same; ++i) {
+    std::array<std::uint64_t, 10> batch{};
+    const std::span some(batch.data(), random() % (batch.size() + 1));
+    std::size_t n = 0;
+    switch (random() % 6) {
+      case 0: {
+        const bool room = model.size() < N;
+        same = writer.writable() == room && (writer.push(next) == attempt::done) == room;
+        if (room) model.push_back(next++);
+        break;
+      }
+      case 1: {
+        for (std::uint64_t& v : some) v = next + static_cast<std::uint64_t>(&v - some.data());
+        const std::size_t fits = std::min(some.size(), N - model.size());
+        same = (writer.push_n(some, n) == attempt::done) == (fits == some.size()) && n == fits;
+        for (std::size_t k = 0; k != n; ++k) model.push_back(next++);
+        break;
+      }
+      case 2: {
+        std::uint64_t value = 0;
+        same = reader.readable() != model.empty() &&
+            (reader.pop(value) == attempt::done) != model.empty();
+        if (!model.empty()) {
+          same = same && value == model.front();
+          model.pop_front();
+        }
+        break;
+      }
+      case 3: {
+        const std::size_t there = std::min(some.size(), model.size());
+        same = (reader.pop_n(some, n) == attempt::done) == (there == some.size()) && n == there;
+        for (std::size_t k = 0; k != n; ++k) {
+          same = same && some[k] == model.front();
+          model.pop_front();
+        }
+        break;
+      }
+      case 4: writer = ring.writer(); break;
+      case 5: reader = ring.reader(); break;
+    }
+    same = same && reader.size() == model.size() && writer.size() == model.size();
+    if (!same) FAIL("different after " << i << " steps");
+  }
+  CHECK(same);
+}

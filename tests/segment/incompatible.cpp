@@ -1,0 +1,195 @@
+// What is under the name is not what is expected: errc::incompatible, naming the difference, and not
+// a byte of it is changed.
+#include "../support/rings.hpp"
+
+#include <fstream>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+using namespace belfry;
+using namespace belfry::test;
+using detail::failure;
+using detail::segment;
+using Catch::Contains;
+
+namespace {
+
+struct copied {
+  explicit copied(const std::string& content) : name(unique_name("copy")), content(content) {
+    std::ofstream(path(), std::ios::binary) << content;
+  }
+  ~copied() { ::unlink(path().c_str()); }
+
+  std::string path() const { return "/dev/shm/" + name; }
+  std::string now() const {
+    std::ifstream in(path(), std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+  failure open(const ring_traits& traits, const channel_options& options = {}) const {
+    failure f;
+    segment::create_or_open(name, traits, options, f);
+    return f;
+  }
+
+  std::string name;
+  std::string content;
+};
+
+std::string pristine(const ring_traits& traits, const channel_options& options) {
+  const std::string name = unique_name("pristine");
+  failure f;
+  segment::create_or_open(name, traits, options, f);
+  REQUIRE_FALSE(f);
+  std::ifstream in("/dev/shm/" + name, std::ios::binary);
+  std::string content{std::istreambuf_iterator<char>(in), {}};
+  segment::unlink(name, 2, f);
+  return content;
+}
+
+struct field {
+  const char* name;
+  std::size_t offset;
+  std::size_t bytes;
+};
+
+const field fields[] = {
+    {"layout version", offsetof(layout::identity, version), 4},
+    {"header size", offsetof(layout::identity, header_bytes), 4},
+    {"segment size", offsetof(layout::identity, segment_bytes), 8},
+    {"ring kind", offsetof(layout::identity, kind), 4},
+    {"number of producers", offsetof(layout::identity, producers), 2},
+    {"number of consumers", offsetof(layout::identity, consumers), 2},
+    {"value size", offsetof(layout::identity, value_bytes), 8},
+    {"value alignment", offsetof(layout::identity, value_align), 8},
+    {"type fingerprint", offsetof(layout::identity, type_fingerprint), 8},
+    {"capacity", offsetof(layout::identity, capacity), 8},
+    {"ABI fingerprint", offsetof(layout::identity, abi_fingerprint), 8},
+    {"ring offset", offsetof(layout::identity, ring_offset), 8},
+    {"ring size", offsetof(layout::identity, ring_bytes), 8},
+};
+
+}  // namespace
+
+TEST_CASE("every field that is not as expected is named", "[incompatible]") {
+  const bool by_value = GENERATE(true, false);
+  const ring_traits& traits = by_value ? spsc_ring<tick, 64>::traits : byte_ring::traits;
+  const channel_options options = by_value ? channel_options{} : of_bytes::options();
+  const std::string good = pristine(traits, options);
+  REQUIRE_FALSE(copied(good).open(traits));
+
+  for (const field& wrong : fields) {
+    for (const std::size_t byte : {std::size_t{0}, wrong.bytes - 1}) {
+      std::string content = good;
+      content[wrong.offset + byte] = static_cast<char>(content[wrong.offset + byte] ^ 0x41);
+      const copied file(content);
+      const failure f = file.open(traits);
+      INFO(wrong.name << ": " << f.what);
+      CHECK(f.code == errc::incompatible);
+      CHECK_THAT(f.what, Contains("the " + std::string(wrong.name) + " is "));
+      CHECK_THAT(f.what, Contains(", expected "));
+      CHECK_THAT(f.what, Contains('"' + file.name + '"'));
+      CHECK(file.now() == content);
+    }
+  }
+}
+
+TEST_CASE("a capacity that the ring could have, but not in this file", "[incompatible]") {
+  std::string content = pristine(byte_ring::traits, of_bytes::options());
+  const std::uint64_t capacity = GENERATE(0u, 1u, 4097u, 8192u, std::uint64_t{1} << 32, ~std::uint64_t{0});
+  std::memcpy(content.data() + offsetof(layout::identity, capacity), &capacity, 8);
+  const copied file(content);
+  const failure f = file.open(byte_ring::traits);
+  INFO(f.what);
+  CHECK(f.code == errc::incompatible);
+  CHECK(file.now() == content);
+}
+
+TEST_CASE("no magic: this is no segment", "[incompatible]") {
+  std::string content = pristine(byte_ring::traits, of_bytes::options());
+  content[3] = 'F';
+  CHECK_THAT(copied(content).open(byte_ring::traits).what, Contains("no magic"));
+  CHECK(copied(std::string(4096, 'x')).open(byte_ring::traits).code == errc::incompatible);
+  CHECK(copied(std::string(4096, '\0')).open(byte_ring::traits).code == errc::incompatible);
+}
+
+TEST_CASE("a file that is too short, or too long", "[incompatible]") {
+  const std::string good = pristine(byte_ring::traits, of_bytes::options());
+  for (const std::size_t size : {0, 1, 127}) {
+    const failure f = copied(good.substr(0, size)).open(byte_ring::traits);
+    INFO(f.what);
+    CHECK(f.code == errc::incompatible);
+    CHECK_THAT(f.what, Contains("the size is " + std::to_string(size) + " bytes, too small"));
+  }
+  for (const std::size_t size : {std::size_t{128}, std::size_t{576}, good.size() - 1, good.size() + 1}) {
+    std::string content = good;
+    content.resize(size);
+    const failure f = copied(content).open(byte_ring::traits);
+    INFO(f.what);
+    CHECK(f.code == errc::incompatible);
+    CHECK_THAT(f.what, Contains("size of the file is " + std::to_string(size)));
+  }
+}
+
+TEST_CASE("what is under the name is no file at all", "[incompatible]") {
+  const std::string name = unique_name("other");
+  const std::string path = "/dev/shm/" + name;
+  const auto code = [&] {
+    failure f;
+    segment::create_or_open(name, byte_ring::traits, {}, f);
+    CHECK_THAT(f.what, Contains(name));
+    return f.code;
+  };
+  SECTION("a FIFO: it must not hang either") {
+    REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
+    CHECK(code() == errc::incompatible);
+    ::unlink(path.c_str());
+  }
+  SECTION("a directory") {
+    REQUIRE(::mkdir(path.c_str(), 0700) == 0);
+    CHECK(code());
+    ::rmdir(path.c_str());
+  }
+  SECTION("a symbolic link") {
+    REQUIRE(::symlink("/etc/passwd", path.c_str()) == 0);
+    CHECK(code() == std::errc::too_many_symbolic_link_levels);
+    ::unlink(path.c_str());
+  }
+}
+
+TEST_CASE("an attacher's wishes for the capacity", "[incompatible]") {
+  channel_options wish = of_bytes::options();
+  wish.capacity = 8192;
+  const copied file(pristine(byte_ring::traits, wish));
+  const auto opened_with = [&](std::size_t capacity) {
+    channel_options o;
+    o.capacity = capacity;
+    return file.open(byte_ring::traits, o);
+  };
+  CHECK_FALSE(opened_with(0));     // none
+  CHECK_FALSE(opened_with(8192));
+  CHECK_FALSE(opened_with(4097));  // becomes 8192
+  CHECK_THAT(opened_with(4096).what, Contains("capacity is 8192, expected 4096"));
+  CHECK_THAT(opened_with(16384).what, Contains("capacity is 8192, expected 16384"));
+}
+
+TEST_CASE("a channel of another type is refused by the constructor, which says why", "[incompatible]") {
+  struct tock {
+    std::uint64_t seq;
+    double price;
+  };
+  const std::string name = unique_name("type");
+  net::io_context io;
+  of_values::channel::producer tx(io, name);
+  CHECK_THROWS_WITH((channel<spsc_ring<tock, 64>>::consumer(io, name)), Contains("type fingerprint"));
+  CHECK_THROWS_WITH((channel<spsc_ring<tick, 65>>::consumer(io, name)), Contains("ABI fingerprint"));
+  CHECK_THROWS_WITH((channel<spsc_ring<float, 64>>::consumer(io, name)), Contains("value size is 16, expected 4"));
+  CHECK_THROWS_WITH((of_bytes::channel::consumer(io, name)), Contains("ring kind is 1, expected 2"));
+
+  error_code ec;
+  of_bytes::channel::consumer rx(io, name, ec);
+  CHECK(ec == errc::incompatible);
+  CHECK_FALSE(rx.is_open());
+  CHECK(tx.try_send({1, 0}));  // nothing of it has touched the segment
+  CHECK(of_values::channel::consumer(io, name).try_receive()->seq == 1);
+}

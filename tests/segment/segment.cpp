@@ -1,0 +1,236 @@
+#include <belfry/segment/segment.hpp>
+
+#include "../support/rings.hpp"
+
+#include <barrier>
+#include <filesystem>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+using namespace belfry;
+using namespace belfry::test;
+using detail::failure;
+using detail::segment;
+
+namespace {
+
+const ring_traits& values = spsc_ring<tick, 64>::traits;
+
+unsigned mode_of(const std::string& name) {
+  struct stat status {};
+  REQUIRE(::stat(("/dev/shm/" + name).c_str(), &status) == 0);
+  return status.st_mode & 07777;
+}
+
+struct with_umask {
+  explicit with_umask(mode_t mask) : before(::umask(mask)) {}
+  ~with_umask() { ::umask(before); }
+  mode_t before;
+};
+
+struct named {
+  explicit named(std::string_view what) : name(unique_name(what)) {}
+  ~named() {
+    failure ignored;
+    segment::unlink(name, 2, ignored);
+  }
+  std::string name;
+};
+
+}  // namespace
+
+TEST_CASE("whoever comes first creates, whoever comes next opens the same", "[segment]") {
+  const named n("first");
+  failure f;
+  const segment a = segment::create_or_open(n.name, values, {}, f);
+  REQUIRE_FALSE(f);
+  CHECK(a.name() == n.name);
+  CHECK(a.named());
+  CHECK_FALSE(a.persistent());
+  CHECK(a.ring().capacity == 64);
+  CHECK(a.ring().at == reinterpret_cast<std::byte*>(&a.header()) + 576);
+
+  const segment b = segment::create_or_open(n.name, values, {}, f);
+  REQUIRE_FALSE(f);
+  CHECK(b.header().id.segment_id == a.header().id.segment_id);
+  CHECK(&b.header() != &a.header());
+  a.slot(1).pid = 4711;
+  CHECK(b.slot(1).pid == 4711);
+  CHECK(files_of(n.name) == 1);
+}
+
+TEST_CASE("many who come at the same time get one segment", "[segment]") {
+  constexpr int threads = 4;
+  for (int round = 0; round != often(200); ++round) {
+    const named n("race");
+    std::barrier start(threads);
+    std::array<segment, threads> segments;
+    std::array<failure, threads> failures;
+    {
+      std::vector<std::jthread> all;
+      for (std::size_t i = 0; i != threads; ++i) {
+        all.emplace_back([&, i] {
+          start.arrive_and_wait();
+          segments[i] = segment::create_or_open(n.name, values, {}, failures[i]);
+        });
+      }
+    }
+    for (std::size_t i = 0; i != threads; ++i) {
+      REQUIRE_FALSE(failures[i]);
+      REQUIRE(segments[i].header().id.segment_id == segments[0].header().id.segment_id);
+    }
+  }
+}
+
+TEST_CASE("names that cannot be, and the longest that can", "[segment]") {
+  const auto code_for = [](std::string_view name) {
+    failure f;
+    segment::create_or_open(name, values, {}, f);
+    CHECK_FALSE(f.what.empty());
+    return f.code;
+  };
+  CHECK(code_for("") == std::errc::invalid_argument);
+  CHECK(code_for(".") == std::errc::invalid_argument);
+  CHECK(code_for("..") == std::errc::invalid_argument);
+  CHECK(code_for("/") == std::errc::invalid_argument);
+  CHECK(code_for("/belfry-test-x") == std::errc::invalid_argument);
+  CHECK(code_for("belfry-test/x") == std::errc::invalid_argument);
+  CHECK(code_for(std::string_view("belfry-test\0x", 13)) == std::errc::invalid_argument);
+
+  named n("long");
+  n.name.resize(248, 'x');
+  CHECK(code_for(n.name) == std::errc::filename_too_long);
+  n.name.resize(247);
+  failure f;
+  segment::create_or_open(n.name, values, {}, f);
+  CHECK_FALSE(f);
+  CHECK(detail::bell_name(n.name, 63).size() == 255);
+  CHECK(detail::bell_name("a", 7) == "a.bell.7");
+}
+
+TEST_CASE("segment and bells get the mode that was asked for, whatever the umask", "[segment]") {
+  const mode_t mask = GENERATE(mode_t{0}, mode_t{077}, mode_t{0777});
+  const with_umask restrictive(mask);
+  const named n("mode");
+  net::io_context io;
+
+  SECTION("0600 unless asked for") {
+    of_bytes::channel::producer tx(io, n.name);
+    CHECK(mode_of(n.name) == 0600);
+    CHECK(mode_of(n.name + ".bell.0") == 0600);
+  }
+  SECTION("what the creator has asked for counts for everybody's bells") {
+    channel_options options;
+    options.mode = 0666;
+    of_bytes::channel::producer tx(io, n.name, options);
+    of_bytes::channel::consumer rx(io, n.name);
+    CHECK(mode_of(n.name) == 0666);
+    CHECK(mode_of(n.name + ".bell.0") == 0666);
+    CHECK(mode_of(n.name + ".bell.1") == 0666);
+  }
+  SECTION("only permission bits") {
+    channel_options options;
+    options.mode = 07644;
+    of_bytes::channel::producer tx(io, n.name, options);
+    CHECK(mode_of(n.name) == 0644);
+    CHECK(mode_of(n.name + ".bell.0") == 0644);
+  }
+}
+
+TEST_CASE("a capacity that cannot be creates nothing", "[segment]") {
+  const named n("capacity");
+  channel_options options;
+  options.capacity = (std::size_t{1} << 32) + 1;
+  failure f;
+  segment::create_or_open(n.name, byte_ring::traits, options, f);
+  CHECK(f.code == std::errc::invalid_argument);
+  CHECK(f.what.find("4294967297") != std::string::npos);
+  CHECK(files_of(n.name) == 0);
+}
+
+TEST_CASE("the data of a byte_ring is mapped twice in a row", "[segment]") {
+  const named n("mirror");
+  failure f;
+  const segment s = segment::create_or_open(n.name, byte_ring::traits, of_bytes::options(), f);
+  REQUIRE_FALSE(f);
+  std::byte* const data = s.ring().at + s.ring().bytes - s.ring().capacity;
+  data[0] = std::byte{17};
+  data[4095] = std::byte{18};
+  CHECK(data[4096] == std::byte{17});
+  CHECK(data[8191] == std::byte{18});
+  data[8190] = std::byte{19};
+  CHECK(data[4094] == std::byte{19});
+}
+
+TEST_CASE("unlink removes segment and bells, and says when there is none", "[segment]") {
+  const named n("unlink");
+  net::io_context io;
+  of_values::channel::producer tx(io, n.name);
+  of_values::channel::consumer rx(io, n.name);
+  REQUIRE(files_of(n.name) == 3);
+  of_values::channel::unlink(n.name);
+  CHECK(files_of(n.name) == 0);
+  CHECK(tx.try_send({1, 0}));  // who takes part goes on
+  CHECK(rx.try_receive()->seq == 1);
+
+  error_code ec;
+  of_values::channel::unlink(n.name, ec);
+  CHECK(ec == std::errc::no_such_file_or_directory);
+  CHECK_THROWS_AS(of_values::channel::unlink(n.name), std::system_error);
+  of_values::channel::unlink("a/b", ec);
+  CHECK(ec == std::errc::invalid_argument);
+}
+
+TEST_CASE("a released block gives up its description and keeps the memory", "[segment]") {
+  const named n("release");
+  const std::size_t before = open_descriptors();
+  failure f;
+  segment s = segment::create_or_open(n.name, values, {}, f);
+  REQUIRE(open_descriptors() == before + 1);
+  s.release_block();
+  CHECK(open_descriptors() == before);
+  CHECK(s.header().id.magic == layout::magic);
+}
+
+TEST_CASE("an anonymous segment is met by handles", "[segment]") {
+  const std::size_t before = open_descriptors();
+  {
+    failure f;
+    const detail::segment_handles handles = segment::create_anonymous(values, {}, f);
+    REQUIRE_FALSE(f);
+    REQUIRE(handles.bells.size() == 2);
+    const segment a = segment::attach(handles, values, {}, f);
+    const segment b = segment::attach(handles, values, {}, f);
+    REQUIRE_FALSE(f);
+    CHECK_FALSE(a.named());
+    CHECK(a.name().empty());
+    a.slot(0).pid = 4711;
+    CHECK(b.slot(0).pid == 4711);
+
+    // Sealed: nobody can make the others' memory go away.
+    CHECK(::ftruncate(handles.block.get(), 0) == -1);
+    CHECK(::ftruncate(handles.block.get(), 1 << 20) == -1);
+    CHECK(::fcntl(handles.block.get(), F_ADD_SEALS, F_SEAL_WRITE) == -1);
+    CHECK((::fcntl(a.block().get(), F_GETFD) & FD_CLOEXEC) != 0);
+
+    segment::attach(handles, spsc_ring<tick, 32>::traits, {}, f);
+    CHECK(f.code == errc::incompatible);
+    CHECK(f.what.find("the handles: the ABI fingerprint is ") == 0);
+  }
+  CHECK(open_descriptors() == before);
+}
+
+TEST_CASE("handles that are not all there", "[segment]") {
+  failure f;
+  detail::segment_handles handles = segment::create_anonymous(values, {}, f);
+  handles.bells.pop_back();
+  segment::attach(handles, values, {}, f);
+  CHECK(f.code == errc::incompatible);
+  CHECK(f.what.find("1 bells, expected 2") != std::string::npos);
+
+  f = {};
+  segment::attach(detail::segment_handles{}, values, {}, f);
+  CHECK(f);
+}

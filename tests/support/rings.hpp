@@ -1,0 +1,156 @@
+// Both rings behind one face, for tests that hold for either:
+//
+//     TEMPLATE_TEST_CASE("...", "[tag]", of_values, of_bytes) {
+//       using channel = typename TestType::channel;
+//       TestType values;
+//       tx.try_send(values.make(7));
+//       CHECK(number(*rx.try_receive()) == 7);
+#pragma once
+
+#include "process.hpp"
+#include "test.hpp"
+
+#include <array>
+#include <cstring>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace belfry::test {
+
+struct tick {
+  std::uint64_t seq;
+  double price;
+};
+
+struct of_values {
+  using channel = belfry::channel<spsc_ring<tick, 64>>;
+  static constexpr std::size_t room = 64;
+
+  static channel_options options() { return {}; }
+  static tick make(std::uint64_t n) { return {n, 0.5}; }
+};
+
+struct of_bytes {
+  using channel = belfry::channel<byte_ring>;
+  static constexpr std::size_t room = 4096 / 16;
+
+  static channel_options options() {
+    channel_options o;
+    o.capacity = 4096;
+    return o;
+  }
+  /// A message of eight bytes; stays valid until 1024 more were made.
+  std::span<const std::byte> make(std::uint64_t n) {
+    std::uint64_t& place = numbers_[n % numbers_.size()];
+    place = n;
+    return std::as_bytes(std::span(&place, 1));
+  }
+
+ private:
+  std::array<std::uint64_t, 1024> numbers_{};
+};
+
+inline std::uint64_t number(const tick& t) { return t.seq; }
+inline std::uint64_t number(const message& m) {
+  std::uint64_t n = ~std::uint64_t{0};
+  if (m.size() == sizeof n) std::memcpy(&n, m.bytes().data(), sizeof n);
+  return n;
+}
+
+/// Sends numbers from `first` on until there is no room; how many they were.
+template <class Producer, class Values>
+std::size_t fill(Producer& tx, Values& values, std::uint64_t first = 0) {
+  std::size_t sent = 0;
+  while (tx.try_send(values.make(first + sent))) ++sent;
+  return sent;
+}
+
+/// Receives what is there; its numbers.
+template <class Consumer>
+std::vector<std::uint64_t> drain(Consumer& rx) {
+  std::vector<std::uint64_t> numbers;
+  while (auto v = rx.try_receive()) numbers.push_back(number(*v));
+  return numbers;
+}
+
+/// A producer and a consumer in one context.
+template <class Kit>
+struct linked {
+  explicit linked(std::string_view what)
+      : name(unique_name(what)), tx(io, name, Kit::options()), rx(io, name, Kit::options()) {}
+  ~linked() {
+    tx.close();
+    rx.close();
+    error_code not_there;  // it is, if something was left unread
+    Kit::channel::unlink(name, not_there);
+  }
+
+  net::io_context io;
+  std::string name;
+  Kit values;
+  typename Kit::channel::producer tx;
+  typename Kit::channel::consumer rx;
+};
+
+/// Runs a coroutine to its end; what it throws is thrown here.
+template <class Function>
+void run_coroutine(net::io_context& io, Function f) {
+  bool ended = false;
+  std::exception_ptr error;
+  net::co_spawn(io, std::move(f), [&](std::exception_ptr e) {
+    error = e;
+    ended = true;
+  });
+  REQUIRE(run(io));
+  REQUIRE(ended);
+  if (error) std::rethrow_exception(error);
+}
+
+/// Counts the calls of a handler and keeps what it was told last.
+struct told {
+  int calls = 0;
+  error_code ec = errc::protocol_error;  // nobody has ever said so
+  std::size_t count = 0;
+  std::uint64_t value = 0;
+
+  auto handler() {
+    return [this](const error_code& e) { note(e); };
+  }
+  auto counter() {
+    return [this](const error_code& e, std::size_t n) {
+      note(e);
+      count = n;
+    };
+  }
+  auto receiver() {
+    return [this](const error_code& e, auto v) {
+      note(e);
+      if (!e) value = number(v);
+    };
+  }
+  void note(const error_code& e) {
+    ++calls;
+    ec = e;
+  }
+};
+
+inline std::span<const std::byte> as_message(std::string_view text) {
+  return std::as_bytes(std::span(text));
+}
+inline std::string text_of(const message& m) {
+  return {reinterpret_cast<const char*>(m.bytes().data()), m.size()};
+}
+
+/// Runs whatever is ready, also what that makes ready, until everybody sleeps.
+inline void settle(net::io_context& io) {
+  io.restart();
+  for (int quiet = 0; quiet != 3;) quiet = io.poll() == 0 ? quiet + 1 : 0;
+  io.restart();
+}
+
+/// How often a stress test does something: less where everything is slow.
+constexpr int often(int n) { return sanitized ? n / 20 : n; }
+
+}  // namespace belfry::test
