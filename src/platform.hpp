@@ -83,6 +83,9 @@ void unlink_named_bell(std::string_view name) noexcept;
 /// A bell without a name (an eventfd).
 unique_handle new_anonymous_bell(failure& f);
 
+/// Whether a handle that came from somewhere else is one.
+bool is_anonymous_bell(const unique_handle& bell) noexcept;
+
 /// Tells one bell from another that had the same name; 0 if there is none.
 std::uint64_t bell_id(const unique_handle& bell) noexcept;
 std::uint64_t named_bell_id(std::string_view name) noexcept;

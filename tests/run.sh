@@ -7,7 +7,8 @@ top=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd -P) || exit 1
 
 usage() {
   cat <<'END'
-sh tests/run.sh [--long] [--only CONFIG] [--packages] [--help]
+sh tests/run.sh [--sanitizers] [--long] [--only CONFIG] [--packages] [--help]
+  --sanitizers   also build and test with Clang's address, undefined and thread sanitizers
   --long         also run the tests of the suite `long`
   --only CONFIG  build and test one configuration: gcc, clang-asan or clang-tsan
   --packages     print the packages that this needs, and do nothing
@@ -89,10 +90,11 @@ nothing_left() {
 }
 
 long=no
-configs='gcc clang-asan clang-tsan'
+configs=gcc
 mode=run
 while [ $# -gt 0 ]; do
   case $1 in
+    --sanitizers) configs='gcc clang-asan clang-tsan' ;;
     --long) long=yes ;;
     --only)
       shift

@@ -56,8 +56,9 @@ class sigpipe_guard {
 
 unique_handle new_named_bell(std::string_view name, unsigned mode, failure& f) {
   const std::string path = path_of(name);
-  // What is there under this name was left by a dead owner of the slot: the caller holds its lock.
-  ::unlink(path.c_str());
+  // A bell of this name was left by a dead owner of the slot: the caller holds its lock. Anything
+  // else is somebody's.
+  if (named_bell_id(name) != 0) ::unlink(path.c_str());
   if (::mkfifo(path.c_str(), 0600) != 0) {
     f = {std::error_code(errno, std::system_category()),
          "create the bell \"" + std::string(name) + '"'};
@@ -88,6 +89,14 @@ unique_handle new_anonymous_bell(failure& f) {
   unique_handle bell(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
   if (!bell) f = {std::error_code(errno, std::system_category()), "create a bell"};
   return bell;
+}
+
+bool is_anonymous_bell(const unique_handle& bell) noexcept {
+  char target[64] = {};
+  const std::string link = "/proc/self/fd/" + std::to_string(bell.get());
+  const bool eventfd = ::readlink(link.c_str(), target, sizeof target - 1) > 0 &&
+                       std::string_view(target) == "anon_inode:[eventfd]";
+  return eventfd && (::fcntl(bell.get(), F_GETFL) & O_NONBLOCK) != 0;
 }
 
 std::uint64_t bell_id(const unique_handle& bell) noexcept {

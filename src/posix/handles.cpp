@@ -1,6 +1,7 @@
 // Handing descriptors to other processes.
 #include <belfry/channel_handles.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -151,7 +152,10 @@ channel_handles channel_handles::inherited(std::string_view text) {
     rest.remove_prefix(static_cast<std::size_t>(end - rest.data()));
     descriptors.push_back(descriptor);
   }
-  if (descriptors.empty() || descriptors.size() > detail::max_descriptors) malformed();
+  std::vector<int> distinct = descriptors;
+  std::sort(distinct.begin(), distinct.end());
+  const bool twice = std::adjacent_find(distinct.begin(), distinct.end()) != distinct.end();
+  if (descriptors.empty() || descriptors.size() > detail::max_descriptors || twice) malformed();
   // All must be there before any is taken over: a wrong number must not close someone else's.
   for (const int descriptor : descriptors) {
     if (::fcntl(descriptor, F_SETFD, FD_CLOEXEC) != 0)

@@ -125,6 +125,10 @@ segment segment::attach(const segment_handles& handles, const ring_traits& trait
   s.block_ = platform::reopen_block(handles.block.get(), true, f);
   if (!s.block_) return {};
   for (const unique_handle& bell : handles.bells) {
+    if (!platform::is_anonymous_bell(bell)) {
+      f = {make_error_code(errc::incompatible), "the handles carry something that is no bell"};
+      return {};
+    }
     s.bells_.push_back(platform::duplicate(bell));
     if (!s.bells_.back()) {
       f = {std::make_error_code(std::errc::too_many_files_open), "duplicate a bell"};

@@ -52,7 +52,7 @@ class block_member final : public std::enable_shared_from_this<block_member>,
       if (!in_time) {
         lock_->withdraw();
         roster_->notify();  // another may be next now
-        f = {timed_out(), "begin a transaction"};
+        f = {std::make_error_code(std::errc::timed_out), "begin a transaction"};
         return {};
       }
       in_time = sleep(deadline);
