@@ -6,13 +6,23 @@
 //
 // All integers are little-endian, offsets count from the start of the segment, and nothing in it is
 // a pointer: every process may map it at another address. The constant fields are written before
-// the segment gets its name and never again.
+// the segment gets its name and never again. A named segment is a file in /dev/shm, which is built
+// without a name (O_TMPFILE) and then linked to it (linkat), so that nobody sees half of one.
 //
 // Locks (open file description locks on single bytes of the segment's file; what is stored in those
 // bytes does not matter):
 //
 //   byte 0              the roster: held while anything in the roster's `control` words is changed
 //   byte 1 + slot       held by a participant as long as it lives
+//
+// A participant opens a description of its own for them, and maps the file through another one: a
+// mapping, too, would keep its description's locks alive in the child of a fork.
+//
+// The bell of a slot of a named segment is the FIFO `<segment>.bell.<slot>` (decimal) beside it. Its
+// owner makes it, opens it for reading and writing, and is its only reader; to ring is to open it for
+// writing, all non-blocking, and to write a byte. ENXIO at the opening, EPIPE at the write, or an error
+// reported by poll at the writing end says that its owner is dead, provided that the FIFO's inode is
+// the one that the slot has in `bell`.
 #pragma once
 
 #include <array>
@@ -165,17 +175,25 @@ constexpr std::uint64_t record_bytes(std::uint64_t message) noexcept {
 // ---- watch ----------------------------------------------------------------------------------------
 
 /// At ring_offset of a block's companion segment, `<name>.watch`, all of whose participants are
-/// consumers. Every array has an entry per slot that only the slot's owner writes (and whoever reaps
+/// consumers, 64 of them. There the identity has value_align 8, capacity max_elements, and 0 for the
+/// other properties of values; ring_offset is header_bytes. The last one out removes the file, unless
+/// `dirty` is set, or flag_persistent. examples/python/belfry_watch speaks all this without C++.
+///
+/// Every array has an entry per slot that only the slot's owner writes (and whoever reaps
 /// it), so that no read-modify-write is needed, and what a slot has counted stays when its owner goes.
 ///
 /// The version of the block is the sum of `changes`. To notify: busy = 1; ++changes; then either
 /// `whole` = the version, or the element's entry = the version; busy = 0; a full fence; ring whoever
-/// is parked. Who dies in between is taken for one who has changed the whole block.
+/// is parked. Who dies in between is taken for one who has changed the whole block. Only an element's
+/// entry has several writers: it is raised by compare-and-swap, and who has none uses `whole`.
 ///
 /// Exclusive access is a write lock on byte `txn_lock` of the block's file (not of this segment).
-/// Who has it sets `dirty` before it writes, and clears it, and notifies, before it unlocks. Who does
-/// not get it takes a ticket, higher than all it sees; the lowest ticket is next, at equal ones the
-/// lowest slot. Nobody else tries while there are tickets.
+/// Who has it sets `dirty` before it writes, and clears it, and notifies, before it unlocks; if it was
+/// set already, the holder before has died. Who does not get it takes a ticket, higher than all it
+/// sees, which goes when it has the lock or gives up; the lowest ticket is next, at equal ones the
+/// lowest slot. Nobody else tries while there are tickets. Who waits parks, then tries once more, and
+/// after every wake-up; after a death for some time, as the kernel may close the bell of the dead
+/// before the file with the lock, and nothing tells of that.
 struct watch_state {
   static constexpr std::size_t max_elements = 1024;
 

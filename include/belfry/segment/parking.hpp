@@ -15,7 +15,8 @@
 // A notifier that dies between N4 and N5 has cost a spurious wake. One that dies between N1 and N4
 // is covered by its death, which wakes W as well. The epoch keeps a notifier that was slow between
 // N4 and N5 from marking a later parking as rung, after which nobody would ring for it: the word it
-// compares with is gone for ever. tests/model/parking.pml checks all this exhaustively.
+// compares with is gone for ever. N5 only saves others from ringing again: who has no
+// compare-and-swap leaves it out. tests/model/parking.pml checks all this exhaustively.
 #pragma once
 
 #include <belfry/segment/layout.hpp>

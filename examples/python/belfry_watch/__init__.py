@@ -1,0 +1,44 @@
+"""Await changes in a block of shared memory, and have it to oneself, together with C++ programs that
+use Belfry's `watch` and `txn`. Standard library only, CPython 3.9 or later, Linux on x86-64.
+
+    import asyncio, belfry_watch
+    from multiprocessing.shared_memory import ShareableList
+
+    limits = ShareableList([10, 20, 30], name="limits")      # or attach to what C++ has created
+
+    with belfry_watch.Watch("limits") as watch:
+        with watch.txn() as t:                 # exclusive among processes; its end notifies
+            if t.owner_died:
+                ...                            # the holder before was killed: put the data right
+            limits[0] += 1
+
+        limits[1] = 25
+        watch.notify()                         # the same without exclusion
+
+        async def reload():
+            seen = watch.version()
+            while True:
+                seen = await watch.changed(seen)
+                print(list(limits))
+
+        asyncio.run(reload())
+
+The format is that of include/belfry/segment/layout.hpp; the names here are those there. How nobody
+misses a wake-up is in segment/parking.hpp, how the dead are noticed in segment/roster.hpp.
+
+A Watch is not thread-safe. In the child of a fork it is closed.
+"""
+
+from .watch import Transaction, Watch
+
+__all__ = ["Transaction", "Watch", "keep"]
+
+
+def keep(shm):
+    """To be called with what was attached to and is somebody else's: without it Python's resource
+    tracker unlinks the block when this program ends."""
+    from multiprocessing import resource_tracker
+
+    if getattr(shm, "_track", True):
+        resource_tracker.unregister(shm._name, "shared_memory")
+        shm._track = False

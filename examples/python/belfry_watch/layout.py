@@ -1,0 +1,138 @@
+"""The bytes of a companion segment: include/belfry/segment/layout.hpp, with the names it has there."""
+
+import platform
+import struct
+import threading
+from typing import NamedTuple
+
+# Python has no atomics; on this architecture it needs none but a fence. An element of a memoryview
+# that was cast to "Q" is read and written by a memcpy of constant size 8, one instruction, and all
+# of ours are aligned. (The struct module's "<Q" goes byte by byte.) x86 keeps loads in order, and
+# stores in order, which makes a release of each store and an acquire of each load. What remains is a
+# load that overtakes an earlier store: for that there is fence().
+
+if platform.machine() != "x86_64":
+    raise ImportError("belfry_watch relies on the memory model of x86-64")
+
+_fence_lock = threading.Lock()
+
+
+def fence():
+    """A full fence. To take a free Lock is a compare-and-swap (sem_trywait; since 3.14 a PyMutex), on
+    x86 an instruction with the lock prefix, which no load and no store passes. A system call
+    would not do: none is promised to be a fence, nor is membarrier(PRIVATE_EXPEDITED) one towards
+    other processes."""
+    with _fence_lock:
+        pass
+
+
+# ---- where everything is ------------------------------------------------------------------------------
+
+DIRECTORY = "/dev/shm/"
+SLOTS = 64  # max_participants
+ELEMENTS = 1024  # max_elements
+
+MARKS = 192  # in bytes: control_header::parked[consumer]
+
+# In words of 8 bytes.
+JOINS, LEAVES, DEATHS = 32, 33, 34  # control_header::count
+ROSTER, SLOT_WORDS = 40, 16  # an array of participant_slot ...
+CONTROL, PID, BELL, PARKS, RINGS, PARK = 0, 1, 2, 3, 4, 8  # ... and what is in it
+# PID: bell_handle in the upper half.
+STATE = ROSTER + SLOTS * SLOT_WORDS  # watch_state: arrays with an entry per slot, and the rest
+CHANGES, WHOLE, BUSY, TICKET = (STATE + i * SLOTS for i in range(4))
+DIRTY = STATE + 4 * SLOTS
+ELEMENT = DIRTY + 1
+SIZE = 8 * (ELEMENT + ELEMENTS)  # in bytes
+
+# The identity, in its order; None: not the same in every companion.
+IDENTITY = struct.Struct("<8s2IQ16s2I2HI9Q")
+FIELDS = dict(
+    magic=b"Belfry\r\n",
+    version=1,
+    header_bytes=8 * STATE,
+    segment_bytes=SIZE,
+    segment_id=None,
+    kind=6,
+    flags=None,
+    producers=0,
+    consumers=SLOTS,
+    bell_mode=None,
+    value_bytes=0,
+    value_align=8,
+    type_fingerprint=0,
+    capacity=ELEMENTS,
+    abi_fingerprint=0,
+    ring_offset=8 * STATE,
+    ring_bytes=SIZE - 8 * STATE,
+    process_namespace=None,
+    reserved=None,
+)
+FLAG_PERSISTENT = 1
+
+FREE, JOINING, LIVE = range(3)  # slot_state
+LEFT, DIED = 1, 2  # slot_end
+AWAKE, PARKED = 0, 1  # park_state
+
+# Locks on bytes: in the companion, and TXN_LOCK in the block itself.
+ROSTER_LOCK, TXN_LOCK = 0, 0
+
+
+def slot_lock(slot):
+    return 1 + slot
+
+
+class Control(NamedTuple):
+    """A slot's control word."""
+
+    generation: int
+    deaths: int
+    end: int
+    state: int
+
+    @classmethod
+    def of(cls, word):
+        return cls(word & 0xFFFFFFFF, word >> 32 & 0xFFFF, word >> 48 & 0xFF, word >> 56)
+
+    def word(self):
+        return self.generation | self.deaths << 32 | self.end << 48 | self.state << 56
+
+
+class State:
+    """watch_state: the versions, and the queue for transactions."""
+
+    def __init__(self, words):
+        self.words = words
+        self.changes = words[CHANGES : CHANGES + SLOTS]
+        self.whole = words[WHOLE : WHOLE + SLOTS]
+        self.tickets = words[TICKET : TICKET + SLOTS]
+
+    def version(self):
+        return sum(self.changes.tolist()) % 2**64
+
+    def changed_since(self, seen, elements):
+        if not elements:
+            return self.version() != seen
+        if any(v > seen for v in self.whole.tolist()):
+            return True
+        return any(self.words[ELEMENT + i % ELEMENTS] > seen for i in elements)
+
+    def change(self, slot):
+        self.words[BUSY + slot] = 1
+        self.words[CHANGES + slot] = (self.words[CHANGES + slot] + 1) % 2**64
+        self.words[WHOLE + slot] = self.version()
+        self.words[BUSY + slot] = 0
+
+    def recover(self, slot):
+        self.tickets[slot] = 0
+        if self.words[BUSY + slot]:
+            self.change(slot)
+
+    def take_ticket(self, slot):
+        if not self.tickets[slot]:
+            self.tickets[slot] = max(self.tickets.tolist()) + 1
+
+    def is_next(self, slot):
+        """Whether nobody who waits goes before this slot, which may have a ticket or not."""
+        waiting = [(ticket, i) for i, ticket in enumerate(self.tickets.tolist()) if ticket]
+        return not waiting or min(waiting)[1] == slot

@@ -1,0 +1,317 @@
+"""Who else watches a block, waking them, and noticing the dead: include/belfry/segment/roster.hpp."""
+
+import contextlib
+import errno
+import mmap
+import os
+import select
+import time
+import weakref
+
+from . import system
+from .layout import AWAKE, DIED, FREE, JOINING, LEFT, LIVE, PARKED
+from .layout import BELL, CONTROL, DEATHS, DIRTY, JOINS, LEAVES, MARKS, PARK, PARKS, PID, RINGS, ROSTER
+from .layout import FLAG_PERSISTENT, ROSTER_LOCK, SIZE, SLOT_WORDS, SLOTS, STATE
+from .layout import Control, State, fence, slot_lock
+
+_members = weakref.WeakSet()
+
+
+class Gone(Exception):
+    """The companion has lost its name: the last one out was just leaving."""
+
+
+class Deserted(Exception):
+    """A bell without a listener: the owner of its slot is dead."""
+
+
+class Member:
+    """One participant. Its locks live and die with the descriptions `fd` and `block`; the mapping has
+    one of its own, as it would keep the locks alive in the child of a fork."""
+
+    def __init__(self, path, block):
+        self.path = path
+        self.block = block
+        self.slot = None
+        self.bell = None
+        self.peers = {}  # slot: (generation, writing end of the bell)
+        self.readers = {}  # descriptor: the loop in which it is
+        self.fd = system.open_or_create(path)
+        try:
+            identity = system.identity(self.fd, path)
+            self.persistent = identity["flags"] & FLAG_PERSISTENT
+            self.bell_mode = identity["bell_mode"] & 0o777
+            mapped = os.open("/proc/self/fd/%d" % self.fd, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                memory = memoryview(mmap.mmap(mapped, SIZE))
+            finally:
+                os.close(mapped)
+            self.words = memory.cast("Q")
+            self.controls = self.words[ROSTER + CONTROL : STATE : SLOT_WORDS]
+            self.marks = memory[MARKS : MARKS + SLOTS]
+            self.state = State(self.words)
+            self._join()
+        except BaseException:
+            os.close(self.fd)
+            raise
+        _members.add(self)
+        self.ring_everyone()
+
+    def _join(self):
+        with self._roster():
+            if os.fstat(self.fd).st_nlink == 0:
+                raise Gone
+            self._reap_locked()
+            slot = self._lock_free_slot()
+            self._put(slot, BELL, 0)
+            control = self.control(slot)
+            generation = (control.generation + 1) % 2**32
+            control = control._replace(generation=generation, state=JOINING)
+            self.set_control(slot, control)
+            self._put(slot, PID, os.getpid())
+            try:
+                self.bell = system.make_bell(self._bell_path(slot), self.bell_mode)
+            except BaseException:
+                self.set_control(slot, control._replace(state=FREE))
+                raise
+            self._put(slot, BELL, os.fstat(self.bell).st_ino)
+            self._put(slot, PID, os.getpid() | self.bell << 32)
+            # The epoch goes on where the owner before left it.
+            self._put(slot, PARK, ((self._get(slot, PARK) >> 2) + 1) << 2 | AWAKE)
+            self.words[JOINS] += 1
+            self.set_control(slot, control._replace(state=LIVE, end=0))
+            self.slot = slot
+
+    def _lock_free_slot(self):
+        """Of a slot that was freed on evidence the kernel may still have to drop the lock."""
+        for attempt in range(200):
+            free = [i for i in range(SLOTS) if self.control(i).state == FREE]
+            for i in free:
+                if system.lock(self.fd, slot_lock(i)):
+                    return i
+            if not free:
+                break
+            time.sleep(0.001)
+        raise OSError(errno.EUSERS, "64 watches of this block are open", self.path)
+
+    def leave(self):
+        if self.fd is None:
+            return
+        self.unpark()
+        self.state.tickets[self.slot] = 0
+        with self._roster():
+            self._reap_locked()
+            self._remove_bell(self.slot)
+            self.set_control(self.slot, self.control(self.slot)._replace(state=FREE, end=LEFT))
+            self.words[LEAVES] += 1
+            if not self._live() and not self.persistent and not self.words[DIRTY]:
+                with contextlib.suppress(FileNotFoundError):
+                    if os.path.samestat(os.fstat(self.fd), os.lstat(self.path)):
+                        os.unlink(self.path)
+            system.unlock(self.fd, slot_lock(self.slot))
+        self.ring_everyone()
+        self.abandon()
+
+    def abandon(self):
+        """Gives up the descriptors only: after a fork the membership is the parent's, and so are the
+        reactors in which they may be."""
+        self.readers.clear()
+        for fd in (self.fd, self.block, self.bell, *(fd for _, fd in self.peers.values())):
+            os.close(fd)
+        self.peers.clear()
+        self.fd = self.block = self.bell = None
+
+    def _put(self, slot, field, value):
+        self.words[ROSTER + slot * SLOT_WORDS + field] = value
+
+    def _get(self, slot, field):
+        return self.words[ROSTER + slot * SLOT_WORDS + field]
+
+    def control(self, slot):
+        return Control.of(self.controls[slot])
+
+    def set_control(self, slot, control):
+        self.controls[slot] = control.word()
+
+    def deaths(self):
+        return sum(word >> 32 & 0xFFFF for word in self.controls.tolist()) % 2**16
+
+    def _live(self):
+        """The slots of the others who are here."""
+        controls = enumerate(self.controls.tolist())
+        return [i for i, word in controls if word >> 56 == LIVE and i != self.slot]
+
+    @contextlib.contextmanager
+    def _roster(self, wait=True):
+        locked = system.lock(self.fd, ROSTER_LOCK, wait)
+        try:
+            yield locked
+        finally:
+            if locked:
+                system.unlock(self.fd, ROSTER_LOCK)
+
+    # ---- the dead
+
+    def _reap_locked(self, evidence=None):
+        """Frees the slots of the dead: who does not hold the lock, or (slot, generation) for which
+        there is evidence."""
+        reaped = False
+        for i in range(SLOTS):
+            control = self.control(i)
+            if i == self.slot or control.state == FREE:
+                continue
+            known_dead = evidence == (i, control.generation)
+            if not known_dead and system.is_locked_by_another(self.fd, slot_lock(i)):
+                continue
+            self.state.recover(i)
+            self._remove_bell(i)
+            self.marks[i] = 0
+            if control.state == LIVE:
+                deaths = (control.deaths + 1) % 2**16
+                control = control._replace(deaths=deaths, end=DIED)
+                self.words[DEATHS] += 1
+            self.set_control(i, control._replace(state=FREE))  # frees and counts in one store
+            reaped = True
+        return reaped
+
+    def _reap(self, evidence, wait=True):
+        reaped = False
+        with self._roster(wait) as locked:
+            if locked:
+                reaped = self._reap_locked(evidence)
+        if reaped:
+            self.ring_everyone()
+
+    def _remove_bell(self, slot):
+        path, known = self._bell_path(slot), self._get(slot, BELL)
+        found = system.inode_of_bell(path)
+        if found and known in (0, found):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+
+    # ---- waking others
+
+    def _bell_path(self, slot):
+        return "%s.bell.%d" % (self.path, slot)
+
+    def _reach(self, slot):
+        """The writing end of the bell that the slot's owner has made; None if there is no such."""
+        generation = self.control(slot).generation
+        if slot in self.peers:
+            if self.peers[slot][0] == generation:
+                return self.peers[slot][1]
+            self._drop(slot)
+        path, made = self._bell_path(slot), self._get(slot, BELL)
+        fd = None
+        try:
+            fd = system.open_bell(path, made)
+        except FileNotFoundError:
+            pass
+        except OSError as e:
+            if e.errno != errno.ENXIO:
+                raise
+            if system.inode_of_bell(path) == made:
+                raise Deserted from None
+        if fd is None:  # the name is gone, or a namesake's: the companion was unlinked
+            pid, handle = self._get(slot, PID) & 0xFFFFFFFF, self._get(slot, PID) >> 32
+            with contextlib.suppress(OSError):
+                fd = system.open_bell("/proc/%d/fd/%d" % (pid, handle), made, follow=True)
+        if fd is not None:
+            self.peers[slot] = (generation, fd)
+        return fd
+
+    def _drop(self, slot):
+        fd = self.peers.pop(slot)[1]
+        self._stop_listening(fd)
+        os.close(fd)
+
+    def _ring(self, slot):
+        """False: its owner is dead."""
+        try:
+            fd = self._reach(slot)
+        except Deserted:
+            return False
+        except OSError:
+            return True  # not reached: still parked, so the next one tries again
+        if fd is None or system.ring(fd):
+            return True
+        self._drop(slot)
+        return False
+
+    def ring_parked(self):
+        """After a publish. Marks nobody as rung, which takes a compare-and-swap and is not needed:
+        who is slow to wake up is rung once more."""
+        fence()  # meets the one in park()
+        for i, mark in enumerate(bytes(self.marks)):
+            if not mark or i == self.slot or self._get(i, PARK) & 3 != PARKED:
+                continue
+            generation = self.control(i).generation
+            if self._ring(i):
+                self._put(self.slot, RINGS, self._get(self.slot, RINGS) + 1)
+            else:
+                self._reap((i, generation), wait=False)
+
+    def ring_everyone(self):
+        for i in self._live():
+            self._ring(i)
+
+    # ---- sleeping oneself
+
+    def park(self):
+        """The caller looks once more and then waits until one of these is ready, which it tells to
+        wake(): the bell, and a descriptor for each peer that has an error when it dies."""
+        live = self._live()
+        for i in live:
+            generation = self.control(i).generation
+            try:
+                self._reach(i)
+            except Deserted:
+                self._reap((i, generation))
+        for i in [i for i in self.peers if i not in live]:
+            self._drop(i)
+        epoch = (self._get(self.slot, PARK) >> 2) + 1
+        self._put(self.slot, PARK, epoch << 2 | PARKED)
+        self._put(self.slot, PARKS, self._get(self.slot, PARKS) + 1)
+        self.marks[self.slot] = 1
+        fence()  # meets the one in the notifier's publish_fence()
+        return [self.bell, *(fd for _, fd in self.peers.values())]
+
+    def wake(self):
+        """Drains the bell, and frees the slots of those who have died."""
+        with contextlib.suppress(BlockingIOError):
+            while len(os.read(self.bell, 4096)) == 4096:
+                pass
+        poll = select.poll()
+        for _, fd in self.peers.values():
+            poll.register(fd, 0)  # errors are always reported
+        silent = {fd for fd, _ in poll.poll(0)}
+        dead = [(slot, peer) for slot, peer in self.peers.items() if peer[1] in silent]
+        for slot, peer in dead:
+            if self.peers.get(slot) == peer:
+                self._drop(slot)
+            self._reap((slot, peer[0]))
+
+    def unpark(self):
+        self._put(self.slot, PARK, self._get(self.slot, PARK) >> 2 << 2 | AWAKE)
+        self.marks[self.slot] = 0
+        for fd in list(self.readers):
+            self._stop_listening(fd)
+
+    def listen(self, loop, fds, callback):
+        for fd in fds:
+            self.readers[fd] = loop
+            loop.add_reader(fd, callback)
+
+    def _stop_listening(self, fd):
+        loop = self.readers.pop(fd, None)
+        if loop is not None and not loop.is_closed():
+            loop.remove_reader(fd)
+
+
+def _after_fork():
+    for member in list(_members):
+        if member.fd is not None:
+            member.abandon()
+
+
+os.register_at_fork(after_in_child=_after_fork)

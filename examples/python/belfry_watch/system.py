@@ -1,0 +1,136 @@
+"""Files, locks and bells: src/posix/."""
+
+import contextlib
+import fcntl
+import os
+import signal
+import stat
+import struct
+
+from . import layout
+
+# ---- locks on single bytes, which belong to open file descriptions --------------------------------------
+
+_flock = struct.Struct("hhqqi4x")  # struct flock
+
+
+def lock(fd, byte, wait=False):
+    command = fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK
+    try:
+        fcntl.fcntl(fd, command, _flock.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0))
+    except BlockingIOError:
+        return False
+    return True
+
+
+def unlock(fd, byte):
+    fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _flock.pack(fcntl.F_UNLCK, os.SEEK_SET, byte, 1, 0))
+
+
+def is_locked_by_another(fd, byte):
+    probe = _flock.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
+    return _flock.unpack(fcntl.fcntl(fd, fcntl.F_OFD_GETLK, probe))[0] != fcntl.F_UNLCK
+
+
+# ---- blocks and bells --------------------------------------------------------------------------------
+
+OPEN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
+
+def open_or_create(path):
+    """The companion, built without a name, so that nobody ever sees half of one."""
+    while True:
+        with contextlib.suppress(FileNotFoundError):
+            return os.open(path, os.O_RDWR | OPEN)
+        fd = os.open(layout.DIRECTORY, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            os.fchmod(fd, 0o600)
+            os.posix_fallocate(fd, 0, layout.SIZE)  # a full memory is an error now, no SIGBUS later
+            header = dict(
+                layout.FIELDS,
+                segment_id=os.urandom(16),
+                flags=0,
+                bell_mode=0o600,
+                process_namespace=os.stat("/proc/self/ns/pid").st_ino,
+                reserved=0,
+            )
+            os.pwrite(fd, layout.IDENTITY.pack(*header.values()), 0)
+            # Any src_dir_fd makes this a linkat(2), which can follow the link.
+            os.link("/proc/self/fd/%d" % fd, path, src_dir_fd=fd, follow_symlinks=True)
+            return fd
+        except FileExistsError:
+            os.close(fd)  # someone was faster
+        except BaseException:
+            os.close(fd)
+            raise
+
+
+def identity(fd, path):
+    """The fields of the header, if it is one of a watch."""
+    if not stat.S_ISREG(os.fstat(fd).st_mode) or os.fstat(fd).st_size != layout.SIZE:
+        raise ValueError(path + " is no companion of a block")
+    header = layout.IDENTITY.unpack(os.pread(fd, layout.IDENTITY.size, 0))
+    found = dict(zip(layout.FIELDS, header))
+    for field, value in layout.FIELDS.items():
+        if value is not None and found[field] != value:
+            raise ValueError("%s: %s is %r, expected %r" % (path, field, found[field], value))
+    return found
+
+
+def inode_of_bell(path):
+    with contextlib.suppress(OSError):
+        status = os.lstat(path)
+        if stat.S_ISFIFO(status.st_mode):
+            return status.st_ino
+    return 0
+
+
+def make_bell(path, mode):
+    """The owner's end. What is there is a dead one's, as the caller has the slot."""
+    if inode_of_bell(path):
+        os.unlink(path)
+    os.mkfifo(path, 0o600)
+    try:
+        # Opened for both directions, so that it reports no hang-up to its owner, whoever comes and
+        # goes; as the owner is the only reader, its death still shows at the other end.
+        bell = os.open(path, os.O_RDWR | OPEN)
+        os.fchmod(bell, mode)
+    except BaseException:
+        os.unlink(path)
+        raise
+    return bell
+
+
+def open_bell(path, inode, follow=False):
+    """The ringing end; None if there is something else."""
+    status = os.stat(path, follow_symlinks=follow)
+    if not stat.S_ISFIFO(status.st_mode) or status.st_ino != inode:
+        return None
+    fd = os.open(path, os.O_WRONLY | (OPEN & ~os.O_NOFOLLOW if follow else OPEN))
+    if os.fstat(fd).st_ino == inode:
+        return fd
+    os.close(fd)
+    return None
+
+
+def ring(fd):
+    """False: nobody is left to hear it. Raises no SIGPIPE, also where Python's SIG_IGN was undone."""
+    if signal.getsignal(signal.SIGPIPE) == signal.SIG_IGN:
+        return _write_to_bell(fd)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
+    callers_own = signal.SIGPIPE in signal.sigpending()
+    heard = _write_to_bell(fd)
+    if not heard and not callers_own:
+        signal.sigtimedwait({signal.SIGPIPE}, 0)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return heard
+
+
+def _write_to_bell(fd):
+    try:
+        os.write(fd, b"\1")
+    except BlockingIOError:
+        pass  # full: rung often enough
+    except BrokenPipeError:
+        return False
+    return True

@@ -1,0 +1,233 @@
+"""What a program uses: include/belfry/watch.hpp and transaction.hpp."""
+
+import asyncio
+import contextlib
+import errno
+import os
+import select
+import time
+import weakref
+
+from . import layout, system
+from .layout import DIRTY, TXN_LOCK
+from .roster import Gone, Member
+
+
+class Watch:
+    """A block, by its name: SharedMemory.name, or ShareableList.shm.name. Up to 64 watches of a block
+    may be open at a time, in all programs together."""
+
+    def __init__(self, name):
+        if "/" in name or "\0" in name:
+            raise ValueError("no name of a block: %r" % name)
+        block = os.open(layout.DIRECTORY + name, os.O_RDWR | system.OPEN)
+        try:
+            self._member = None
+            while self._member is None:
+                with contextlib.suppress(Gone):
+                    self._member = Member(layout.DIRECTORY + name + ".watch", block)
+        except BaseException:
+            os.close(block)
+            raise
+        self._state = self._member.state
+        self._held = False
+        self._deaths = 0  # at the last attempt to get the lock
+        self._sleepers = set()
+        # Also when the Watch is dropped, or the program ends.
+        self._leave = weakref.finalize(self, self._member.leave)
+
+    def close(self):
+        if self._held:
+            self._end()
+        self._leave()
+        self._rise()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+    def _open_member(self):
+        if self._member.fd is None:
+            raise ValueError("the watch is closed")
+        return self._member
+
+    def version(self):
+        """Grows with every notification. Starts anew when nobody watches any more: compare for equality
+        only."""
+        return self._state.version()
+
+    def notify(self):
+        """The block has changed: whoever awaits that is woken. There is no form for a single element,
+        as C++ has one: that takes a compare-and-swap."""
+        member = self._open_member()
+        self._state.change(member.slot)
+        member.ring_parked()
+        self._rise()
+
+    async def changed(self, seen, *elements):
+        """Waits until the version is not `seen`, or until one of these elements, or the block as a
+        whole, has changed since `seen`. Gives the newest version."""
+        await self._asleep(lambda: self._state.changed_since(seen, elements))
+        return self.version()
+
+    def wait(self, seen, *elements, timeout=None):
+        """The same, blocking; also returns when the time, in seconds, is over."""
+        self._sleep(lambda: self._state.changed_since(seen, elements), timeout)
+        return self.version()
+
+    def txn(self, timeout=None):
+        """Exclusive access among processes, by `with` or `async with`. See Transaction."""
+        return Transaction(self, timeout)
+
+    # ---- sleeping
+
+    def _sleep(self, ready, timeout):
+        """Until there is what is waited for; false if the time was over before."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not ready():
+            member = self._open_member()
+            poll = select.poll()
+            for fd in member.park():
+                poll.register(fd, select.POLLIN)
+            try:
+                if ready():
+                    return True
+                left = None if deadline is None else max(0, deadline - time.monotonic()) * 1000
+                in_time = poll.poll(left)
+                member.wake()
+            finally:
+                self._rise()
+            if not in_time:
+                return ready()
+        return True
+
+    async def _asleep(self, ready, timeout=None):
+        """The same, and others have their turn meanwhile."""
+        loop = asyncio.get_running_loop()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not ready():
+            member = self._open_member()
+            woken = loop.create_future()
+            self._sleepers.add(woken)
+            try:
+                member.listen(loop, member.park(), self._on_wake)
+                if ready():
+                    return True
+                left = None if deadline is None else max(0, deadline - time.monotonic())
+                in_time, _ = await asyncio.wait({woken}, timeout=left)
+            finally:
+                self._sleepers.discard(woken)
+                if not self._sleepers:
+                    self._rise()
+            if not in_time:
+                return ready()
+        return True
+
+    def _on_wake(self):
+        self._member.wake()
+        self._rise()
+
+    def _rise(self):
+        """Awake: everybody here who sleeps is to look again."""
+        if self._member.fd is not None:
+            self._member.unpark()
+        sleepers, self._sleepers = self._sleepers, set()
+        for woken in sleepers:
+            if not woken.done():
+                woken.set_result(None)
+
+    # ---- transactions
+
+    def _try_begin(self):
+        if self._held:
+            return False
+        member = self._open_member()
+        if self._state.is_next(member.slot) and self._lock():
+            self._owner_died = self._member.words[DIRTY] != 0
+            self._member.words[DIRTY] = member.slot + 1
+            self._state.tickets[member.slot] = 0
+            self._held = True
+            return True
+        self._state.take_ticket(member.slot)
+        return False
+
+    def _lock(self):
+        """Whoever has died since the last attempt may have held the lock. The kernel closes the files
+        of a dead process one after the other: we may have heard of its death by one of them before
+        it came to the one with the lock, and nothing tells of that. So give it the time."""
+        before, self._deaths = self._deaths, self._member.deaths()
+        attempts = 1 if self._deaths == before else 100
+        for attempt in range(attempts):
+            if attempt:
+                time.sleep(0.001)
+            if system.lock(self._member.block, TXN_LOCK):
+                return True
+        return False
+
+    def _withdraw(self):
+        if self._member.fd is None:
+            return
+        self._state.tickets[self._member.slot] = 0
+        self._member.ring_parked()  # another may be next now
+        self._rise()
+
+    def _end(self):
+        self._held = False
+        member = self._member
+        if member.fd is None:
+            return  # closed meanwhile, or this is the child of a fork
+        member.words[DIRTY] = 0
+        self._state.change(member.slot)
+        system.unlock(member.block, TXN_LOCK)
+        member.ring_parked()
+        self._rise()
+
+
+class Transaction:
+    """Excludes other transactions on the block, in every process and language, and nothing else.
+    First come, first served. Its end notifies.
+
+    `owner_died`: the holder before was killed, and may have left the data half-written; told once.
+    Tasks that compete with each other should have a Watch each: one has one place in the queue."""
+
+    owner_died = False
+
+    def __init__(self, watch, timeout):
+        self._watch = watch
+        self._timeout = timeout
+
+    def __enter__(self):
+        watch = self._watch
+        if watch._held:
+            raise RuntimeError("a transaction of this watch is open")
+        begun = False
+        try:
+            begun = watch._sleep(watch._try_begin, self._timeout)
+        finally:
+            if not begun:
+                watch._withdraw()
+        return self._begun(begun)
+
+    async def __aenter__(self):
+        watch = self._watch
+        begun = False
+        try:
+            begun = await watch._asleep(watch._try_begin, self._timeout)
+        finally:
+            if not begun:
+                watch._withdraw()
+        return self._begun(begun)
+
+    def _begun(self, begun):
+        if not begun:
+            raise TimeoutError(errno.ETIMEDOUT, "begin a transaction")
+        self.owner_died = self._watch._owner_died
+        return self
+
+    def __exit__(self, *error):
+        self._watch._end()
+
+    async def __aexit__(self, *error):
+        self._watch._end()
