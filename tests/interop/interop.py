@@ -8,39 +8,19 @@ interop.py LIST_TOOL --one SEED   for the one that runs this
 import math
 import os
 import random
-import shutil
 import struct
 import subprocess
 import sys
-from pathlib import Path
+
+import support
 
 LISTS = 200
 ROUND_TRIPS = 12  # changes of a list
 WATCHDOG = 200  # seconds for one interpreter
 
 
-def interpreters():
-    names = ["python3"] + ["python3.%d" % minor for minor in range(9, 30)]
-    found = [shutil.which(name) for name in names]
-    found += sorted(str(p) for p in Path.home().glob(".pyenv/versions/*/bin/python3"))
-    found.append(sys.executable)
-    versions = {}
-    ask = (
-        "import sys, platform, multiprocessing.shared_memory;"
-        "print(platform.python_implementation(), *sys.version_info[:3], sys.executable)"
-    )
-    for path in filter(None, found):
-        r = subprocess.run([path, "-c", ask], capture_output=True, text=True, timeout=60)
-        if r.returncode != 0:
-            continue  # a shim without its interpreter, or one that is too old
-        name, major, minor, patch, executable = r.stdout.split(maxsplit=4)
-        if name == "CPython" and (int(major), int(minor)) >= (3, 9):
-            versions.setdefault((int(minor), int(patch)), executable.strip())
-    return versions
-
-
 def run_all(tool):
-    found = interpreters()
+    found = support.interpreters()
     if not found:
         print("skipped: no CPython >= 3.9 with shared memory")
         return 77

@@ -1,0 +1,250 @@
+#!/usr/bin/env python3
+"""examples/python/belfry_watch by itself, and the companion it makes against the one that C++ makes.
+
+module.py WATCH_TOOL
+"""
+
+import asyncio
+import errno
+import os
+import signal
+import sys
+import unittest
+
+import support
+from belfry_watch import Watch, layout
+from support import Agent
+
+TOOL = None
+
+
+class Alone(unittest.TestCase):
+    def setUp(self):
+        block = support.block(self.id().rpartition(".")[2])
+        self.name = block.__enter__()
+        self.addCleanup(block.__exit__, None, None, None)
+
+    def companion(self):
+        return (support.SHM / (self.name + ".watch")).read_bytes()
+
+    def test_the_companion_is_the_one_that_cpp_makes(self):
+        with Watch(self.name) as watch:
+            self.assertEqual(watch.version(), 0)
+            ours = self.companion()
+        agent = Agent(support.tool_command(TOOL, True))
+        agent.do("open " + self.name)
+        theirs = self.companion()
+        agent.do("close")
+        agent.finish()
+        self.assertEqual(len(ours), len(theirs))
+        own = [  # what differs: the segment's id; of the only slot pid, bell's descriptor, and inode
+            range(24, 40),
+            range(8 * (layout.ROSTER + layout.PID), 8 * (layout.ROSTER + layout.BELL + 1)),
+        ]
+        differing = {i for i in range(len(ours)) if ours[i] != theirs[i]}
+        self.assertEqual(differing - {i for r in own for i in r}, set())
+        self.assertNotEqual(ours[24:40], theirs[24:40])
+
+    def test_modes(self):
+        with Watch(self.name):
+            for file in support.files_of(self.name + ".watch"):
+                self.assertEqual((support.SHM / file).stat().st_mode & 0o777, 0o600)
+
+    def test_something_else_has_the_name(self):
+        (support.SHM / (self.name + ".watch")).write_bytes(bytes(layout.SIZE))
+        with self.assertRaisesRegex(ValueError, "magic"):
+            Watch(self.name)
+        (support.SHM / (self.name + ".watch")).write_bytes(b"x")
+        with self.assertRaisesRegex(ValueError, "no companion"):
+            Watch(self.name)
+        (support.SHM / (self.name + ".watch")).unlink()
+        self.assertRaises(FileNotFoundError, Watch, self.name + "-none")
+        self.assertRaises(ValueError, Watch, "a/b")
+
+    def test_64_watches(self):
+        watches = [Watch(self.name) for _ in range(layout.SLOTS)]
+        with self.assertRaises(OSError) as caught:
+            Watch(self.name)
+        self.assertEqual(caught.exception.errno, errno.EUSERS)
+        watches.pop(17).close()
+        watches.append(Watch(self.name))
+        seen = watches[0].version()
+        watches[-1].notify()
+        self.assertEqual(watches[0].wait(seen), seen + 1)
+        for watch in watches:
+            watch.close()
+
+    def test_no_descriptor_is_left(self):
+        before = sorted(os.listdir("/proc/self/fd"))
+        for _ in range(3):
+            with Watch(self.name) as a, Watch(self.name) as b:
+                a.notify()
+                b.wait(b.version(), timeout=0)
+            del a, b  # which keep the mapping
+        self.assertEqual(sorted(os.listdir("/proc/self/fd")), before)
+
+    def test_a_watch_that_is_dropped_has_left(self):
+        watch = Watch(self.name)
+        del watch
+        self.assertEqual(support.files_of(self.name), [self.name])
+
+    def test_closed(self):
+        watch = Watch(self.name)
+        watch.close()
+        watch.close()
+        self.assertRaises(ValueError, watch.notify)
+        self.assertRaises(ValueError, watch.wait, watch.version())
+        with self.assertRaises(ValueError), watch.txn():
+            pass
+
+    def test_closed_within_a_transaction(self):
+        with Watch(self.name) as other:
+            with Watch(self.name) as watch, watch.txn():
+                watch.close()
+            with other.txn(0) as t:
+                self.assertFalse(t.owner_died)
+
+    def test_transactions_exclude_and_end(self):
+        with Watch(self.name) as a, Watch(self.name) as b:
+            with self.assertRaises(KeyError), a.txn():
+                with self.assertRaises(RuntimeError), a.txn():
+                    pass
+                with self.assertRaises(TimeoutError), b.txn(0.001):
+                    pass
+                raise KeyError
+            seen = a.version()
+            with b.txn(0) as t:
+                self.assertFalse(t.owner_died)
+            self.assertEqual(a.version(), seen + 1)
+
+    def test_no_signal_of_a_broken_bell(self):
+        before = signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        self.addCleanup(signal.signal, signal.SIGPIPE, before)
+        agent = Agent(support.tool_command(TOOL, True))
+        with Watch(self.name) as watch:
+            agent.do("open " + self.name)
+            agent.tell("changed %d" % watch.version())
+            companion = support.Companion(self.name)
+            support.until(lambda: companion.sleeps(agent.pid))
+            watch._member._reach(companion.slots(agent.pid)[0])  # opened while it lives
+            agent.kill()
+            watch.notify()
+            self.assertEqual(companion.slots(agent.pid), [])
+        self.assertNotIn(signal.SIGPIPE, signal.sigpending())
+
+    # ---- in asyncio
+
+    def run_async(self, main):
+        asyncio.run(asyncio.wait_for(main(), 60))
+
+    def test_awaited_together(self):
+        async def main():
+            with Watch(self.name) as watch, Watch(self.name) as other:
+                seen = watch.version()
+                all_of_them = [asyncio.ensure_future(watch.changed(seen)) for _ in range(5)]
+                await asyncio.sleep(0)
+                self.assertFalse(any(f.done() for f in all_of_them))
+                other.notify()
+                self.assertEqual(await asyncio.gather(*all_of_them), [seen + 1] * 5)
+                own = asyncio.ensure_future(watch.changed(seen + 1))
+                await asyncio.sleep(0)
+                watch.notify()
+                self.assertEqual(await own, seen + 2)
+
+        self.run_async(main)
+
+    def test_a_cancelled_wait_leaves_the_others(self):
+        async def main():
+            with Watch(self.name) as watch, Watch(self.name) as other:
+                seen = watch.version()
+                first = asyncio.ensure_future(watch.changed(seen))
+                second = asyncio.ensure_future(watch.changed(seen))
+                await asyncio.sleep(0)
+                first.cancel()
+                await asyncio.wait([first])
+                self.assertTrue(first.cancelled())
+                other.notify()
+                self.assertEqual(await second, seen + 1)
+
+        self.run_async(main)
+
+    def test_a_cancelled_transaction_holds_nothing(self):
+        async def begin(watch):
+            async with watch.txn():
+                pass
+
+        async def main():
+            with Watch(self.name) as a, Watch(self.name) as b, Watch(self.name) as c:
+                async with a.txn():
+                    waiting = asyncio.ensure_future(begin(b))
+                    after = asyncio.ensure_future(begin(c))
+                    await asyncio.sleep(0)
+                    waiting.cancel()
+                    await asyncio.wait([waiting])
+                    with self.assertRaises(TimeoutError):
+                        async with b.txn(0.001):
+                            pass
+                await after
+                async with b.txn(0):
+                    pass
+
+        self.run_async(main)
+
+    def test_tasks_of_one_watch_exclude_each_other(self):
+        inside = []
+
+        async def enter(watch):
+            async with watch.txn():
+                inside.append(1)
+                self.assertEqual(sum(inside), 1)
+                await asyncio.sleep(0)
+                inside.pop()
+
+        async def main():
+            with Watch(self.name) as watch:
+                await asyncio.gather(*(enter(watch) for _ in range(5)))
+
+        self.run_async(main)
+
+    def test_blocking_beside_sleeping(self):
+        async def main():
+            with Watch(self.name) as watch, Watch(self.name) as other:
+                seen = watch.version()
+                sleeping = asyncio.ensure_future(watch.changed(seen, 3))
+                await asyncio.sleep(0)
+                watch.wait(seen, timeout=0.001)  # drains the bell of both
+                await asyncio.sleep(0)
+                other.notify()
+                self.assertEqual(await sleeping, seen + 1)
+
+        self.run_async(main)
+
+    def test_one_loop_after_the_other(self):
+        with Watch(self.name) as watch, Watch(self.name) as other:
+            for _ in range(3):
+                seen = watch.version()
+
+                async def main():
+                    sleeping = asyncio.ensure_future(watch.changed(seen))
+                    await asyncio.sleep(0)
+                    other.notify()
+                    self.assertEqual(await sleeping, seen + 1)
+
+                self.run_async(main)
+
+    def test_closed_while_asleep(self):
+        async def main():
+            watch = Watch(self.name)
+            sleeping = asyncio.ensure_future(watch.changed(watch.version()))
+            await asyncio.sleep(0)
+            watch.close()
+            with self.assertRaises(ValueError):
+                await sleeping
+
+        self.run_async(main)
+
+
+if __name__ == "__main__":
+    TOOL = sys.argv.pop(1)
+    support.watchdog(120)
+    unittest.main()

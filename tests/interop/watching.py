@@ -1,0 +1,252 @@
+#!/usr/bin/env python3
+"""Watches and transactions between C++ and Python: each is woken by the other, and survives its death.
+
+watching.py WATCH_TOOL      for every CPython from 3.9 on that is found here
+"""
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import support
+from support import Agent, Companion
+
+ROUNDS = 10
+LIMIT = 250  # seconds
+
+
+class Pool:
+    """Participants are used again by the next scenario, if they have lived through theirs."""
+
+    def __init__(self, tool, python):
+        self.commands = {
+            "C++": support.tool_command(tool, False),
+            "C++ async": support.tool_command(tool, True),
+            "Python": support.agent_command(python, False),
+            "Python async": support.agent_command(python, True),
+        }
+        self.idle = {kind: [] for kind in self.commands}
+
+    @contextmanager
+    def members(self, what, *kinds):
+        """A block, and participants that have it open, in this order."""
+        with support.block(what) as name:
+            cast = [self.idle[k].pop() if self.idle[k] else Agent(self.commands[k]) for k in kinds]
+            for agent in cast:
+                agent.do("open " + name)
+            yield (Companion(name), *cast)
+            for agent, kind in zip(cast, kinds):
+                if agent.process.returncode is None:
+                    agent.do("close")
+                    self.idle[kind].append(agent)
+
+    def open(self, kind, companion):
+        agent = Agent(self.commands[kind])
+        agent.do("open " + companion.name)
+        return agent
+
+    def close(self):
+        for agent in itertools.chain(*self.idle.values()):
+            agent.finish()
+
+
+def asleep(companion, agent, command):
+    """Gives a command that has to wait."""
+    agent.tell(command)
+    support.until(lambda: companion.sleeps(agent.pid))
+
+
+def woken(pool, a, b):
+    with pool.members("woken", a, b) as (companion, watcher, notifier):
+        seen = int(watcher.ask("version"))
+        for i in range(ROUNDS):
+            asleep(companion, watcher, "changed %d" % seen)
+            notifier.do("poke 5 %d" % i)
+            if i % 2:
+                notifier.do("notify")
+            else:
+                assert notifier.ask("begin") == "held"
+                notifier.do("end")
+            now = int(watcher.answer())
+            assert now == seen + 1, (now, seen)
+            assert watcher.ask("peek 5") == str(i)
+            assert notifier.ask("version") == str(now)
+            seen = now
+        assert watcher.ask("changed %d" % (seen - 1)) == str(seen)
+
+
+def told_once(pool, a, b):
+    with pool.members("once", a, b) as (companion, watcher, notifier):
+        seen = int(watcher.ask("version"))
+        asleep(companion, watcher, "changed %d" % seen)
+        watcher.process.send_signal(signal.SIGSTOP)
+        for _ in range(10):
+            notifier.do("notify")
+        watcher.process.send_signal(signal.SIGCONT)
+        assert watcher.answer() == str(seen + 10)
+        asleep(companion, watcher, "changed %d" % (seen + 10))
+        notifier.do("notify")
+        assert watcher.answer() == str(seen + 11)
+
+
+def elements(pool, a, b):
+    with pool.members("elements", a, b) as (companion, watcher, notifier):
+        seen = int(watcher.ask("version"))
+        asleep(companion, watcher, "changed %d 3 7" % seen)
+        if b.startswith("C++"):
+            before = companion.parks(watcher.pid)
+            notifier.do("notify 4")
+            # It has looked, and gone to sleep again.
+            support.until(lambda: companion.parks(watcher.pid) > before)
+            support.until(lambda: companion.sleeps(watcher.pid))
+            notifier.do("notify 7")
+            assert watcher.answer() == str(seen + 2)
+        else:
+            notifier.do("notify")
+            assert watcher.answer() == str(seen + 1)
+
+
+def watcher_killed(pool, a, b):
+    with pool.members("watcher-killed", a, b) as (companion, watcher, notifier):
+        asleep(companion, watcher, "changed " + watcher.ask("version"))
+        watcher.kill()
+        notifier.do("notify")
+        support.until(lambda: not companion.slots(watcher.pid))
+        another = pool.open(a, companion)
+        seen = another.ask("version")
+        asleep(companion, another, "changed " + seen)
+        notifier.do("notify")
+        assert int(another.answer()) == int(seen) + 1
+        another.finish()
+
+
+def notifier_killed(pool, a, b):
+    """Asleep, a watcher notices the death, and whatever had been notified."""
+    with pool.members("notifier-killed", a, b) as (companion, watcher, notifier):
+        seen = watcher.ask("version")
+        asleep(companion, watcher, "changed " + seen)
+        notifier.kill()
+        support.until(lambda: not companion.slots(notifier.pid))
+        steps = range(1, 5) if b.startswith("Python") else []
+        for step in steps:
+            notifier = pool.open(b, companion)
+            notifier.tell("die %d" % step)  # rings nobody
+            assert notifier.reap() == -signal.SIGKILL
+            now = watcher.answer()
+            assert now != seen
+            seen = now
+            asleep(companion, watcher, "changed " + seen)
+        last = pool.open(b, companion)
+        last.do("notify")
+        assert int(watcher.answer()) == int(seen) + 1
+        last.finish()
+
+
+def holder_ends(pool, a, b):
+    with pool.members("holder-ends", a, b, a) as (companion, holder, next_one, third):
+        assert holder.ask("begin") == "held"
+        assert next_one.ask("begin 5") == "timed_out"
+        asleep(companion, next_one, "begin")
+        asleep(companion, third, "begin")
+        for agent, follower in (holder, next_one), (next_one, third):
+            agent.do("poke 0 1")
+            agent.do("end")
+            assert follower.answer() == "held"  # in the order in which they came
+            assert agent.ask("begin 5") == "timed_out"
+        third.do("end")
+
+
+def holder_killed(pool, a, b):
+    with pool.members("holder-killed", a, b, b) as (companion, holder, next_one, third):
+        assert holder.ask("begin") == "held"
+        asleep(companion, next_one, "begin")
+        asleep(companion, third, "begin")
+        holder.kill()
+        assert next_one.answer() == "owner_died"
+        next_one.do("end")
+        assert third.answer() == "held"  # it was told to one
+        third.do("end")
+        assert next_one.ask("begin") == "held"
+        next_one.do("end")
+
+
+def waiter_killed(pool, a, b):
+    with pool.members("waiter-killed", a, b, a) as (companion, holder, waiter, next_one):
+        assert holder.ask("begin") == "held"
+        asleep(companion, waiter, "begin")
+        asleep(companion, next_one, "begin")
+        waiter.kill()
+        holder.do("end")
+        assert next_one.answer() == "held"
+        next_one.do("end")
+
+
+def told_later(pool, a, b):
+    """A death in a transaction is remembered even if nobody is there."""
+    with pool.members("later", a) as (companion, holder):
+        assert holder.ask("begin") == "held"
+        holder.kill()
+        another = pool.open(b, companion)
+        assert another.ask("begin") == "owner_died"
+        another.do("end")
+        assert another.ask("begin") == "held"
+        another.do("end")
+        another.finish()
+
+
+def fork_survives(pool, a, b):
+    """What a child of a fork inherits does not keep its parent alive in the eyes of others."""
+    if not a.startswith("Python"):
+        return
+    with pool.members("fork", a, b) as (companion, holder, next_one):
+        assert holder.ask("begin") == "held"
+        child = int(holder.ask("fork"))
+        asleep(companion, next_one, "begin")
+        holder.kill()
+        try:
+            assert next_one.answer() == "owner_died"
+            support.until(lambda: not companion.slots(holder.pid))
+        finally:
+            os.kill(child, signal.SIGKILL)
+        next_one.do("end")
+
+
+WATCHES = [woken, told_once, elements, watcher_killed, notifier_killed]
+TRANSACTIONS = [holder_ends, holder_killed, waiter_killed, told_later, fork_survives]
+
+
+def run(tool, python, among_themselves):
+    pool = Pool(tool, python)
+    for a, b in itertools.product(pool.commands, repeat=2):
+        same = a.split()[0] == b.split()[0]
+        if same and not (among_themselves and a.startswith("Python")):
+            continue
+        # To a watch it is all the same how its program has its transactions.
+        scenarios = WATCHES if "C++" not in (a, b) else []
+        for scenario in scenarios + TRANSACTIONS:
+            try:
+                scenario(pool, a, b)
+            except BaseException:
+                print("%s(%s, %s) with %s" % (scenario.__name__, a, b, python), flush=True)
+                raise
+    pool.close()
+    subprocess.run([python, str(support.HERE / "module.py"), tool], check=True)
+
+
+def main(tool):
+    support.watchdog(LIMIT)
+    found = support.interpreters()
+    if not found:
+        print("skipped: no CPython >= 3.9 with shared memory")
+        return 77
+    for (minor, patch), python in sorted(found.items()):
+        run(tool, python, among_themselves=(minor, patch) == sys.version_info[1:3])
+        print("CPython 3.%d.%d: ok" % (minor, patch), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
