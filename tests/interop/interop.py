@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Lists made by CPython and read, written and re-typed by us, and the reverse.
 
-interop.py LIST_TOOL              for every CPython from 3.9 on that is found here
+interop.py LIST_TOOL              for every CPython from 3.9 on that is found here; those of 3.8 make
+                                  lists of another layout, which are refused
 interop.py LIST_TOOL --one SEED   for the one that runs this
 """
 
@@ -14,9 +15,10 @@ import sys
 
 import support
 
-LISTS = 200
-ROUND_TRIPS = 12  # changes of a list
+LISTS = 1000
+ROUND_TRIPS = 6  # changes of a list
 WATCHDOG = 200  # seconds for one interpreter
+LONGEST = 100_000  # bytes of a value
 
 
 def run_all(tool):
@@ -34,7 +36,26 @@ def run_all(tool):
             status = "too slow"
         print("CPython 3.%d.%d: %s, seed %s" % (minor, patch, status or "ok", seed), flush=True)
         failed = failed or status != 0
+    for (minor, patch), path in sorted(support.all_interpreters().items()):
+        if minor == 8:
+            refused(tool, path)
+            print("CPython 3.8.%d: refused" % patch, flush=True)
     return 1 if failed else 0
+
+
+def refused(tool, python):
+    name = support.unique_name("3.8")
+    make = (
+        "import sys; from multiprocessing.shared_memory import ShareableList;"
+        "l = ShareableList([1, 'two', None], name=sys.argv[1]); print(flush=True);"
+        "sys.stdin.read(); l.shm.unlink()"
+    )
+    maker = support.Agent([python, "-c", make, name])
+    maker.answer()
+    answer = Tool(tool).ask("print " + name)
+    assert answer.startswith("error ") and "CPython 3.8" in answer, answer
+    assert Tool(tool).ask("set %s 0 i 1" % name) == answer
+    maker.finish()
 
 
 # ---- what runs in each of them
@@ -175,7 +196,17 @@ class Values:
 
     def many(self, ascii_only=False):
         n = self.rng.choice([0, 1, 2, 5, self.rng.randrange(60)])
-        return [self.one(ascii_only) for _ in range(n)]
+        made = [self.one(ascii_only) for _ in range(n)]
+        if made and self.rng.random() < 0.1:
+            some = self.octets() + bytes([self.rng.randrange(128)])
+            large = (some * LONGEST)[: self.rng.choice([LONGEST, self.rng.randrange(1, LONGEST)])]
+            text = large.decode("ascii" if ascii_only else "latin-1", "replace")
+            while len(text.encode()) > LONGEST:
+                text = text[: len(text) // 2]
+            if ascii_only:
+                text = text.replace("\ufffd", "?")
+            made[self.rng.randrange(n)] = self.rng.choice([large, text])
+        return made
 
 
 def change(tool, name, theirs, expected, rooms, values):
@@ -225,6 +256,12 @@ def ours_first(tool, name, values):
         check(tool.values(name), made, "we read what we made")
         theirs = attach(name)
         check(theirs, map(stripped, made), "CPython reads what we made")
+        for i, v in enumerate(theirs):
+            theirs[i] = v
+        check(tool.values(name), map(stripped, made), "we read what CPython has read and written")
+        for i, v in enumerate(made):
+            assert tool.set(name, i, v) == "ok"
+        check(tool.values(name), made, "we read what we have written once more")
         assert theirs.count(None) == made.count(None)
         for v in made[:3]:
             if stripped(v) == stripped(v):  # not NaN
@@ -245,6 +282,12 @@ def theirs_first(tool, name, values):
         expected = list(map(stripped, made))
         check(theirs, expected, "CPython reads what it made")
         check(tool.values(name), expected, "we read what CPython made")
+        again = name + "-again"
+        tool.create(again, tool.values(name))
+        theirs_again = attach(again)
+        check(theirs_again, expected, "CPython reads what we made of what it made")
+        theirs_again.shm.close()
+        tool.do("unlink " + again)
         ends = list(struct.unpack_from("<%dq" % (len(made) + 1), theirs.shm.buf, 8))
         rooms = [b - a for a, b in zip(ends, ends[1:])]
         change(tool, name, theirs, expected, rooms, values)

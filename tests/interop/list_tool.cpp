@@ -1,8 +1,12 @@
-// Lists on behalf of the interoperability tests: a command per line, an answer of some lines for each.
+// Lists and blocks on behalf of the interoperability tests: a command per line, an answer of some lines
+// for each.
 //
 //     create NAME N     and N lines with a value each    "ok"
 //     print NAME                                         the number of values, and the values
 //     set NAME I VALUE                                   "ok", or "error" and what is wrong
+//     format NAME                                        what ShareableList.format would be
+//     block NAME SIZE                                    "ok"
+//     size NAME                                          a block's size
 //     unlink NAME                                        "ok"
 //
 // A value is a letter and what it takes: n; b 0 or 1; i and the number; d and the bits of a float in
@@ -97,6 +101,15 @@ void obey(const std::string& line) {
     in >> i;
     belfry::shareable_list::open(name).set(i, parse(in));
     std::cout << "ok\n";
+  } else if (command == "format") {
+    std::cout << belfry::shareable_list::open(name, belfry::access::read_only).format() << '\n';
+  } else if (command == "block") {
+    std::size_t bytes = 0;
+    in >> bytes;
+    belfry::shared_memory::create(name, bytes);
+    std::cout << "ok\n";
+  } else if (command == "size") {
+    std::cout << belfry::shared_memory::open(name).size() << '\n';
   } else if (command == "unlink") {
     belfry::shared_memory::unlink(name);
     std::cout << "ok\n";

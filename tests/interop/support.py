@@ -11,7 +11,9 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parents[1] / "examples" / "python"))
+MODULES = str(HERE.parents[1] / "examples" / "python")
+sys.path.insert(0, MODULES)
+import belfry_watch  # noqa: E402,F401
 from belfry_watch import layout  # noqa: E402
 
 SHM = Path("/dev/shm")
@@ -128,10 +130,15 @@ class Companion:
 class Agent:
     """A process that takes part: watch_tool.cpp or agent.py."""
 
-    def __init__(self, command):
+    def __init__(self, command, stderr=None):
         self.command = command
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            bufsize=1,
         )
         self.pid = self.process.pid
 
