@@ -3,6 +3,7 @@
 set -u
 case=$1
 program=$2
+scripts=$(CDPATH= cd -- "$(dirname -- "$0")/python" && pwd -P) || exit 1
 
 dir=$(mktemp -d) || exit 1
 name=belfry-test-example-$$
@@ -222,6 +223,73 @@ fork_workers() {
   expect kill "^$counts $dir/text\$"
 }
 
+# python LOG ARGUMENT...: what a user runs in another shell.
+python() {
+  log=$dir/$1.log
+  shift
+  (cd "$scripts" && exec python3 -B "$@") >"$log" 2>&1 || fail "python3 $*"
+}
+
+shared_bytes() {
+  start log $name
+  said log "SharedMemory('$name', size=10) waits"
+  python python shared_bytes.py $name
+  finish $pid 0
+  expect python "^Python: array('b', \\[22, 33, 44, 55, 100\\])\$"
+  expect log '^shared_bytes: now there is howdy$'
+  nothing_left $name
+}
+
+shared_array() {
+  start log $name
+  said log '^shared_array: 1 1 2 3 5 8$'
+  python python shared_array.py $name
+  finish $pid 0
+  expect python '^Python: \[1, 1, 2, 3, 5, 8\]$'
+  expect log '^shared_array: 1 1 2 3 5 888$'
+  nothing_left $name
+}
+
+shared_list() {
+  start log $name
+  said log ' 100 '
+  python python shared_list.py $name
+  finish $pid 0
+  expect log 'no room for that, element 2 is still .*dry ice'
+  expect log ' 7 elements, 42 is number 6$'
+  expect python "^Python: \\['howdy', b'HoWdY', 'dry ice', 100, None, True, 42\\]\$"
+  expect log 'hello.*999$'
+  nothing_left $name
+}
+
+edit() {  # edit LOG STATEMENT...: as in a Python shell
+  log=$1
+  shift
+  {
+    echo "from multiprocessing.shared_memory import ShareableList"
+    echo "from belfry_watch import Watch, keep"
+    echo "config = ShareableList(name='$name')"
+    echo "keep(config.shm)"
+    echo "watch = Watch('$name')"
+    printf '%s\n' "$@"
+  } >"$dir/edit.py"
+  PYTHONPATH=$scripts python "$log" "$dir/edit.py"
+}
+
+config_watch() {
+  start log $name
+  said log '^config_watch: "Good morning, everybody", 4 workers, quiet$'
+  edit one 'config[1] = 8' 'watch.notify()'
+  said log '^config_watch: "Good morning, everybody", 8 workers, quiet$'
+  edit two 'with watch.txn():' '    config[0] = "Good evening"' '    config[2] = True'
+  said log '^config_watch: "Good evening", 8 workers, verbose$'
+  edit three 'config[1] = "many"' 'watch.notify()'
+  said log '^config_watch: goes on as before: '
+  kill -INT $pid
+  finish $pid 0
+  nothing_left $name
+}
+
 readme() {
   start consume
   consumer=$pid
@@ -246,6 +314,10 @@ case $case in
   timeout) timeout ;;
   poll-loop) poll_loop ;;
   fork-workers) fork_workers ;;
+  shared-bytes) shared_bytes ;;
+  shared-array) shared_array ;;
+  shared-list) shared_list ;;
+  config-watch) config_watch ;;
   readme) readme ;;
   *) echo "no such case: $case" >&2; exit 1 ;;
 esac
