@@ -14,15 +14,13 @@ from typing import NamedTuple
 if platform.machine() != "x86_64":
     raise ImportError("belfry_watch relies on the memory model of x86-64")
 
-_fence_lock = threading.Lock()
-
 
 def fence():
-    """A full fence. To take a free Lock is a compare-and-swap (sem_trywait; since 3.14 a PyMutex), on
-    x86 an instruction with the lock prefix, which no load and no store passes. A system call
-    would not do: none is promised to be a fence, nor is membarrier(PRIVATE_EXPEDITED) one towards
-    other processes."""
-    with _fence_lock:
+    """A full fence. To take a Lock that is free, as a new one is, is a compare-and-swap (sem_trywait;
+    since 3.14 a PyMutex): on x86 an instruction with the lock prefix, which no load and no store
+    passes. A system call would not do: none is promised to be a fence, nor is
+    membarrier(PRIVATE_EXPEDITED) one towards other processes."""
+    with threading.Lock():
         pass
 
 

@@ -30,14 +30,14 @@ class Watch:
             os.close(block)
             raise
         self._state = self._member.state
-        self._held = False
+        self._holder = None  # the Transaction that is open
         self._deaths = 0  # at the last attempt to get the lock
         self._sleepers = set()
         # Also when the Watch is dropped, or the program ends.
         self._leave = weakref.finalize(self, self._member.leave)
 
     def close(self):
-        if self._held:
+        if self._holder:
             self._end()
         self._leave()
         self._rise()
@@ -140,15 +140,15 @@ class Watch:
 
     # ---- transactions
 
-    def _try_begin(self):
-        if self._held:
+    def _try_begin(self, who):
+        if self._holder:
             return False
         member = self._open_member()
         if self._state.is_next(member.slot) and self._lock():
-            self._owner_died = self._member.words[DIRTY] != 0
-            self._member.words[DIRTY] = member.slot + 1
+            who.owner_died = member.words[DIRTY] != 0
+            member.words[DIRTY] = member.slot + 1
             self._state.tickets[member.slot] = 0
-            self._held = True
+            self._holder = who
             return True
         self._state.take_ticket(member.slot)
         return False
@@ -166,21 +166,30 @@ class Watch:
                 return True
         return False
 
-    def _withdraw(self):
-        if self._member.fd is None:
+    def _withdraw(self, who):
+        """Also in the middle of _try_begin(), by a KeyboardInterrupt."""
+        if self._holder is who:
+            return self._end()
+        member = self._member
+        if member.fd is None:
             return
-        self._state.tickets[self._member.slot] = 0
-        self._member.ring_parked()  # another may be next now
+        if not self._holder:
+            system.unlock(member.block, TXN_LOCK)
+        self._state.tickets[member.slot] = 0
+        member.ring_parked()  # another may be next now
         self._rise()
 
     def _end(self):
-        self._held = False
         member = self._member
-        if member.fd is None:
-            return  # closed meanwhile, or this is the child of a fork
-        member.words[DIRTY] = 0
-        self._state.change(member.slot)
-        system.unlock(member.block, TXN_LOCK)
+        if member.fd is None:  # closed meanwhile, or this is the child of a fork
+            self._holder = None
+            return
+        try:
+            member.words[DIRTY] = 0
+            self._state.change(member.slot)
+        finally:
+            system.unlock(member.block, TXN_LOCK)
+            self._holder = None
         member.ring_parked()
         self._rise()
 
@@ -200,30 +209,29 @@ class Transaction:
 
     def __enter__(self):
         watch = self._watch
-        if watch._held:
+        if watch._holder:
             raise RuntimeError("a transaction of this watch is open")
         begun = False
         try:
-            begun = watch._sleep(watch._try_begin, self._timeout)
+            begun = watch._sleep(lambda: watch._try_begin(self), self._timeout)
         finally:
             if not begun:
-                watch._withdraw()
+                watch._withdraw(self)
         return self._begun(begun)
 
     async def __aenter__(self):
         watch = self._watch
         begun = False
         try:
-            begun = await watch._asleep(watch._try_begin, self._timeout)
+            begun = await watch._asleep(lambda: watch._try_begin(self), self._timeout)
         finally:
             if not begun:
-                watch._withdraw()
+                watch._withdraw(self)
         return self._begun(begun)
 
     def _begun(self, begun):
         if not begun:
             raise TimeoutError(errno.ETIMEDOUT, "begin a transaction")
-        self.owner_died = self._watch._owner_died
         return self
 
     def __exit__(self, *error):
