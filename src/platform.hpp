@@ -77,6 +77,10 @@ bool is_locked_by_another(const unique_handle& block, std::uint64_t offset) noex
 unique_handle new_named_bell(std::string_view name, unsigned mode, failure& f);
 /// Opens the ringing end. `nobody_listens` if its owner is dead.
 unique_handle open_named_bell(std::string_view name, std::error_code& error) noexcept;
+/// The same for a bell that has lost its name, through its owner's handle for it. Empty if that is
+/// another bell, or out of reach.
+unique_handle open_bell_of_process(std::uint32_t pid, std::uint32_t handle,
+                                   std::uint64_t id) noexcept;
 inline constexpr std::errc nobody_listens = std::errc::no_such_device_or_address;
 void unlink_named_bell(std::string_view name) noexcept;
 

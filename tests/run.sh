@@ -18,12 +18,12 @@ END
 # Little optimisation and few symbols: what takes the time is compiling. One configuration has the
 # benchmarks, one the sanitizers, and each Asio its compiler.
 options() {  # options CONFIG: for meson setup
-  echo -Doptimization=1 -Ddebug=false -Dwerror=true -Dtests=enabled
+  echo -Ddebug=false -Dwerror=true -Dtests=enabled
   case $1 in
-    gcc) echo -Dasio=standalone -Dexamples=enabled -Dbench=enabled ;;
-    clang-asan) echo -Dasio=boost -Dexamples=enabled -Dbench=disabled -Dcpp_args=-g1 \
+    gcc) echo -Doptimization=1 -Dasio=standalone -Dexamples=enabled -Dbench=enabled ;;
+    clang-asan) echo -Doptimization=0 -Dasio=boost -Dexamples=enabled -Dbench=disabled -Dcpp_args=-g1 \
       -Db_sanitize=address,undefined -Db_lundef=false ;;
-    clang-tsan) echo -Dasio=standalone -Dexamples=disabled -Dbench=disabled -Dcpp_args=-g1 \
+    clang-tsan) echo -Doptimization=0 -Dasio=standalone -Dexamples=disabled -Dbench=disabled -Dcpp_args=-g1 \
       -Db_sanitize=thread -Db_lundef=false ;;
   esac
 }

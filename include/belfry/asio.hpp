@@ -36,6 +36,14 @@ using net_system_error = boost::system::system_error;  // what Asio throws
 
 #else
 
+// Asio before 1.23 gives Clang coroutines only with libc++; they work with any library that has them.
+#if defined(__clang__) && !defined(ASIO_HAS_CO_AWAIT) && __cpp_impl_coroutine >= 201902
+#if defined(ASIO_DETAIL_CONFIG_HPP)
+#error "include <belfry/asio.hpp> before <asio.hpp>, or define ASIO_HAS_CO_AWAIT"
+#endif
+#define ASIO_HAS_CO_AWAIT 1
+#endif
+
 #include <asio/any_io_executor.hpp>
 #include <asio/associated_allocator.hpp>
 #include <asio/associated_cancellation_slot.hpp>

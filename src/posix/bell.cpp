@@ -83,6 +83,16 @@ unique_handle open_named_bell(std::string_view name, std::error_code& error) noe
   return bell;
 }
 
+unique_handle open_bell_of_process(std::uint32_t pid, std::uint32_t handle,
+                                   std::uint64_t id) noexcept {
+  const std::string path = "/proc/" + std::to_string(pid) + "/fd/" + std::to_string(handle);
+  struct stat status {};
+  // To open something else could do harm.
+  if (::stat(path.c_str(), &status) != 0 || !S_ISFIFO(status.st_mode) || status.st_ino != id)
+    return {};
+  return unique_handle(::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+}
+
 void unlink_named_bell(std::string_view name) noexcept { ::unlink(path_of(name).c_str()); }
 
 unique_handle new_anonymous_bell(failure& f) {
@@ -128,7 +138,9 @@ bool ring_named_bell(const unique_handle& bell) noexcept {
   while (::write(bell.get(), &byte, 1) == -1) {
     if (errno == EINTR) continue;
     if (errno != EPIPE) return true;
-    if (!callers_own) guard.consume();
+    guard.consume();
+    // The thread's own goes first: that was the caller's, unless his is the process's.
+    if (callers_own && !guard.pending()) ::raise(SIGPIPE);
     return false;
   }
   return true;

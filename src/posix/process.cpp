@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -42,11 +43,12 @@ class fork_guard {
                      [] { instance().in_child(); });
   }
 
-  // Every number stays taken, by /dev/null: the objects that own it will close it. Only calls that
-  // are safe between fork and exec.
+  // Every number stays taken, by something that never becomes ready: the objects that own it will
+  // close it, and Asio, when told of the fork, will register it anew. Only calls that are safe between
+  // fork and exec.
   void in_child() {
     generation.fetch_add(1, std::memory_order_relaxed);
-    const int nothing = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+    const int nothing = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     for (const int handle : handles_) {
       if (nothing == -1 || ::dup3(nothing, handle, O_CLOEXEC) == -1) ::close(handle);
     }

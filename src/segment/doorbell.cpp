@@ -14,15 +14,18 @@ ringer::state open_named(const segment& s, std::size_t slot, unique_handle& out,
   out = platform::open_named_bell(name, error);
   if (out && platform::bell_id(out) == id) return ringer::state::reachable;
   out.reset();
-  if (error == platform::nobody_listens) {
-    return platform::named_bell_id(name) == id ? ringer::state::deserted
-                                               : ringer::state::unreachable;
-  }
-  if (!error || error == std::errc::no_such_file_or_directory) {
-    error.clear();
-    return ringer::state::unreachable;
-  }
-  return ringer::state::failed;
+  const bool deserted = error == platform::nobody_listens;
+  if (deserted && platform::named_bell_id(name) == id) return ringer::state::deserted;
+  if (error && !deserted && error != std::errc::no_such_file_or_directory)
+    return ringer::state::failed;
+
+  // The name is gone, or a namesake's: the channel was unlinked. Those who take part in it go on.
+  error.clear();
+  const layout::participant_slot& owner = s.slot(slot);
+  out = platform::open_bell_of_process(owner.pid.load(std::memory_order_relaxed),
+                                       owner.bell_handle.load(std::memory_order_relaxed), id);
+  if (out && platform::bell_id(out) != id) out.reset();
+  return out ? ringer::state::reachable : ringer::state::unreachable;
 }
 
 }  // namespace

@@ -151,6 +151,7 @@ bool roster::claim_slot(failure& f) {
     return false;
   }
   slot.bell.store(bell_.id(), std::memory_order_relaxed);
+  slot.bell_handle.store(static_cast<std::uint32_t>(bell_.handle()), std::memory_order_relaxed);
   // The epoch goes on where the former owner left it: a notifier may still hold one of its words.
   const std::uint64_t epoch = park_epoch(slot.park.load(std::memory_order_relaxed)) + 1;
   slot.park.store(park_word(epoch, layout::park_state::awake), std::memory_order_relaxed);
@@ -172,7 +173,7 @@ void roster::leave() noexcept {
   if (!member_) return;
   member_ = false;
   if (fork_generation_ != platform::fork_generation()) {
-    bell_.close();  // /dev/null by now; the membership is the parent's
+    bell_.close();  // nobody's by now; the membership is the parent's
     segment_->release_block();
     return;
   }
@@ -275,8 +276,8 @@ std::error_code roster::watch_peers(std::vector<watch_change>& changes) {
       switch (watch_for_death(*segment_, i, slot.generation, handle, error)) {
         case ringer::state::deserted: reap_and_tell({i, slot.generation}); break;
         case ringer::state::failed: failed = error; continue;
-        case ringer::state::reachable:
-        case ringer::state::unreachable: break;
+        case ringer::state::unreachable: reap(); break;  // its bell may have gone with it
+        case ringer::state::reachable: break;
       }
     }
     watched_[i] = live ? slot.generation : 0;

@@ -103,6 +103,14 @@ segment segment::create_or_open(std::string_view name, const ring_traits& traits
     f = {};
     const layout::identity id = describe(traits, capacity, options);
     s.block_ = platform::new_block(id.segment_bytes, options.mode, f);
+    if (f.code == std::errc::no_space_on_device) {
+      // Perhaps because someone is making the same.
+      failure not_there;
+      s.block_ = platform::open_block(name, true, not_there);
+      if (!s.block_) return {};
+      f = {};
+      break;
+    }
     if (!s.block_ || !build(s.block_, traits, id, f)) return {};
     if (platform::publish_block(s.block_, name, f)) break;
     if (f.code != std::errc::file_exists) return {};

@@ -286,3 +286,58 @@ TEMPLATE_TEST_CASE("who takes part in an unlinked channel goes on", "[lifecycle]
   CHECK(second_producer.wait() == 0);
   CHECK(second_consumer.wait() == 0);
 }
+
+TEMPLATE_TEST_CASE("who takes part in an unlinked channel wakes, and misses, the other", "[unlinked]", values,
+                   frames) {
+  const watchdog dog(std::chrono::seconds(20));
+  const std::string name = unique_name("after");
+  const nothing_left check(name);
+  const bool another = GENERATE(false, true);  // whether another channel gets the name
+  const event joined;
+  const event unlinked;
+  const event full;
+  const event received;
+  child consumer([&] {
+    receiver<TestType> rx(name);
+    joined.set();
+    full.wait();
+    for (std::uint64_t seq = 0; seq != 200; ++seq) rx.expect({1, seq});
+    received.set();
+    rx.expect(errc::peer_died);
+  });
+  joined.wait();
+  child producer([&] {
+    sender<TestType> tx(name);
+    joined.set();
+    unlinked.wait();
+    // Neither has slept, or woken the other, as long as the bells had names.
+    for (std::uint64_t seq = 0; seq != 200; ++seq) {
+      const outgoing<TestType> out({1, seq});
+      if (!tx.tx().try_send(out.get())) {
+        full.set();
+        EXPECT_EQ(tx.send({1, seq}), error_code());
+      }
+    }
+    for (;;) ::pause();
+  });
+  joined.wait();
+  TestType::unlink(name);
+  child others;
+  if (another) {
+    others = child([&] {
+      sender<TestType> tx(name);
+      receiver<TestType> rx(name);
+      joined.set();
+      for (;;) ::pause();
+    });
+    joined.wait();
+  }
+  unlinked.set();
+  received.wait();
+  producer.kill();
+  CHECK(consumer.wait() == 0);
+  if (another) {
+    others.kill();
+    TestType::unlink(name);
+  }
+}

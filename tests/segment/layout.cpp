@@ -69,6 +69,7 @@ TEST_CASE("offsets within the header", "[layout]") {
   CHECK(offsetof(control_header, count) == 256);
   CHECK(offsetof(participant_slot, control) == 0);
   CHECK(offsetof(participant_slot, pid) == 8);
+  CHECK(offsetof(participant_slot, bell_handle) == 12);
   CHECK(offsetof(participant_slot, bell) == 16);
   CHECK(offsetof(participant_slot, parks) == 24);
   CHECK(offsetof(participant_slot, rings) == 32);

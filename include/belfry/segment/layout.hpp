@@ -125,7 +125,7 @@ static_assert(sizeof(slot_control) == 8 && std::is_trivially_copyable_v<slot_con
 struct alignas(cache_line) participant_slot {
   std::atomic<slot_control> control;
   std::atomic<std::uint32_t> pid;
-  std::uint32_t reserved;
+  std::atomic<std::uint32_t> bell_handle;  // the owner's own, where a named bell has lost its name
   std::atomic<std::uint64_t> bell;   // identity of the named bell (inode), else 0
   std::atomic<std::uint64_t> parks;  // how often the owner went to sleep
   std::atomic<std::uint64_t> rings;  // how often the owner woke another
