@@ -125,11 +125,13 @@ TEMPLATE_TEST_CASE("a participant killed while it holds the lock of the roster i
   const watchdog dog;
   const std::string name = unique_name("participant");
   const nothing_left check(name);
+  const event met;
   const event locked;
   const event told;
   child consumer([&] {
     receiver<TestType> rx(name);
     rx.expect({1, 0});
+    met.set();
     rx.expect(errc::peer_died);
     told.set();
     rx.expect({2, 0});
@@ -138,6 +140,7 @@ TEMPLATE_TEST_CASE("a participant killed while it holds the lock of the roster i
   child producer([&] {
     sender<TestType> tx(name);
     EXPECT_EQ(tx.send({1, 0}), error_code());
+    met.wait();
     child never = lock_roster(name, locked);
     for (;;) ::pause();
   });
