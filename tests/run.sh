@@ -7,16 +7,15 @@ top=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd -P) || exit 1
 
 usage() {
   cat <<'END'
-sh tests/run.sh [--sanitizers] [--long] [--only CONFIG] [--packages] [--help]
-  --sanitizers   also build and test with Clang's address, undefined and thread sanitizers
+sh tests/run.sh [--long] [--only CONFIG] [--packages] [--help]
   --long         also run the tests of the suite `long`
   --only CONFIG  build and test one configuration: gcc, clang-asan or clang-tsan
   --packages     print the packages that this needs, and do nothing
 END
 }
 
-# Little optimisation and few symbols: what takes the time is compiling. One configuration has the
-# benchmarks, one the sanitizers, and each Asio its compiler.
+# Little optimisation and few symbols: what takes the time is compiling. GCC has the benchmarks, Clang
+# the sanitizers and both Asios.
 options() {  # options CONFIG: for meson setup
   echo -Ddebug=false -Dwerror=true -Dtests=enabled
   case $1 in
@@ -90,11 +89,10 @@ nothing_left() {
 }
 
 long=no
-configs=gcc
+configs='gcc clang-asan clang-tsan'
 mode=run
 while [ $# -gt 0 ]; do
   case $1 in
-    --sanitizers) configs='gcc clang-asan clang-tsan' ;;
     --long) long=yes ;;
     --only)
       shift

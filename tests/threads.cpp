@@ -212,7 +212,8 @@ TEMPLATE_TEST_CASE("blocking within a handler, while another thread runs the rea
     });
     std::promise<void> done;
     const std::function<void()> next = [&] {
-      rx.async_receive([&](error_code ec, auto) {
+      rx.async_receive([&](error_code ec, auto first) {
+        { [[maybe_unused]] const auto released = std::move(first); }  // which is a use of the consumer
         typename TestType::channel::consumer::value_type v;
         if (!ec) ++received;
         if (!ec) ec = rx.receive(v);
