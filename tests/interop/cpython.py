@@ -237,7 +237,7 @@ class SharedMemoryTest(unittest.TestCase):
 
 
 def main(*tools):
-    support.watchdog(250)
+    support.watchdog(1000)
     found = support.interpreters()
     if not found:
         print("skipped: no CPython >= 3.9 with shared memory")

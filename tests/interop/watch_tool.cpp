@@ -10,6 +10,7 @@
 //     end                  "ok"
 //     peek I               the block's word I
 //     poke I V             "ok"
+//     play WHO OF N        "ok", when word 0 is N, which this one of so many has raised in its turns
 //     count WHO N          "ok", see counting.py
 #include <belfry/shared_memory.hpp>
 #include <belfry/watch.hpp>
@@ -71,6 +72,13 @@ class agent {
     } else if (command == "poke") {
       std::size_t i = 0;
       in >> i >> words()[i];
+    } else if (command == "play") {
+      std::uint64_t who = 0;
+      std::uint64_t of = 0;
+      std::uint64_t n = 0;
+      in >> who >> of >> n;
+      while (play(who, of, n)) {
+      }
     } else if (command == "count") {
       std::size_t who = 0;
       std::uint64_t n = 0;
@@ -90,11 +98,28 @@ class agent {
 
   std::span<std::uint64_t> words() { return block_.as<std::uint64_t>(); }
 
+  bool play(std::uint64_t who, std::uint64_t of, std::uint64_t n) {
+    const std::uint64_t seen = watch_->version();
+    const std::uint64_t now = words()[0];
+    if (now >= n) return false;
+    if (now % of == who) {
+      words()[0] = now + 1;
+      watch_->notify();
+    } else {
+      changed(seen, {});
+    }
+    return true;
+  }
+
   std::uint64_t changed(std::istream& in) {
     std::uint64_t seen = 0;
     in >> seen;
     std::vector<std::size_t> elements;
     for (std::size_t i = 0; in >> i;) elements.push_back(i);
+    return changed(seen, elements);
+  }
+
+  std::uint64_t changed(std::uint64_t seen, const std::vector<std::size_t>& elements) {
     const auto told = [&](const belfry::error_code& ec, std::uint64_t version) {
       if (ec) throw belfry::net_system_error(ec);
       seen = version;
