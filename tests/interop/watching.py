@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import support
 from support import Agent, Companion
@@ -155,6 +156,25 @@ def notifier_killed(pool, a, b):
         last.finish()
 
 
+def unlinked(pool, a, b):
+    """Bells without names are reached through their owners."""
+    with pool.members("unlinked", a, b) as (companion, one, other), open(companion.path) as held:
+        for file in support.files_of(companion.path.name):
+            (support.SHM / file).unlink()
+        companion.path = Path("/proc/self/fd/%d" % held.fileno())
+        seen = int(one.ask("version"))
+        for watcher, notifier in (one, other), (other, one):
+            asleep(companion, watcher, "changed %d" % seen)
+            notifier.do("notify")
+            seen += 1
+            assert watcher.answer() == str(seen)
+        assert one.ask("begin") == "held"
+        asleep(companion, other, "begin")
+        one.kill()
+        assert other.answer() == "owner_died"
+        other.do("end")
+
+
 def holder_ends(pool, a, b):
     with pool.members("holder-ends", a, b, a) as (companion, holder, next_one, third):
         assert holder.ask("begin") == "held"
@@ -224,7 +244,7 @@ def fork_survives(pool, a, b):
         next_one.do("end")
 
 
-WATCHES = [woken, told_once, in_turns, elements, watcher_killed, notifier_killed]
+WATCHES = [woken, told_once, in_turns, elements, watcher_killed, notifier_killed, unlinked]
 TRANSACTIONS = [holder_ends, holder_killed, waiter_killed, told_later, fork_survives]
 
 

@@ -22,7 +22,8 @@
 // owner makes it, opens it for reading and writing, and is its only reader; to ring is to open it for
 // writing, all non-blocking, and to write a byte. ENXIO at the opening, EPIPE at the write, or an error
 // reported by poll at the writing end says that its owner is dead, provided that the FIFO's inode is
-// the one that the slot has in `bell`.
+// the one that the slot has in `bell`. Where the name is gone, or a namesake's, the bell is opened as
+// `/proc/<pid>/fd/<bell_handle>` instead.
 #pragma once
 
 #include <array>

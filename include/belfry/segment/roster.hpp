@@ -12,8 +12,8 @@
 // In this order, all under the roster's lock but for the ringing:
 //
 //   join    give up if the segment has lost its name: open it anew; reap; take a free slot's lock;
-//           bell = 0; ++generation, joining; pid; make the bell; bell = its inode; the next epoch,
-//           awake; live, no end; ring everyone who is live
+//           bell = 0; ++generation, joining; pid; make the bell; bell = its inode, bell_handle; the
+//           next epoch, awake; live, no end; ring everyone who is live
 //   reap    whoever is not free and holds no lock, or is known to be dead by its bell: undo what it
 //           has begun in the ring; remove its bell (that of another inode only if `bell` is 0); clear
 //           its mark; free, and if it was live one more death; then ring everyone
