@@ -8,8 +8,10 @@
 #include <boost/lockfree/spsc_queue.hpp>
 #include <boost/version.hpp>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <new>
 #include <span>
 #include <type_traits>
@@ -41,6 +43,22 @@ class spsc_ring {
     return std::launder(reinterpret_cast<queue*>(memory.at));
   }
 
+  using index = boost::lockfree::detail::atomic<std::size_t>;
+
+  /// Never made: it has access to what the queue keeps for its heirs.
+  struct heir : queue {
+    static index& written(queue& q) noexcept { return q.*(&heir::write_index_); }
+    static index& read(queue& q) noexcept { return q.*(&heir::read_index_); }
+  };
+  static T* values(queue& q) {
+    const auto other = std::make_unique<queue>();
+    other->push(T{});
+    return reinterpret_cast<T*>(reinterpret_cast<std::byte*>(&q) +
+                                (reinterpret_cast<const std::byte*>(&other->front()) -
+                                 reinterpret_cast<const std::byte*>(other.get())));
+  }
+  static std::size_t next(std::size_t i) noexcept { return i == N ? 0 : i + 1; }
+
  public:
   using value_type = T;
   using sendable = T;
@@ -48,56 +66,74 @@ class spsc_ring {
 
   static constexpr std::size_t max_capacity = N;
 
+  // The queue's own push and pop of one value read the index of the other side every time, which is a
+  // cache line's way between two cores for every value. Here it is read when what was seen of it
+  // last is used up.
+
   /// The producer's side.
   class writer {
    public:
-    explicit writer(const ring_memory& memory) : queue_(at(memory)) {}
+    explicit writer(const ring_memory& memory)
+        : queue_(at(memory)), index_(&heir::written(*queue_)), values_(values(*queue_)) {}
 
     attempt push(const T& value) noexcept {
-      if (!queue_->push(value)) return attempt::would_block;
-      // The next push will read the consumer's index, which lies a cache line behind ours. Its way
-      // here is as long as the fence that follows: let them go together.
-      __builtin_prefetch(reinterpret_cast<const std::byte*>(queue_) + layout::cache_line);
+      if (room_ == 0 && (room_ = queue_->write_available()) == 0) return attempt::would_block;
+      const std::size_t i = index_->load(std::memory_order_relaxed);
+      new (values_ + i) T(value);
+      // Who sees the index sees the value. Pairs with the acquire in read_available().
+      index_->store(next(i), std::memory_order_release);
+      --room_;
       return attempt::done;
     }
     attempt push_n(std::span<const T> values, std::size_t& pushed) noexcept {
       pushed = queue_->push(values.data(), values.size());
+      room_ = 0;
       return pushed == values.size() ? attempt::done : attempt::would_block;
     }
-    bool writable() const noexcept { return queue_->write_available() != 0; }
+    bool writable() const noexcept { return room_ != 0 || queue_->write_available() != 0; }
     bool corrupted() const noexcept { return false; }  // it trusts its peer
     std::size_t size() const noexcept { return N - queue_->write_available(); }
 
    private:
     queue* queue_;
+    index* index_;
+    T* values_;
+    std::size_t room_ = 0;  // at least so much
   };
 
   /// The consumer's side.
   class reader {
    public:
-    explicit reader(const ring_memory& memory) : queue_(at(memory)) {}
+    explicit reader(const ring_memory& memory)
+        : queue_(at(memory)), index_(&heir::read(*queue_)), values_(values(*queue_)) {}
 
     attempt pop(T& value) noexcept {
-      const auto take = [&](const T& next) {
-        value = next;
-        next_ = reinterpret_cast<std::uintptr_t>(&next + 1);
-      };
-      if (queue_->consume_one(take)) return attempt::done;
-      // Who polls has the value's cache line on its way when the index that tells of it arrives.
-      __builtin_prefetch(reinterpret_cast<const void*>(next_));
-      return attempt::would_block;
+      const std::size_t i = index_->load(std::memory_order_relaxed);
+      if (there_ == 0 && (there_ = queue_->read_available()) == 0) {
+        // Who polls has the value's cache line on its way when the index that tells of it arrives.
+        __builtin_prefetch(values_ + i);
+        return attempt::would_block;
+      }
+      value = values_[i];
+      // Who sees the index may write the value. Pairs with the acquire in write_available().
+      index_->store(next(i), std::memory_order_release);
+      --there_;
+      return attempt::done;
     }
     attempt pop_n(std::span<T> values, std::size_t& popped) noexcept {
       popped = queue_->pop(values.data(), values.size());
+      there_ = 0;
       return popped == values.size() ? attempt::done : attempt::would_block;
     }
-    bool readable() const noexcept { return queue_->read_available() != 0; }
+    bool readable() const noexcept { return there_ != 0 || queue_->read_available() != 0; }
     bool corrupted() const noexcept { return false; }
     std::size_t size() const noexcept { return queue_->read_available(); }
 
    private:
     queue* queue_;
-    std::uintptr_t next_ = 0;  // where the next value will lie, but at the ring's end
+    index* index_;
+    T* values_;
+    std::size_t there_ = 0;  // at least so many
   };
 
   static constexpr ring_traits traits{
