@@ -65,7 +65,12 @@ def files_of(name):
 
 
 def watchdog(seconds):
-    """Ends the program, loudly, if it hangs; and with it, by SIGPIPE or end of file, its agents."""
+    """Ends the program, loudly, if it hangs; and with it, by the end of their input, its agents."""
+
+    def bark(*_):
+        raise TimeoutError("the test hangs")
+
+    signal.signal(signal.SIGALRM, bark)
     signal.alarm(seconds)
 
 
