@@ -17,6 +17,8 @@ template <std::size_t Bytes>
 void stream(report& out);
 void syscalls(report& out);
 void many(report& out);
+void list(report& out);
+void block(report& out);
 
 /// The second half of `syscalls`: processor time while nothing happens.
 void idle(report& out);

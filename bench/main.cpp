@@ -32,6 +32,8 @@ constexpr bench_case cases[] = {
     {"stream-4096", "... of 4096 bytes", stream<4096>},
     {"syscalls", "system calls per message; processor time over ten idle seconds", syscalls},
     {"many", "round trip on one of 1, 100, 1000 channels in one io_context", many},
+    {"list", "an element of a shareable_list: get, set, iterate, count", list},
+    {"block", "create, open, unlink and close a shared_memory", block},
 };
 
 /// `stream` chooses all that begin with `stream-`.
@@ -44,7 +46,7 @@ void usage(std::FILE* to) {
                "belfry-bench [CASE ...] [--json]   these cases, or all\nbelfry-bench --list\n\n");
 }
 
-void list() {
+void list_cases() {
   for (const bench_case& c : cases) {
     std::printf("%-12s %s\n", std::string(c.name).c_str(), std::string(c.about).c_str());
   }
@@ -57,9 +59,9 @@ int run(const std::vector<std::string_view>& arguments) {
     if (argument == "--json") {
       json = true;
     } else if (argument == "--list") {
-      return list(), 0;
+      return list_cases(), 0;
     } else if (argument == "--help") {
-      return usage(stdout), list(), 0;
+      return usage(stdout), list_cases(), 0;
     } else {
       bool known = false;
       for (const bench_case& c : cases) known = known || chosen(c.name, argument);

@@ -8,7 +8,7 @@ packages() {
     case $group in
       build) printf '%s\n' g++ meson ninja-build pkg-config libasio-dev; boost_package ;;
       tests) printf '%s\n' catch2 spin python3 cmake ;;
-      bench) printf '%s\n' strace ;;
+      bench) printf '%s\n' strace python3 ;;
       clang) printf '%s\n' clang; clang_runtime_package ;;
     esac
   done

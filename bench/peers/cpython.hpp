@@ -1,0 +1,50 @@
+// CPython doing the same with its own multiprocessing.shared_memory.
+#pragma once
+
+#include "../contender.hpp"
+
+#include <cstdio>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace belfry::bench {
+
+/// Runs a program of python3's; what it prints, `name seconds` a line, in other units. Empty if there is no
+/// python3.
+inline std::map<std::string, double> run_cpython(const std::string& program, double units) {
+  struct close_pipe {
+    void operator()(std::FILE* f) const { ::pclose(f); }
+  };
+  const std::string command = "python3 - <<'END'\n" + program + "\nEND\n";
+  const std::unique_ptr<std::FILE, close_pipe> in(::popen(command.c_str(), "r"));
+  std::map<std::string, double> figures;
+  char name[64];
+  for (double time = 0; in && std::fscanf(in.get(), "%63s %lf", name, &time) == 2;) {
+    figures[name] = time * units;
+  }
+  return figures;
+}
+
+inline std::optional<figure> find(const std::map<std::string, double>& figures,
+                                  const std::string& name) {
+  const auto found = figures.find(name);
+  return found == figures.end() ? std::nullopt : std::optional(figure{found->second});
+}
+
+/// Medians, of 9 rounds of at least 10 ms, as CPython's own timeit has it.
+inline constexpr const char* cpython_prelude = R"(
+from multiprocessing.shared_memory import SharedMemory, ShareableList
+from statistics import median
+from timeit import Timer
+
+def report(name, statement, of_each=1):
+    timer = Timer(statement)
+    n = 1
+    while timer.timeit(n) < 0.01:
+        n *= 2
+    print(name, median(timer.repeat(9, n)) / n / of_each)
+)";
+
+}  // namespace belfry::bench
