@@ -25,7 +25,8 @@ SEVEN = ["howdy", b"HoWdY", -273.154, 100, None, True, 42]
 
 def python(name, program):
     """A program that has the name of a block."""
-    before = "import sys; from multiprocessing.shared_memory import SharedMemory; name, folder = sys.argv[1:]\n"
+    before = "import sys; from multiprocessing.shared_memory import SharedMemory\n"
+    before += "name, folder = sys.argv[1:]\n"
     return [sys.executable, "-c", before + program, name, support.MODULES]
 
 
