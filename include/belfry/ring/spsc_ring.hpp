@@ -51,11 +51,13 @@ class spsc_ring {
     static index& read(queue& q) noexcept { return q.*(&heir::read_index_); }
   };
   static T* values(queue& q) {
-    const auto other = std::make_unique<queue>();
-    other->push(T{});
-    return reinterpret_cast<T*>(reinterpret_cast<std::byte*>(&q) +
-                                (reinterpret_cast<const std::byte*>(&other->front()) -
-                                 reinterpret_cast<const std::byte*>(other.get())));
+    static const std::ptrdiff_t offset = [] {
+      const auto other = std::make_unique<queue>();
+      other->push(T{});
+      const auto* const begin = reinterpret_cast<const std::byte*>(other.get());
+      return reinterpret_cast<const std::byte*>(&other->front()) - begin;
+    }();
+    return reinterpret_cast<T*>(reinterpret_cast<std::byte*>(&q) + offset);
   }
   static std::size_t next(std::size_t i) noexcept { return i == N ? 0 : i + 1; }
 
