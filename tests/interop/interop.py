@@ -3,7 +3,7 @@
 
 interop.py LIST_TOOL              for every CPython from 3.9 on that is found here; those of 3.8 make
                                   lists of another layout, which are refused
-interop.py LIST_TOOL --one SEED   for the one that runs this
+interop.py LIST_TOOL --one SEED LISTS   for the one that runs this
 """
 
 import math
@@ -15,7 +15,7 @@ import sys
 
 import support
 
-LISTS = 1000
+LISTS = 1000  # of the first interpreter; a fifth for every other
 ROUND_TRIPS = 6  # changes of a list
 WATCHDOG = 200  # seconds for one interpreter
 LONGEST = 100_000  # bytes of a value
@@ -27,9 +27,11 @@ def run_all(tool):
         print("skipped: no CPython >= 3.9 with shared memory")
         return 77
     failed = False
+    lists = LISTS
     for (minor, patch), path in sorted(found.items()):
         seed = str(random.randrange(1 << 32))
-        command = [path, os.path.abspath(__file__), tool, "--one", seed]
+        command = [path, os.path.abspath(__file__), tool, "--one", seed, str(lists)]
+        lists = LISTS // 5
         try:
             status = subprocess.run(command, timeout=WATCHDOG).returncode
         except subprocess.TimeoutExpired:
@@ -315,12 +317,12 @@ def same_bytes(tool, name):
         tool.do("unlink " + name)
 
 
-def run_one(path, seed):
+def run_one(path, seed, lists):
     tool = Tool(path)
     values = Values(random.Random(int(seed)))
     prefix = "belfry-test-%d-interop" % os.getpid()
     same_bytes(tool, prefix)
-    for i in range(LISTS):
+    for i in range(int(lists)):
         (ours_first if i % 2 == 0 else theirs_first)(tool, "%s-%d" % (prefix, i), values)
     tool.process.stdin.close()
     status = tool.process.wait(60)
@@ -332,5 +334,5 @@ def run_one(path, seed):
 
 if __name__ == "__main__":
     if sys.argv[2:3] == ["--one"]:
-        sys.exit(run_one(sys.argv[1], sys.argv[3]))
+        sys.exit(run_one(sys.argv[1], *sys.argv[3:]))
     sys.exit(run_all(sys.argv[1]))
