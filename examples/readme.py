@@ -15,6 +15,7 @@ import sys
 BEFORE = """\
 #include "net.hpp"
 
+#include <array>
 #include <chrono>
 #include <iostream>
 #include <string>

@@ -109,7 +109,8 @@ class basic_watch {
     return initiate_changed(detail::changed_action{endpoint_, seen}, std::forward<Token>(token));
   }
 
-  /// The same for a change of one of these elements, or of the block as a whole, since `seen`.
+  /// The same for a change of one of these elements, or of the block as a whole, since `seen`. (GCC 12
+  /// takes no braced list in a `co_await`: give it an array.)
   template <class Token = default_token>
   auto async_changed(std::uint64_t seen, std::span<const std::size_t> elements,
                      Token&& token = Token()) {

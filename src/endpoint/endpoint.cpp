@@ -57,14 +57,14 @@ void endpoint::joined(failure& f) {
 void endpoint::close() noexcept {
   operation_queue aborted;
   {
-    const std::scoped_lock lock(mutex_);
+    const unique_lock lock(mutex_);
     stop_waits();
     bell_.handle.reset();
     for (std::size_t i = 0; i != deaths_.size(); ++i) forget(i);
     wait_set_.reset();
-    told_deaths_.store(0, std::memory_order_relaxed);
+    told_deaths_ = 0;
     // A drive that is on its way will find its operation cancelled; all others end here.
-    const bool on_its_way = phase_.load(std::memory_order_relaxed) == phase::scheduled;
+    const bool on_its_way = phase_ == phase::scheduled;
     operation* const driven = on_its_way ? driven_ : nullptr;
     for (operation_queue* queue : {&transfers_, &conditions_}) {
       operation_queue pending(std::move(*queue));
@@ -76,7 +76,7 @@ void endpoint::close() noexcept {
     }
     if (driven == nullptr) {
       driven_ = nullptr;
-      phase_.store(phase::idle, std::memory_order_relaxed);
+      phase_ = phase::idle;
     }
   }
   if (roster_) {
@@ -90,16 +90,21 @@ void endpoint::close() noexcept {
 // The context goes: nobody will ever call a handler again. They may own this endpoint, and close it
 // when they are destroyed, so that comes after the lock.
 void endpoint::shutdown() noexcept {
-  std::unique_lock lock(mutex_);
+  unique_lock lock(mutex_);
   const operation_queue transfers(std::move(transfers_));
   const operation_queue conditions(std::move(conditions_));
-  phase_.store(phase::idle, std::memory_order_relaxed);
+  phase_ = phase::idle;
   driven_ = nullptr;
   service_ = nullptr;
   stop_waits();
   bell_.handle.reset();
   for (watched& death : deaths_) death.handle.reset();
   lock.unlock();
+}
+
+void endpoint::reap() noexcept {
+  const unique_lock lock(mutex_);
+  if (is_open()) roster_->reap();
 }
 
 // ---- one request, step by step ------------------------------------------------------------------------
@@ -172,7 +177,7 @@ bool endpoint::linger(request& wanted) noexcept {
 /// Steps W1 to W3 of parking.hpp. Without a request, only for those who wait for a peer.
 bool endpoint::park_and_look(request* wanted) {
   flush();
-  rung_.store(false, std::memory_order_relaxed);  // before: one who joins now must be watched, too
+  rung_ = false;  // before: one who joins now must be watched, too
   watch_peers();
   roster_->park().park();
   if (!conditions_.empty()) find_conditions();

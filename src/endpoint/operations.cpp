@@ -1,42 +1,35 @@
 // Endpoints: the queue of pending operations, and what drives it.
 //
-// The queue and the phase belong to the user's context: where the user calls, and the executor of the
-// operation that is driven. Only while the endpoint is asleep does the reactor look at them too, to
-// wake it; so only then is the lock needed, and nobody but the user's context puts it to sleep.
+// All of it is done under the lock, which is given up before a handler is called or posted.
 #include "run_queue.hpp"
 
 #include <belfry/detail/endpoint.hpp>
 
 namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 
-std::unique_lock<std::mutex> endpoint::lock_if_asleep() {
-  if (phase_.load(std::memory_order_acquire) != phase::waiting) return {};
-  return std::unique_lock(mutex_);
-}
-
 void endpoint::submit(operation& op) {
   if (!is_open()) return op.post_completion(make_error_code(errc::closed));
-  std::unique_lock lock = lock_if_asleep();
+  unique_lock lock(mutex_);
   const bool first = transfers_.empty();
   transfers_.push(op);
   if (!first) return;
-  switch (phase_.load(std::memory_order_relaxed)) {
+  switch (phase_) {
     case phase::scheduled:
     case phase::running: return;  // on behalf of a condition; goes on with this one
     case phase::waiting: roster_->park().unpark(); return schedule(op, std::move(lock));
     case phase::idle: break;
   }
   // Nothing is taken in here, and nothing completes; but whether to go to sleep can be seen at once.
-  if (fsm_.needs_time() || op.ready() || roster_->peek_event()) return schedule(op);
-  phase_.store(phase::running, std::memory_order_relaxed);
+  if (fsm_.needs_time() || op.ready() || roster_->peek_event()) return schedule(op, std::move(lock));
+  phase_ = phase::running;
   driven_ = &op;
   const bool something = park_and_look(&op) || wait_error_;
   operation_queue over(std::move(over_));
   if (something) {
     roster_->park().unpark();
-    schedule(op);
+    schedule(op, std::move(lock));
   } else {
-    settle_to_sleep(op);
+    settle_to_sleep(op, std::move(lock));
   }
   tell(over);
 }
@@ -44,39 +37,35 @@ void endpoint::submit(operation& op) {
 void endpoint::submit_condition(operation& op) {
   if (!is_open()) return op.post_completion(make_error_code(errc::closed));
   if (op.ready()) return op.post_completion({});
-  {
-    const std::unique_lock lock = lock_if_asleep();
-    conditions_.push(op);
-  }
-  if (phase_.load(std::memory_order_relaxed) != phase::idle) {
+  unique_lock lock(mutex_);
+  conditions_.push(op);
+  if (phase_ != phase::idle) {
     // Whoever is at work will look after parking; whoever sleeps is rung when something changes. What
     // has changed since we looked may have rung before this operation was there.
     find_conditions();
     operation_queue over(std::move(over_));
+    lock.unlock();
     return tell(over);
   }
-  phase_.store(phase::running, std::memory_order_relaxed);
+  phase_ = phase::running;
   driven_ = &op;
   park_and_look(nullptr);
   operation_queue over(std::move(over_));
-  settle_to_sleep(op);
+  settle_to_sleep(op, std::move(lock));
   tell(over);
 }
 
 /// The last step before sleep: unless the bell has rung since parking, or there is nobody left to
 /// sleep for.
-void endpoint::settle_to_sleep(operation& op) {
-  {
-    const std::scoped_lock lock(mutex_);
-    const bool still_wanted = driven_ == &op && head() == &op && !op.cancelled;
-    if (still_wanted && !rung_.load(std::memory_order_relaxed) && !death_told()) {
-      start_waits();
-      phase_.store(phase::waiting, std::memory_order_release);
-      return;
-    }
+void endpoint::settle_to_sleep(operation& op, unique_lock lock) {
+  const bool still_wanted = driven_ == &op && head() == &op && !op.cancelled;
+  if (still_wanted && !rung_ && told_deaths_ == 0) {
+    start_waits();
+    phase_ = phase::waiting;
+    return;
   }
   roster_->park().unpark();
-  schedule_next();
+  schedule_next(std::move(lock));
 }
 
 operation* endpoint::head() const noexcept {
@@ -85,8 +74,6 @@ operation* endpoint::head() const noexcept {
 
 /// Sorts out the conditions that hold and those that were cancelled.
 void endpoint::find_conditions() {
-  const std::unique_lock lock = lock_if_asleep();
-  if (conditions_.empty()) return;
   operation_queue waiting(std::move(conditions_));
   while (!waiting.empty()) {
     operation& op = waiting.pop();
@@ -106,26 +93,23 @@ void endpoint::tell(operation_queue& over) {
 }
 
 void endpoint::cancel(std::uint64_t id) noexcept {
-  std::unique_lock lock = lock_if_asleep();
+  unique_lock lock(mutex_);
   operation_queue& queue = transfers_.find(id) != nullptr ? transfers_ : conditions_;
   operation* const op = queue.find(id);
   if (op == nullptr) return;
   op->cancelled = true;
-  const bool asleep = phase_.load(std::memory_order_relaxed) == phase::waiting;
+  const bool asleep = phase_ == phase::waiting;
   if (op == driven_ && !asleep) return;  // the drive will see it, before it takes
   queue.remove(*op);
   if (asleep) {
     // Others who wait may want less than this one did.
     roster_->park().unpark();
     driven_ = nullptr;
-    if (operation* const next = head(); next != nullptr) {
-      schedule(*next, std::move(lock));
-    } else {
-      phase_.store(phase::idle, std::memory_order_relaxed);
-      stop_waits();
-    }
+    if (head() == nullptr) stop_waits();
+    schedule_next(std::move(lock));
+  } else {
+    lock.unlock();
   }
-  if (lock.owns_lock()) lock.unlock();
   op->post_completion(operation_aborted());
 }
 
@@ -133,7 +117,7 @@ void endpoint::cancel_all() noexcept {
   for (;;) {
     std::uint64_t id = 0;
     {
-      const std::unique_lock lock = lock_if_asleep();
+      const unique_lock lock(mutex_);
       for (const operation_queue* queue : {&transfers_, &conditions_}) {
         for (operation* op = queue->front(); op != nullptr && id == 0; op = op->next) {
           if (!op->cancelled) id = op->id;
@@ -146,8 +130,8 @@ void endpoint::cancel_all() noexcept {
 }
 
 void endpoint::kick() {
-  std::unique_lock lock = lock_if_asleep();
-  if (phase_.load(std::memory_order_relaxed) != phase::waiting || transfers_.empty()) return;
+  unique_lock lock(mutex_);
+  if (phase_ != phase::waiting || transfers_.empty()) return;
   roster_->park().unpark();
   schedule(*transfers_.front(), std::move(lock));
 }
@@ -158,10 +142,10 @@ void drive(endpoint& e) { e.drive(); }
 
 /// Lets `op` be driven where its handler is to be called. From here on it is only marked when it is
 /// cancelled, or the endpoint closed.
-void endpoint::schedule(operation& op, std::unique_lock<std::mutex> lock, bool dispatch) {
+void endpoint::schedule(operation& op, unique_lock lock, bool dispatch) {
   driven_ = &op;
-  phase_.store(phase::scheduled, std::memory_order_release);
-  if (lock.owns_lock()) lock.unlock();
+  phase_ = phase::scheduled;
+  lock.unlock();
   if (run_queue::take_over(*this, op)) return;
   if (dispatch) {
     op.dispatch_drive(shared_from_this());
@@ -170,35 +154,38 @@ void endpoint::schedule(operation& op, std::unique_lock<std::mutex> lock, bool d
   }
 }
 
-void endpoint::schedule_next() {
+void endpoint::schedule_next(unique_lock lock) {
   driven_ = nullptr;
-  if (operation* const next = head(); next != nullptr) return schedule(*next);
-  phase_.store(phase::idle, std::memory_order_relaxed);
+  if (operation* const next = head(); next != nullptr) return schedule(*next, std::move(lock));
+  phase_ = phase::idle;
 }
 
 void endpoint::drive() {
+  unique_lock lock(mutex_);
   if (driven_ == nullptr) return;  // the context is going
   const net::any_io_executor* const executor = driven_->coroutine_executor();
   run_queue queue(executor != nullptr ? *executor : net::any_io_executor());
+  lock.unlock();
   queue.run(*this);
 }
 
 void endpoint::drive_once() {
+  unique_lock lock(mutex_);
   operation* const op = driven_;
   if (op == nullptr) return;
-  phase_.store(phase::running, std::memory_order_relaxed);
+  phase_ = phase::running;
   const bool is_transfer = op == transfers_.front();
 
-  if (death_told()) handle_deaths();
+  if (told_deaths_ != 0) handle_deaths();
   if (!conditions_.empty()) find_conditions();
   if (!is_transfer) {  // on behalf of conditions
     const bool still_pending = driven_ != nullptr;
     if (still_pending) park_and_look(nullptr);
     operation_queue over(std::move(over_));
     if (still_pending) {
-      settle_to_sleep(*op);
+      settle_to_sleep(*op, std::move(lock));
     } else {
-      schedule_next();
+      schedule_next(std::move(lock));
     }
     return tell(over);
   }
@@ -208,13 +195,14 @@ void endpoint::drive_once() {
   switch (p.to) {
     case progress::done:
       transfers_.pop();
-      schedule_next();
+      schedule_next(std::move(lock));
       break;
     case progress::yield:
-      phase_.store(phase::scheduled, std::memory_order_relaxed);
+      phase_ = phase::scheduled;
+      lock.unlock();
       op->post_drive(shared_from_this());
       break;
-    case progress::sleep: settle_to_sleep(*op); break;
+    case progress::sleep: settle_to_sleep(*op, std::move(lock)); break;
   }
   tell(over);
   if (p.to == progress::done) op->complete(p.error);

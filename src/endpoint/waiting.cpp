@@ -11,21 +11,21 @@ namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 // ---- waiting ------------------------------------------------------------------------------------
 
 void endpoint::on_wait(const waitable::wait_id& which) {
-  std::unique_lock lock(mutex_);
+  unique_lock lock(mutex_);
   watched& wait = which.what == waitable::kind::bell ? bell_ : deaths_[which.slot];
   if (which.serial != wait.serial) return;
   wait.on = false;
   if (which.what == waitable::kind::bell) {
-    rung_.store(true, std::memory_order_relaxed);
+    rung_ = true;
   } else {
-    told_deaths_.fetch_or(std::uint64_t{1} << which.slot, std::memory_order_relaxed);
+    told_deaths_ |= std::uint64_t{1} << which.slot;
   }
-  if (phase_.load(std::memory_order_relaxed) != phase::waiting) return;
+  if (phase_ != phase::waiting) return;
   roster_->park().unpark();
   if (operation* const next = head(); next != nullptr) {
     return schedule(*next, std::move(lock), true);
   }
-  phase_.store(phase::idle, std::memory_order_release);  // what was waited for was seen before
+  phase_ = phase::idle;  // what was waited for was seen before
   stop_waits();
 }
 
@@ -55,16 +55,14 @@ void endpoint::stop_waits() noexcept {
   for (watched& death : deaths_) stop(death);
 }
 
-/// Once a handler was called the endpoint is whoever's it has told, perhaps another thread's; so this
-/// touches only what the lock protects.
 void endpoint::rest_if_idle() noexcept {
-  const std::scoped_lock lock(mutex_);
-  if (phase_.load(std::memory_order_relaxed) == phase::idle) stop_waits();
+  const unique_lock lock(mutex_);
+  if (phase_ == phase::idle) stop_waits();
 }
 
 void endpoint::forget(std::size_t slot) noexcept {
   watched& wait = deaths_[slot];
-  told_deaths_.fetch_and(~(std::uint64_t{1} << slot), std::memory_order_relaxed);
+  told_deaths_ &= ~(std::uint64_t{1} << slot);
   if (std::exchange(wait.on, false)) ++wait.serial;
   wait.handle.reset();
   if (wait_set_ && wait.owned) platform::remove_from_wait_set(wait_set_, wait.owned.get());
@@ -74,8 +72,6 @@ void endpoint::forget(std::size_t slot) noexcept {
 void endpoint::watch_peers() {
   std::vector<roster::watch_change> changes;
   wait_error_ = roster_->watch_peers(changes);
-  if (changes.empty()) return;
-  const std::scoped_lock lock(mutex_);
   for (roster::watch_change& change : changes) {
     watched& death = deaths_[change.slot];
     forget(change.slot);
@@ -95,17 +91,12 @@ void endpoint::watch_peers() {
 // just closed reaches whoever got its place in the reactor. So the handle is asked before its owner is
 // taken for dead.
 void endpoint::handle_deaths() noexcept {
-  while (death_told()) {
-    const auto slot =
-        static_cast<std::size_t>(std::countr_zero(told_deaths_.load(std::memory_order_relaxed)));
-    {
-      const std::scoped_lock lock(mutex_);
-      if (!platform::is_ready(deaths_[slot].owned.get())) {
-        told_deaths_.fetch_and(~(std::uint64_t{1} << slot), std::memory_order_relaxed);
-        continue;  // watched on: the next sleep starts the wait again
-      }
-      forget(slot);
-    }
+  while (told_deaths_ != 0) {
+    const auto slot = static_cast<std::size_t>(std::countr_zero(told_deaths_));
+    told_deaths_ &= ~(std::uint64_t{1} << slot);
+    // If it is not, it is watched on: the next sleep starts the wait again.
+    if (!platform::is_ready(deaths_[slot].owned.get())) continue;
+    forget(slot);
     roster_->watched_died(slot);
   }
 }
@@ -114,9 +105,9 @@ void endpoint::handle_deaths() noexcept {
 
 std::error_code endpoint::block(request& wanted, clock::time_point deadline) {
   if (!is_open()) return make_error_code(errc::closed);
-  if (phase_.load(std::memory_order_relaxed) != phase::idle)
-    return std::make_error_code(std::errc::operation_in_progress);
-  rest_if_idle();  // or the reactor drains the bell that this thread listens to
+  unique_lock lock(mutex_);
+  if (phase_ != phase::idle) return std::make_error_code(std::errc::operation_in_progress);
+  stop_waits();  // or the reactor drains the bell that this thread listens to
   step next = fsm_.begin();
   for (;;) {
     const progress p = advance(wanted, next);
@@ -126,7 +117,7 @@ std::error_code endpoint::block(request& wanted, clock::time_point deadline) {
       if (clock::now() >= deadline) return timed_out();
       continue;
     }
-    const bool in_time = sleep_in_thread(deadline);
+    const bool in_time = sleep_in_thread(deadline, lock);
     roster_->park().unpark();
     next = fsm_.begin();
     if (in_time) continue;
@@ -136,16 +127,18 @@ std::error_code endpoint::block(request& wanted, clock::time_point deadline) {
 }
 
 /// Until the bell rings, or somebody dies, which it looks into; false if the time has come before.
-bool endpoint::sleep_in_thread(clock::time_point deadline) {
+bool endpoint::sleep_in_thread(clock::time_point deadline, unique_lock& lock) {
   std::array<native_handle_type, 1 + layout::max_participants> handles;
   std::size_t count = 0;
   handles[count++] = roster_->bell().handle();
   for (const watched& death : deaths_) handles[count++] = death.owned.get();
   std::array<bool, handles.size()> ready{};
+  lock.unlock();
   const bool in_time = platform::wait_any(std::span(handles).first(count), deadline, ready);
+  lock.lock();
   roster_->bell().drain();
   for (std::size_t i = 0; i != deaths_.size(); ++i) {
-    if (ready[1 + i]) told_deaths_.fetch_or(std::uint64_t{1} << i, std::memory_order_relaxed);
+    if (ready[1 + i]) told_deaths_ |= std::uint64_t{1} << i;
   }
   handle_deaths();
   return in_time;
@@ -158,8 +151,9 @@ bool endpoint::prepare_wait() {
     endpoint* self;
   } anything;
   anything.self = this;
-  if (!is_open() || phase_.load(std::memory_order_relaxed) != phase::idle) return false;
-  rest_if_idle();
+  const unique_lock lock(mutex_);
+  if (!is_open() || phase_ != phase::idle) return false;
+  stop_waits();
   if (!park_and_look(&anything)) return true;
   roster_->park().unpark();
   return false;
@@ -167,9 +161,9 @@ bool endpoint::prepare_wait() {
 
 std::error_code endpoint::finish_wait() {
   if (!is_open()) return make_error_code(errc::closed);
-  if (phase_.load(std::memory_order_relaxed) != phase::idle)
-    return std::make_error_code(std::errc::operation_in_progress);
-  sleep_in_thread(clock::now());
+  unique_lock lock(mutex_);
+  if (phase_ != phase::idle) return std::make_error_code(std::errc::operation_in_progress);
+  sleep_in_thread(clock::now(), lock);
   roster_->park().unpark();
   if (corrupted()) return make_error_code(errc::corrupted);
   const std::error_code event = roster_->peek_event();

@@ -1,10 +1,10 @@
 // The engine below every producer and consumer: queue of operations, going to sleep, being woken.
 //
-// What is private to the ring (a reader's or a writer's cached positions) is only ever touched where
-// the user calls, or on the executor of the operation at the head of the queue: there an attempt is
-// made and the handler called, in one go. What arrives from the reactor, on any thread of the
-// context, only wakes an endpoint that is asleep. So one endpoint in a strand, its `io_context` run by
-// many threads, is safe, whatever executor the endpoint itself was given.
+// An attempt on the ring is made on the executor of the operation at the head of the queue, and its
+// handler called there, in one go. What arrives from the reactor, on any thread of the context, only
+// wakes an endpoint that is asleep. So one endpoint in a strand, its `io_context` run by many threads,
+// is safe, whatever executor the endpoint itself was given. Operations may also be initiated in a
+// thread, one after the other, while others run the handlers of the earlier ones.
 #pragma once
 
 #include <belfry/asio.hpp>
@@ -16,7 +16,6 @@
 #include <belfry/segment/roster.hpp>
 #include <belfry/segment/segment.hpp>
 
-#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -67,9 +66,7 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
 
   /// As roster::peer_came; who is dead must have been reaped.
   bool peer_came() const noexcept { return roster_->peer_came(); }
-  void reap() noexcept {
-    if (is_open()) roster_->reap();
-  }
+  void reap() noexcept;
 
   /// What the ring has that was not there before: something was freed outside of an operation.
   void kick();
@@ -126,11 +123,10 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
 
   void drive();
   void drive_once();
-  std::unique_lock<std::mutex> lock_if_asleep();
-  void settle_to_sleep(operation& op);
-  void schedule(operation& op, std::unique_lock<std::mutex> lock = {}, bool dispatch = false);
-  void schedule_next();
-  bool death_told() const noexcept { return told_deaths_.load(std::memory_order_relaxed) != 0; }
+  using unique_lock = std::unique_lock<std::mutex>;
+  void settle_to_sleep(operation& op, unique_lock lock);
+  void schedule(operation& op, unique_lock lock, bool dispatch = false);
+  void schedule_next(unique_lock lock);
   void find_conditions();
   static void tell(operation_queue& over);
   operation* head() const noexcept;
@@ -144,7 +140,7 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   void start(watched& wait, waitable::kind what, std::size_t slot);
   static void stop(watched& wait) noexcept;
   void forget(std::size_t slot) noexcept;
-  bool sleep_in_thread(clock::time_point deadline);
+  bool sleep_in_thread(clock::time_point deadline, unique_lock& lock);
   void shutdown() noexcept;
 
   net::any_io_executor executor_;
@@ -158,15 +154,16 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   std::error_code wait_error_;  // why the last parking could not be watched over
   endpoint_service* service_ = nullptr;
 
-  // See operations.cpp for who may touch these when.
+  // Held by whatever a member function does with what follows, with roster_ and with the ring, but for
+  // the attempts that the user makes at once, and while no handler is called or posted.
   std::mutex mutex_;
-  std::atomic<phase> phase_{phase::idle};
+  phase phase_ = phase::idle;
   operation_queue transfers_;
   operation_queue conditions_;
   operation_queue over_;  // conditions that are to be told
   operation* driven_ = nullptr;
-  std::atomic<bool> rung_{false};              // since the last parking
-  std::atomic<std::uint64_t> told_deaths_{0};  // bit per slot: its handle is ready; not looked into
+  bool rung_ = false;              // since the last parking
+  std::uint64_t told_deaths_ = 0;  // bit per slot: its handle is ready; not looked into
   watched bell_;
   std::vector<watched> deaths_;  // per slot
   unique_handle wait_set_;       // bell and death in one, for foreign event loops
