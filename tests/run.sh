@@ -20,9 +20,9 @@ options() {  # options CONFIG: for meson setup
   echo -Ddebug=false -Dwerror=true -Dtests=enabled
   case $1 in
     gcc) echo -Doptimization=1 -Dasio=standalone -Dexamples=enabled -Dbench=enabled ;;
-    clang-asan) echo -Doptimization=0 -Dasio=boost -Dexamples=enabled -Dbench=disabled -Dcpp_args=-g1 \
+    clang-asan) echo -Doptimization=1 -Dasio=boost -Dexamples=enabled -Dbench=disabled -Dcpp_args=-g1 \
       -Db_sanitize=address,undefined -Db_lundef=false ;;
-    clang-tsan) echo -Doptimization=0 -Dasio=standalone -Dexamples=disabled -Dbench=disabled -Dcpp_args=-g1 \
+    clang-tsan) echo -Doptimization=1 -Dasio=standalone -Dexamples=disabled -Dbench=disabled -Dcpp_args=-g1 \
       -Db_sanitize=thread -Db_lundef=false ;;
   esac
 }

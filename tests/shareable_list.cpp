@@ -598,7 +598,7 @@ TEST_CASE("any bytes: a list's, changed and cut off at random", "[shareable_list
   const std::vector<value> news = {1,    2.5,     true,  nullptr, "", "text", bytes("12345678"),
                                    "a text that is longer than most", std::string("\0", 1)};
 
-  constexpr int mutations = 200'000;
+  constexpr int mutations = 1'000'000;
   int opened = 0;
   std::uint64_t read = 0;
   std::uint64_t refused = 0;
@@ -638,15 +638,18 @@ TEST_CASE("any bytes: a list's, changed and cut off at random", "[shareable_list
             ++refused;
           }
         };
-        for (std::size_t i = 0; i != m.size(); ++i) attempt([&] { m.at(i); });
+        if (round % 8 == 0) {
+          for (std::size_t i = 0; i != m.size(); ++i) attempt([&] { m.at(i); });
+        }
+        attempt([&] { m.at(random() % (m.size() + 1)); });
         const std::size_t i = random() % (m.size() + 1);
         const value& v = news[random() % news.size()];
         attempt([&] {
           m.set(i, v);
-          if (m.at(i) != v) FAIL("what was set is not what is read");
+          if (round % 4 == 0 && m.at(i) != v) FAIL("what was set is not what is read");
         });
         attempt([&] { m.room(i); });
-        attempt([&] { m.count(v); });
+        if (round % 8 == 0) attempt([&] { m.count(v); });
         if (m.format().size() > 8 * m.size()) FAIL("formats");
       }
       if (cut) {
