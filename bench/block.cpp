@@ -1,6 +1,7 @@
 // A block's life: create, open by name, unlink, and close both; against the bare system calls and
 // CPython's SharedMemory.
 #include "cases.hpp"
+#include "memory.hpp"
 #include "peers/cpython.hpp"
 #include "solo.hpp"
 
@@ -57,7 +58,7 @@ std::string in_python(std::size_t bytes) {
 
 void block(report& out) {
   constexpr double microseconds = 1e6;
-  const std::string name = "belfry-bench-" + std::to_string(::getpid());
+  const std::string name = unique_name("block");
   for (const std::size_t bytes : {std::size_t{4096}, std::size_t{1} << 20}) {
     const auto times = measure_alone(
         {

@@ -17,6 +17,7 @@ template <std::size_t Bytes>
 void stream(report& out);
 void syscalls(report& out);
 void many(report& out);
+void watch_rtt(report& out);
 void list(report& out);
 void block(report& out);
 

@@ -52,6 +52,10 @@ unique_handle new_anonymous_block(std::uint64_t bytes, failure& f);
 /// An open file description of one's own for the same block: locks belong to descriptions.
 unique_handle reopen_block(native_handle_type block, bool writable, failure& f);
 
+/// Tells a block from another that had the same name; 0 if there is none.
+std::uint64_t block_id(const unique_handle& block) noexcept;
+std::uint64_t named_block_id(std::string_view name) noexcept;
+
 std::uint64_t block_size(const unique_handle& block, failure& f);
 
 /// Copies the block's first bytes; false if it has fewer. Never faults, whoever truncates the file.

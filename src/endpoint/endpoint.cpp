@@ -21,9 +21,9 @@ endpoint::~endpoint() {
 
 // ---- opening and closing ----------------------------------------------------------------------------
 
-void endpoint::open(std::string_view name, failure& f) {
+void endpoint::open(std::string_view name, failure& f, std::uint64_t subject) {
   for (;;) {
-    segment_ = segment::create_or_open(name, traits_, options_, f);
+    segment_ = segment::create_or_open(name, traits_, options_, f, subject);
     if (f) return;
     roster_.emplace(segment_, role_);
     switch (roster_->join(f)) {

@@ -139,6 +139,16 @@ unique_handle reopen_block(native_handle_type block, bool writable, failure& f) 
   return own;
 }
 
+std::uint64_t block_id(const unique_handle& block) noexcept {
+  struct stat status {};
+  return ::fstat(block.get(), &status) == 0 ? status.st_ino : 0;
+}
+
+std::uint64_t named_block_id(std::string_view name) noexcept {
+  struct stat status {};
+  return ::lstat(path_of(name).c_str(), &status) == 0 ? status.st_ino : 0;
+}
+
 std::uint64_t block_size(const unique_handle& block, failure& f) {
   struct stat status {};
   if (::fstat(block.get(), &status) != 0) fail(f, "get the size of a block");

@@ -90,6 +90,11 @@ roster::joined roster::join(failure& f) {
       return joined::no;
     }
     if (segment_->named() && !platform::has_name(segment_->block())) return joined::gone;
+    if (segment_->outdated()) {  // those who are in it go on, like those in an unlinked channel
+      reap_locked({});
+      platform::unlink_this_block(segment_->name(), segment_->block());
+      return joined::gone;
+    }
     // A death that nobody has noticed yet is still news to us.
     told_deaths_ = census(opposite_).deaths;
     remember_the_past();

@@ -86,7 +86,8 @@ std::string bell_name(std::string_view segment, std::size_t slot) {
 }
 
 segment segment::create_or_open(std::string_view name, const ring_traits& traits,
-                                const channel_options& options, failure& f) {
+                                const channel_options& options, failure& f,
+                                std::uint64_t subject) {
   if (!platform::check_name(name, max_segment_name, f)) return {};
   std::uint64_t capacity = 0;
   if (!granted_capacity(traits, options, capacity, f)) return {};
@@ -94,6 +95,7 @@ segment segment::create_or_open(std::string_view name, const ring_traits& traits
   segment s;
   s.name_ = name;
   s.traits_ = &traits;
+  s.subject_ = subject;
   for (;;) {
     f = {};
     s.block_ = platform::open_block(name, true, f);
@@ -101,7 +103,8 @@ segment segment::create_or_open(std::string_view name, const ring_traits& traits
     if (f.code != std::errc::no_such_file_or_directory) return {};
 
     f = {};
-    const layout::identity id = describe(traits, capacity, options);
+    layout::identity id = describe(traits, capacity, options);
+    id.subject = subject;
     s.block_ = platform::new_block(id.segment_bytes, options.mode, f);
     if (f.code == std::errc::no_space_on_device) {
       // Perhaps because someone is making the same.

@@ -27,9 +27,12 @@ class block_member final : public std::enable_shared_from_this<block_member>,
     if (!own) return;
     map_ = platform::map_block(own, block.size(), 0, true, f);
     if (!map_) return;
+    const std::uint64_t subject = companion_subject(block, own, f);
+    if (f) return;
     roster::joined joined = roster::joined::gone;
     while (joined == roster::joined::gone) {
-      segment_ = segment::create_or_open(companion_name(block), watch_view::traits, {}, f);
+      segment_ = segment::create_or_open(companion_name(block), watch_view::traits, {}, f,
+                                         subject);
       if (f) return;
       roster_.emplace(segment_, layout::role::consumer);
       joined = roster_->join(f);

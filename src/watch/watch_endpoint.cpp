@@ -22,7 +22,9 @@ void watch_endpoint::open(const shared_memory& block, failure& f) {
   read_only_ = block.read_only();
   block_ = platform::map_block(own, block.size(), 0, !read_only_, f);
   if (!block_) return;
-  endpoint::open(companion_name(block), f);
+  const std::uint64_t subject = companion_subject(block, own, f);
+  if (f) return;
+  endpoint::open(companion_name(block), f, subject);
   if (!f) lock_ = std::make_unique<block_lock>(std::move(own), view_, peers().slot());
 }
 

@@ -81,13 +81,13 @@ std::error_code error_of_inheriting(std::string_view text) {
   }
 }
 
-const std::string no_name = unique_name("malformed");
+const std::string no_file = unique_name("malformed");
 
 }  // namespace
 
 TEST_CASE("what send_handles has not sent is a protocol error", "[handles-malformed]") {
   const watchdog dog;
-  const nothing_left check(no_name);
+  const nothing_left check(no_file);
   const int some = 2;
   struct {
     const char* what;
@@ -122,7 +122,7 @@ TEST_CASE("what send_handles has not sent is a protocol error", "[handles-malfor
 
 TEST_CASE("a socket that was closed is told as such", "[handles-malformed]") {
   const watchdog dog;
-  const nothing_left check(no_name);
+  const nothing_left check(no_file);
   socket_pair pair;
   pair.hang_up();
   CHECK(error_of_receiving(pair.mine) == std::errc::connection_reset);
@@ -137,7 +137,7 @@ TEST_CASE("a socket that was closed is told as such", "[handles-malformed]") {
 }
 
 TEST_CASE("what is no socket gets no handles", "[handles-malformed]") {
-  const nothing_left check(no_name);
+  const nothing_left check(no_file);
   const channel_handles h = values::make_handles();
   int ends[2];
   REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
@@ -149,7 +149,7 @@ TEST_CASE("what is no socket gets no handles", "[handles-malformed]") {
 }
 
 TEST_CASE("empty handles are not sent", "[handles-malformed]") {
-  const nothing_left check(no_name);
+  const nothing_left check(no_file);
   socket_pair pair;
   CHECK_THROWS_AS(send_handles(pair.mine, channel_handles()), std::system_error);
   net::io_context io;
@@ -161,7 +161,7 @@ TEST_CASE("empty handles are not sent", "[handles-malformed]") {
 
 TEST_CASE("descriptors of another kind are no channel", "[handles-malformed]") {
   const watchdog dog;
-  const nothing_left check(no_name);
+  const nothing_left check(no_file);
   int ends[2];
   REQUIRE(::pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
   const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -203,7 +203,7 @@ TEST_CASE("descriptors of another kind are no channel", "[handles-malformed]") {
 
 TEST_CASE("bells that are none are an error, or never ring", "[handles-malformed]") {
   const watchdog dog;
-  const nothing_left check(no_name);
+  const nothing_left check(no_file);
   const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
   const channel_handles right = values::make_handles();
   socket_pair pair;
@@ -222,7 +222,7 @@ TEST_CASE("bells that are none are an error, or never ring", "[handles-malformed
 }
 
 TEST_CASE("a text that to_inherit did not write is refused", "[handles-malformed]") {
-  const nothing_left check(no_name);
+  const nothing_left check(no_file);
   const int mine = ::open("/dev/null", O_RDWR | O_CLOEXEC);
   const std::string number = std::to_string(mine);
   for (const std::string& text :

@@ -11,9 +11,9 @@ using namespace belfry::test;
 
 namespace {
 
-constexpr int kills = sanitized ? 100 : 1000;
+constexpr int consumer_kills = sanitized ? 100 : 1000;
 
-struct notes {
+struct consumer_notes {
   std::atomic<bool> stop{false};
   std::atomic<std::uint64_t> sent{0};
   std::atomic<std::uint64_t> received{0};   // the next one that is not written down
@@ -24,7 +24,7 @@ struct notes {
 
 /// Sends until it is told to stop, mostly as fast as it can; now and then its consumer must wait.
 template <class Channel>
-void produce(const std::string& name, how way, notes& n) {
+void produce(const std::string& name, how way, consumer_notes& n) {
   sender<Channel> tx(name, way);
   std::mt19937 random(Catch::rngSeed() + 1);
   for (std::uint64_t seq = 0; !n.stop.load(); ++seq) {
@@ -35,29 +35,29 @@ void produce(const std::string& name, how way, notes& n) {
 }
 
 /// What a consumer is about to receive is doubtful until it is written down.
-std::uint64_t doubt(notes& n, std::uint64_t count) {
+std::uint64_t doubt(consumer_notes& n, std::uint64_t count) {
   const std::uint64_t before = n.doubtful.load();
   n.doubtful.store(before + count);
   return before;
 }
-void write_down(notes& n, std::uint64_t next) {
+void write_down(consumer_notes& n, std::uint64_t next) {
   n.received.store(next);
   n.doubtful.store(0);
 }
 
 /// Kills consumers one after the other, and lets the last one receive the rest.
 template <class Channel>
-void kill_consumers(how producers_way, const std::function<void(const std::string&, notes&)>& consume) {
+void kill_consumers(how producers_way, const std::function<void(const std::string&, consumer_notes&)>& consume) {
   const watchdog dog;
   const std::string name = unique_name("consumers");
   const nothing_left check(name);
-  const shared<notes> n;
+  const shared<consumer_notes> n;
   std::mt19937 random(Catch::rngSeed());
 
   child producer([&] { produce<Channel>(name, producers_way, *n); });
   {
     child zombie;  // a dead one stays unreaped while its successor is at work
-    for (int i = 0; i != kills; ++i) {
+    for (int i = 0; i != consumer_kills; ++i) {
       child consumer([&] { consume(name, *n); });
       a_while(random);
       consumer.kill_unreaped();
@@ -78,7 +78,7 @@ void kill_consumers(how producers_way, const std::function<void(const std::strin
 TEST_CASE("a new consumer of a spsc_ring goes on with the next unreceived value", "[kill-consumer]") {
   for (const how way : every_way) {
     INFO(name_of(way));
-    kill_consumers<values>(way, [way](const std::string& name, notes& n) {
+    kill_consumers<values>(way, [way](const std::string& name, consumer_notes& n) {
       receiver<values> rx(name, way);
       for (;;) {
         const std::uint64_t doubtful = doubt(n, 1);
@@ -95,7 +95,7 @@ TEST_CASE("a new consumer of a spsc_ring goes on with the next unreceived value"
 
 TEST_CASE("a consumer that takes many values at once loses no more than these", "[kill-consumer]") {
   constexpr std::size_t batch = 16;
-  kill_consumers<values>(how::awaited, [](const std::string& name, notes& n) {
+  kill_consumers<values>(how::awaited, [](const std::string& name, consumer_notes& n) {
     net::io_context io;
     values::consumer rx(io, name);
     for (;;) {
@@ -121,7 +121,7 @@ TEST_CASE("a consumer that takes many values at once loses no more than these", 
 TEST_CASE("a new consumer of a byte_ring goes on with the first unreleased message", "[kill-consumer]") {
   for (const how way : every_way) {
     INFO(name_of(way));
-    kill_consumers<frames>(way, [way](const std::string& name, notes& n) {
+    kill_consumers<frames>(way, [way](const std::string& name, consumer_notes& n) {
       receiver<frames> rx(name, way, options<frames>());
       std::mt19937 random(Catch::rngSeed() + static_cast<unsigned>(::getpid()));
       struct held {

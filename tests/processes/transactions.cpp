@@ -8,6 +8,7 @@
 #include <memory>
 #include <random>
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 using namespace belfry;
@@ -496,4 +497,105 @@ TEST_CASE("a notifier that is killed has been heard", "[transactions]") {
     const transaction t = m.txn();  // nor is anything in anybody's way
     CHECK_FALSE(t.owner_died());
   }
+}
+
+TEST_CASE("another block of the same name has nothing to do with the companion of the first",
+          "[transactions]") {
+  const std::string name = unique_name("again");
+  shared_memory first = shared_memory::create(name, 64);
+  const event ready;
+  const event go;
+  child holder([&] {
+    shared_memory mine = shared_memory::open(name);
+    const transaction t = mine.txn();
+    ready.set();
+    for (;;) ::pause();
+  });
+  ready.wait();
+  child watcher([&] {  // of the first, and goes on with it
+    const shared_memory mine = shared_memory::open(name);
+    net::io_context io;
+    watch w(io, mine);
+    ready.set();
+    go.wait();
+    error_code error = errc::protocol_error;
+    w.async_changed(w.version(), [&](const error_code& ec, std::uint64_t) { error = ec; });
+    ready.set();
+    io.run();
+    EXPECT_EQ(error, error_code());
+  });
+  ready.wait();
+  net::io_context io;
+  watch of_first(io, first);
+  holder.kill();
+  shared_memory::unlink(name);
+
+  shared_memory second = shared_memory::create(name, 64);
+  const unlink_on_destroy owner(second);
+  {
+    error_code ec;
+    const transaction t = second.txn(ec);
+    CHECK(ec == error_code());  // whoever died did so in the first
+    CHECK(t);
+  }
+  watch of_second(io, second);
+  const std::uint64_t seen = of_second.version();
+  go.set();
+  ready.wait();
+  of_first.notify();
+  CHECK(watcher.wait() == 0);
+  CHECK(of_second.version() == seen);
+  {
+    error_code ec;
+    CHECK_FALSE(first.txn(ec));
+    CHECK(ec == std::errc::no_such_file_or_directory);  // its companion's name is the second's
+  }
+  of_first.close();
+  of_second.close();
+  first.close();
+  second.close();
+  CHECK(files_of(name + ".watch") == 0);
+}
+
+TEST_CASE("a thousand watched blocks in one context", "[transactions]") {
+  rlimit limit{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &limit) == 0);
+  limit.rlim_cur = limit.rlim_max;
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
+  constexpr std::size_t blocks = 1000;
+  constexpr std::size_t changed = 100;
+  if (limit.rlim_max < 5 * blocks) skip("not so many descriptors are permitted");
+
+  const std::string name = unique_name("thousand");
+  const auto name_of = [&](std::size_t i) { return name + '-' + std::to_string(i); };
+  const event go;
+  child notifier([&] {
+    go.wait();
+    net::io_context io;
+    for (std::size_t i = 0; i != changed; ++i) {
+      watch(io, shared_memory::open(name_of(i * 7 % blocks))).notify();
+    }
+  });
+  {
+    net::io_context io;
+    std::vector<watch> watches;
+    std::vector<int> told(blocks);
+    std::size_t all = 0;
+    for (std::size_t i = 0; i != blocks; ++i) {
+      watches.emplace_back(io, shared_memory::create(name_of(i), 64));
+      watches[i].async_changed(watches[i].version(), [&, i](const error_code& ec, std::uint64_t) {
+        if (ec) return;
+        ++told[i];
+        if (++all == changed) io.stop();
+      });
+    }
+    go.set();
+    io.run();
+    CHECK(notifier.wait() == 0);
+    io.poll();
+    for (std::size_t i = 0; i != changed; ++i) CHECK(told[i * 7 % blocks] == 1);
+    CHECK(all == changed);
+  }
+  for (std::size_t i = 0; i != blocks; ++i) shared_memory::unlink(name_of(i));
+  CHECK(files_of(name) == 0);
 }

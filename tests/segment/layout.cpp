@@ -63,7 +63,7 @@ TEST_CASE("offsets within the header", "[layout]") {
   CHECK(offsetof(identity, ring_offset) == 96);
   CHECK(offsetof(identity, ring_bytes) == 104);
   CHECK(offsetof(identity, process_namespace) == 112);
-  CHECK(offsetof(identity, reserved) == 120);
+  CHECK(offsetof(identity, subject) == 120);
   CHECK(offsetof(control_header, parked) == 128);
   CHECK(sizeof(control_header::parked_line) == 64);
   CHECK(offsetof(control_header, count) == 256);

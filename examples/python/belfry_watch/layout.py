@@ -64,7 +64,7 @@ FIELDS = dict(
     ring_offset=8 * STATE,
     ring_bytes=SIZE - 8 * STATE,
     process_namespace=None,
-    reserved=None,
+    subject=None,
 )
 FLAG_PERSISTENT = 1
 

@@ -36,7 +36,7 @@ class Member:
         self.bell = None
         self.peers = {}  # slot: (generation, writing end of the bell)
         self.readers = {}  # descriptor: the loop in which it is
-        self.fd = system.open_or_create(path)
+        self.fd = system.open_or_create(path, block)
         try:
             identity = system.identity(self.fd, path)
             self.persistent = identity["flags"] & FLAG_PERSISTENT
@@ -50,18 +50,21 @@ class Member:
             self.controls = self.words[ROSTER + CONTROL : STATE : SLOT_WORDS]
             self.marks = memory[MARKS : MARKS + SLOTS]
             self.state = State(self.words)
-            self._join()
+            self._join(outdated=identity["subject"] != os.fstat(block).st_ino)
         except BaseException:
             os.close(self.fd)
             raise
         _members.add(self)
         self.ring_everyone()
 
-    def _join(self):
+    def _join(self, outdated):
         with self._roster():
             if os.fstat(self.fd).st_nlink == 0:
                 raise Gone
             self._reap_locked()
+            if outdated:  # another block has the name by now; those who are in it go on
+                self._unlink()
+                raise Gone
             slot = self._lock_free_slot()
             self._put(slot, BELL, 0)
             control = self.control(slot)
@@ -105,12 +108,16 @@ class Member:
             self.set_control(self.slot, self.control(self.slot)._replace(state=FREE, end=LEFT))
             self.words[LEAVES] += 1
             if not self._live() and not self.persistent and not self.words[DIRTY]:
-                with contextlib.suppress(FileNotFoundError):
-                    if os.path.samestat(os.fstat(self.fd), os.lstat(self.path)):
-                        os.unlink(self.path)
+                self._unlink()
             system.unlock(self.fd, slot_lock(self.slot))
         self.ring_everyone()
         self.abandon()
+
+    def _unlink(self):
+        """If the name still means this companion."""
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(self.fd), os.lstat(self.path)):
+                os.unlink(self.path)
 
     def abandon(self):
         """Gives up the descriptors only: after a fork the membership is the parent's, and so are the

@@ -37,7 +37,7 @@ def is_locked_by_another(fd, byte):
 OPEN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
-def open_or_create(path):
+def open_or_create(path, block):
     """The companion, built without a name, so that nobody ever sees half of one."""
     while True:
         with contextlib.suppress(FileNotFoundError):
@@ -52,7 +52,7 @@ def open_or_create(path):
                 flags=0,
                 bell_mode=0o600,
                 process_namespace=os.stat("/proc/self/ns/pid").st_ino,
-                reserved=0,
+                subject=os.fstat(block).st_ino,
             )
             os.pwrite(fd, layout.IDENTITY.pack(*header.values()), 0)
             # Any src_dir_fd makes this a linkat(2), which can follow the link.

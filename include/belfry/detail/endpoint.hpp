@@ -37,8 +37,9 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   endpoint(const endpoint&) = delete;
   endpoint& operator=(const endpoint&) = delete;
 
-  /// Joins the named segment, creating it if need be; or the segment of the handles.
-  void open(std::string_view name, failure& f);
+  /// Joins the named segment, creating it if need be; or the segment of the handles. `subject`: see
+  /// segment::create_or_open.
+  void open(std::string_view name, failure& f, std::uint64_t subject = 0);
   void open(const segment_handles& handles, failure& f);
   /// Completes every pending operation with `operation_aborted` and leaves the segment.
   void close() noexcept;

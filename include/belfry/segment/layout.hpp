@@ -81,7 +81,7 @@ struct identity {
   std::uint64_t ring_offset;
   std::uint64_t ring_bytes;
   std::uint64_t process_namespace;  // of the creator; counts only where peers watch pids
-  std::uint64_t reserved;
+  std::uint64_t subject;  // of a block's companion: the identity (inode) of the block, else 0
 };
 static_assert(sizeof(identity) == 128);
 static_assert(std::is_trivially_copyable_v<identity>);

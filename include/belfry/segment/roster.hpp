@@ -46,7 +46,7 @@ class roster {
   enum class joined {
     yes,
     no,    ///< see the failure
-    gone,  ///< the segment has lost its name meanwhile: open the name again
+    gone,  ///< the segment has lost its name: open the name again
   };
   joined join(failure& f);
 

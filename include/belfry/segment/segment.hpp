@@ -32,9 +32,11 @@ class segment {
  public:
   segment() noexcept = default;
 
-  /// Opens the named segment, or creates it if there is none. Whoever comes first creates.
+  /// Opens the named segment, or creates it if there is none. Whoever comes first creates. The
+  /// companion of a block says which one it belongs to: another may have got the block's name.
   static segment create_or_open(std::string_view name, const ring_traits& traits,
-                                const channel_options& options, failure& f);
+                                const channel_options& options, failure& f,
+                                std::uint64_t subject = 0);
 
   /// Attaches to a segment that someone has handed over.
   static segment attach(const segment_handles& handles, const ring_traits& traits,
@@ -62,6 +64,7 @@ class segment {
   const ring_memory& ring() const noexcept { return ring_; }
 
   /// Copies of what was checked at attachment; the shared originals are never read again.
+  bool outdated() const noexcept { return id_.subject != subject_; }  // its block is another by now
   bool persistent() const noexcept { return (id_.flags & layout::flag_persistent) != 0; }
   unsigned bell_mode() const noexcept { return id_.bell_mode; }
   const unique_handle& anonymous_bell(std::size_t slot) const noexcept { return bells_[slot]; }
@@ -78,6 +81,7 @@ class segment {
   unique_handle block_;
   std::vector<unique_handle> bells_;
   layout::identity id_{};
+  std::uint64_t subject_ = 0;
   mapping map_;
   ring_memory ring_;
 };
