@@ -31,11 +31,7 @@ bool check_size(std::uint64_t bytes, failure& f) {
 }
 
 bool allocate(const unique_handle& block, std::uint64_t bytes, failure& f) {
-  if (::ftruncate(block.get(), static_cast<off_t>(bytes)) != 0) {
-    fail(f, "set the size of a block to " + std::to_string(bytes) + " bytes");
-    return false;
-  }
-  int error;
+  int error;  // this sets the size, too
   do {
     error = ::posix_fallocate(block.get(), 0, static_cast<off_t>(bytes));
   } while (error == EINTR);
