@@ -598,7 +598,7 @@ TEST_CASE("any bytes: a list's, changed and cut off at random", "[shareable_list
   const std::vector<value> news = {1,    2.5,     true,  nullptr, "", "text", bytes("12345678"),
                                    "a text that is longer than most", std::string("\0", 1)};
 
-  constexpr int mutations = 1'000'000;
+  constexpr int mutations = 200'000;
   int opened = 0;
   std::uint64_t read = 0;
   std::uint64_t refused = 0;
