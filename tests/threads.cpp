@@ -213,11 +213,13 @@ TEMPLATE_TEST_CASE("blocking within a handler, while another thread runs the rea
     std::promise<void> done;
     const std::function<void()> next = [&] {
       rx.async_receive([&](error_code ec, auto first) {
-        { [[maybe_unused]] const auto released = std::move(first); }  // which is a use of the consumer
-        typename TestType::channel::consumer::value_type v;
-        if (!ec) ++received;
-        if (!ec) ec = rx.receive(v);
-        if (!ec) ++received;
+        {  // Both are released before the next one, perhaps in another thread, is received.
+          [[maybe_unused]] const auto released = std::move(first);
+          typename TestType::channel::consumer::value_type v;
+          if (!ec) ++received;
+          if (!ec) ec = rx.receive(v);
+          if (!ec) ++received;
+        }
         end = ec;
         if (ec) {
           done.set_value();
