@@ -18,6 +18,7 @@ void stream(report& out);
 void syscalls(report& out);
 void many(report& out);
 void watch_rtt(report& out);
+void newest(report& out);
 void list(report& out);
 void block(report& out);
 

@@ -33,6 +33,7 @@ constexpr bench_case cases[] = {
     {"syscalls", "system calls per message; processor time over ten idle seconds", syscalls},
     {"many", "round trip on one of 1, 100, 1000 channels in one io_context", many},
     {"watch-rtt", "notify and async_changed, there and back, both sides asleep", watch_rtt},
+    {"latest", "the newest value: cost of a write, and of a look", newest},
     {"list", "an element of a shareable_list: get, set, iterate, count", list},
     {"block", "create, open, unlink and close a shared_memory", block},
 };

@@ -81,10 +81,10 @@ bool is_locked_by_another(const unique_handle& block, std::uint64_t offset) noex
 unique_handle new_named_bell(std::string_view name, unsigned mode, failure& f);
 /// Opens the ringing end. `nobody_listens` if its owner is dead.
 unique_handle open_named_bell(std::string_view name, std::error_code& error) noexcept;
-/// The same for a bell that has lost its name, through its owner's handle for it. Empty if that is
-/// another bell, or out of reach.
-unique_handle open_bell_of_process(std::uint32_t pid, std::uint32_t handle,
-                                   std::uint64_t id) noexcept;
+/// The same for a bell that has lost its name, through its owner's handle for it. Empty, and no error,
+/// if that is another bell, or out of reach.
+unique_handle open_bell_of_process(std::uint32_t pid, std::uint32_t handle, std::uint64_t id,
+                                   std::error_code& error) noexcept;
 inline constexpr std::errc nobody_listens = std::errc::no_such_device_or_address;
 void unlink_named_bell(std::string_view name) noexcept;
 
@@ -111,8 +111,6 @@ std::uint64_t process_namespace() noexcept;
 /// A handle that becomes ready when the process ends.
 unique_handle watch_process(std::uint32_t pid, std::error_code& error) noexcept;
 
-/// Grows by one in the child of every fork: what was attached before belongs to the parent.
-unsigned fork_generation() noexcept;
 /// Makes the child of a fork give up this handle at once, so that it does not keep its parent
 /// alive in the eyes of others. Until the handle is closed.
 void guard_against_fork(const unique_handle& handle);

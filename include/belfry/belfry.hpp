@@ -7,6 +7,7 @@
 #include <belfry/channel_options.hpp>
 #include <belfry/error.hpp>
 #include <belfry/ring/byte_ring.hpp>
+#include <belfry/ring/latest.hpp>
 #include <belfry/ring/message.hpp>
 #include <belfry/ring/ring.hpp>
 #include <belfry/ring/spsc_ring.hpp>

@@ -21,9 +21,9 @@ endpoint::~endpoint() {
 
 // ---- opening and closing ----------------------------------------------------------------------------
 
-void endpoint::open(std::string_view name, failure& f, std::uint64_t subject) {
+void endpoint::open(std::string_view name, failure& f, const subject& block) {
   for (;;) {
-    segment_ = segment::create_or_open(name, traits_, options_, f, subject);
+    segment_ = segment::create_or_open(name, traits_, options_, f, block);
     if (f) return;
     roster_.emplace(segment_, role_);
     switch (roster_->join(f)) {
@@ -57,7 +57,9 @@ void endpoint::joined(failure& f) {
 void endpoint::close() noexcept {
   operation_queue aborted;
   {
-    const unique_lock lock(mutex_);
+    unique_lock lock(mutex_, std::defer_lock);
+    // In the child of a fork there is no other thread, but one of the parent's may have held it.
+    if (!roster_ || !roster_->is_inherited()) lock.lock();
     stop_waits();
     bell_.handle.reset();
     for (std::size_t i = 0; i != deaths_.size(); ++i) forget(i);

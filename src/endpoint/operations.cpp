@@ -1,6 +1,6 @@
 // Endpoints: the queue of pending operations, and what drives it.
 //
-// All of it is done under the lock, which is given up before a handler is called or posted.
+// All of it is done under the lock, which is given up before a handler is called.
 #include "run_queue.hpp"
 
 #include <belfry/detail/endpoint.hpp>
@@ -36,8 +36,11 @@ void endpoint::submit(operation& op) {
 
 void endpoint::submit_condition(operation& op) {
   if (!is_open()) return op.post_completion(make_error_code(errc::closed));
-  if (op.ready()) return op.post_completion({});
   unique_lock lock(mutex_);
+  if (op.ready()) {
+    lock.unlock();
+    return op.post_completion({});
+  }
   conditions_.push(op);
   if (phase_ != phase::idle) {
     // Whoever is at work will look after parking; whoever sleeps is rung when something changes. What
@@ -145,13 +148,10 @@ void drive(endpoint& e) { e.drive(); }
 void endpoint::schedule(operation& op, unique_lock lock, bool dispatch) {
   driven_ = &op;
   phase_ = phase::scheduled;
-  lock.unlock();
   if (run_queue::take_over(*this, op)) return;
-  if (dispatch) {
-    op.dispatch_drive(shared_from_this());
-  } else {
-    op.post_drive(shared_from_this());
-  }
+  if (!dispatch) return op.post_drive(shared_from_this());
+  lock.unlock();  // it may be driven in here
+  op.dispatch_drive(shared_from_this());
 }
 
 void endpoint::schedule_next(unique_lock lock) {
@@ -199,8 +199,8 @@ void endpoint::drive_once() {
       break;
     case progress::yield:
       phase_ = phase::scheduled;
-      lock.unlock();
       op->post_drive(shared_from_this());
+      lock.unlock();
       break;
     case progress::sleep: settle_to_sleep(*op, std::move(lock)); break;
   }

@@ -174,6 +174,7 @@ std::error_code endpoint::finish_wait() {
 
 native_handle_type endpoint::wait_handle() {
   if (!is_open()) return no_handle;
+  const unique_lock lock(mutex_);
   if (!wait_set_) {
     failure f;
     wait_set_ = platform::new_wait_set(f);

@@ -83,14 +83,17 @@ unique_handle open_named_bell(std::string_view name, std::error_code& error) noe
   return bell;
 }
 
-unique_handle open_bell_of_process(std::uint32_t pid, std::uint32_t handle,
-                                   std::uint64_t id) noexcept {
+unique_handle open_bell_of_process(std::uint32_t pid, std::uint32_t handle, std::uint64_t id,
+                                   std::error_code& error) noexcept {
   const std::string path = "/proc/" + std::to_string(pid) + "/fd/" + std::to_string(handle);
   struct stat status {};
   // To open something else could do harm.
   if (::stat(path.c_str(), &status) != 0 || !S_ISFIFO(status.st_mode) || status.st_ino != id)
     return {};
-  return unique_handle(::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+  unique_handle bell(::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+  const bool out_of_reach = errno == ENOENT || errno == ENXIO || errno == EACCES;
+  if (!bell && !out_of_reach) error.assign(errno, std::system_category());
+  return bell;
 }
 
 void unlink_named_bell(std::string_view name) noexcept { ::unlink(path_of(name).c_str()); }

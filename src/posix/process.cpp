@@ -1,6 +1,8 @@
 // Processes: who we are, the death of another, and what a fork must not take along.
 #include "../platform.hpp"
 
+#include <belfry/segment/roster.hpp>
+
 #include <atomic>
 #include <cerrno>
 #include <mutex>
@@ -16,8 +18,6 @@
 
 namespace belfry::platform {
 namespace {
-
-std::atomic<unsigned> generation{0};
 
 /// The handles by which others see that this process lives. The child of a fork that runs on
 /// without exec would hold them too, and keep its parent alive in the eyes of others.
@@ -47,7 +47,7 @@ class fork_guard {
   // close it, and Asio, when told of the fork, will register it anew. Only calls that are safe between
   // fork and exec.
   void in_child() {
-    generation.fetch_add(1, std::memory_order_relaxed);
+    detail::fork_generation.fetch_add(1, std::memory_order_relaxed);
     const int nothing = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     for (const int handle : handles_) {
       if (nothing == -1 || ::dup3(nothing, handle, O_CLOEXEC) == -1) ::close(handle);
@@ -78,8 +78,6 @@ unique_handle watch_process(std::uint32_t pid, std::error_code& error) noexcept 
   return handle;
 }
 
-unsigned fork_generation() noexcept { return generation.load(std::memory_order_relaxed); }
-
 void guard_against_fork(const unique_handle& handle) { fork_guard::instance().add(handle.get()); }
 
 unsigned processors() noexcept {
@@ -97,6 +95,8 @@ void fill_random(std::span<std::byte> out) noexcept {
 }  // namespace belfry::platform
 
 namespace belfry::detail {
+
+std::atomic<unsigned> fork_generation{0};
 
 void close_handle(native_handle_type handle) noexcept {
   platform::fork_guard::instance().remove(handle);  // before another gets its number

@@ -23,7 +23,9 @@ ringer::state open_named(const segment& s, std::size_t slot, unique_handle& out,
   error.clear();
   const layout::participant_slot& owner = s.slot(slot);
   out = platform::open_bell_of_process(owner.pid.load(std::memory_order_relaxed),
-                                       owner.bell_handle.load(std::memory_order_relaxed), id);
+                                       owner.bell_handle.load(std::memory_order_relaxed), id,
+                                       error);
+  if (error) return ringer::state::failed;
   if (out && platform::bell_id(out) != id) out.reset();
   return out ? ringer::state::reachable : ringer::state::unreachable;
 }

@@ -90,10 +90,9 @@ roster::joined roster::join(failure& f) {
       return joined::no;
     }
     if (segment_->named() && !platform::has_name(segment_->block())) return joined::gone;
-    if (segment_->outdated()) {  // those who are in it go on, like those in an unlinked channel
+    if (segment_->outdated()) {
       reap_locked({});
-      platform::unlink_this_block(segment_->name(), segment_->block());
-      return joined::gone;
+      return segment_->replace(f) ? joined::gone : joined::no;
     }
     // A death that nobody has noticed yet is still news to us.
     told_deaths_ = census(opposite_).deaths;
@@ -169,7 +168,7 @@ bool roster::claim_slot(failure& f) {
   parking_.attach(segment_->header(), slot, role_, free);
   slot_ = free;
   member_ = true;
-  fork_generation_ = platform::fork_generation();
+  fork_generation_ = fork_generation.load(std::memory_order_relaxed);
   platform::guard_against_fork(segment_->block());
   return true;
 }
@@ -177,7 +176,7 @@ bool roster::claim_slot(failure& f) {
 void roster::leave() noexcept {
   if (!member_) return;
   member_ = false;
-  if (fork_generation_ != platform::fork_generation()) {
+  if (is_inherited()) {
     bell_.close();  // nobody's by now; the membership is the parent's
     segment_->release_block();
     return;

@@ -87,7 +87,7 @@ std::string bell_name(std::string_view segment, std::size_t slot) {
 
 segment segment::create_or_open(std::string_view name, const ring_traits& traits,
                                 const channel_options& options, failure& f,
-                                std::uint64_t subject) {
+                                const subject& block) {
   if (!platform::check_name(name, max_segment_name, f)) return {};
   std::uint64_t capacity = 0;
   if (!granted_capacity(traits, options, capacity, f)) return {};
@@ -95,7 +95,7 @@ segment segment::create_or_open(std::string_view name, const ring_traits& traits
   segment s;
   s.name_ = name;
   s.traits_ = &traits;
-  s.subject_ = subject;
+  s.subject_ = block;
   for (;;) {
     f = {};
     s.block_ = platform::open_block(name, true, f);
@@ -104,7 +104,7 @@ segment segment::create_or_open(std::string_view name, const ring_traits& traits
 
     f = {};
     layout::identity id = describe(traits, capacity, options);
-    id.subject = subject;
+    id.subject = block.id;
     s.block_ = platform::new_block(id.segment_bytes, options.mode, f);
     if (f.code == std::errc::no_space_on_device) {
       // Perhaps because someone is making the same.
@@ -213,7 +213,20 @@ bool segment::check(const channel_options& options, failure& f) {
          same("ring offset", id_.ring_offset, expected.ring_offset, who, f) &&
          same("ring size", id_.ring_bytes, expected.ring_bytes, who, f) &&
          same("segment size", id_.segment_bytes, expected.segment_bytes, who, f) &&
-         same("size of the file", size, expected.segment_bytes, who, f);
+         same("size of the file", size, expected.segment_bytes, who, f) &&
+         (subject_.id != 0 || same("block it belongs to", id_.subject, std::uint64_t{0}, who, f));
+}
+
+bool segment::replace(failure& f) {
+  if (platform::named_block_id(subject_.name) != subject_.id) {
+    f = {std::make_error_code(std::errc::no_such_file_or_directory),
+         '"' + subject_.name + "\" means another block by now, or none"};
+    return false;
+  }
+  platform::unlink_this_block(name_, block_);
+  if (!platform::has_name(block_)) return true;
+  f = {std::make_error_code(std::errc::operation_not_permitted), "unlink \"" + name_ + '"'};
+  return false;
 }
 
 bool segment::map(failure& f) {

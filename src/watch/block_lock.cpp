@@ -8,6 +8,11 @@
 
 namespace belfry::detail {
 
+block_lock::block_lock(unique_handle block, watch_view view, std::size_t slot)
+    : block_(std::move(block)), view_(view), slot_(slot) {
+  platform::guard_against_fork(block_);
+}
+
 attempt block_lock::try_acquire(unsigned deaths) noexcept {
   if (held_) return attempt::would_block;  // by another transaction of this very participant
   if (view_.is_next(slot_) && lock(deaths)) {

@@ -13,9 +13,9 @@ namespace belfry::detail {
 /// tickets in the companion segment decide who is next; the roster, which the caller has, wakes.
 class block_lock {
  public:
-  /// The block's description must be this participant's own: locks belong to descriptions.
-  block_lock(unique_handle block, watch_view view, std::size_t slot) noexcept
-      : block_(std::move(block)), view_(view), slot_(slot) {}
+  /// The block's description must be this participant's own, and not mapped: locks belong to
+  /// descriptions, and go with them.
+  block_lock(unique_handle block, watch_view view, std::size_t slot);
 
   /// `done`: held. Else this participant has a ticket now. `deaths`: how many the roster has counted.
   attempt try_acquire(unsigned deaths) noexcept;

@@ -25,14 +25,12 @@ class block_member final : public std::enable_shared_from_this<block_member>,
   block_member(const shared_memory& block, failure& f) {
     unique_handle own = platform::reopen_block(block.native_handle(), true, f);
     if (!own) return;
-    map_ = platform::map_block(own, block.size(), 0, true, f);
+    map_ = map_of(block, f);
     if (!map_) return;
-    const std::uint64_t subject = companion_subject(block, own, f);
-    if (f) return;
     roster::joined joined = roster::joined::gone;
     while (joined == roster::joined::gone) {
       segment_ = segment::create_or_open(companion_name(block), watch_view::traits, {}, f,
-                                         subject);
+                                         subject_of(block, own));
       if (f) return;
       roster_.emplace(segment_, layout::role::consumer);
       joined = roster_->join(f);
@@ -44,6 +42,8 @@ class block_member final : public std::enable_shared_from_this<block_member>,
   ~block_member() {
     if (roster_) roster_->leave();
   }
+
+  bool is_inherited() const noexcept { return roster_->is_inherited(); }
 
   transaction begin(clock::time_point deadline, failure& f) {
     if (lock_->held()) {
@@ -93,6 +93,7 @@ class block_member final : public std::enable_shared_from_this<block_member>,
   }
 
   void end_transaction() noexcept override {
+    if (!roster_->is_member()) return;  // the parent's
     lock_->release();
     roster_->notify();
   }
@@ -116,7 +117,7 @@ transaction shared_memory::begin(std::chrono::nanoseconds timeout, detail::failu
     f = {std::make_error_code(std::errc::bad_file_descriptor), '"' + name_ + "\" is closed"};
     return {};
   }
-  if (!member_) {
+  if (!member_ || member_->is_inherited()) {
     auto member = std::make_shared<detail::block_member>(*this, f);
     if (f) return {};
     member_ = std::move(member);

@@ -20,11 +20,9 @@ void watch_endpoint::open(const shared_memory& block, failure& f) {
   unique_handle own = platform::reopen_block(block.native_handle(), !block.read_only(), f);
   if (!own) return;
   read_only_ = block.read_only();
-  block_ = platform::map_block(own, block.size(), 0, !read_only_, f);
+  block_ = map_of(block, f);
   if (!block_) return;
-  const std::uint64_t subject = companion_subject(block, own, f);
-  if (f) return;
-  endpoint::open(companion_name(block), f, subject);
+  endpoint::open(companion_name(block), f, subject_of(block, own));
   if (!f) lock_ = std::make_unique<block_lock>(std::move(own), view_, peers().slot());
 }
 

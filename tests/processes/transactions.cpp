@@ -9,6 +9,7 @@
 #include <random>
 
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 using namespace belfry;
@@ -598,4 +599,92 @@ TEST_CASE("a thousand watched blocks in one context", "[transactions]") {
   }
   for (std::size_t i = 0; i != blocks; ++i) shared_memory::unlink(name_of(i));
   CHECK(files_of(name) == 0);
+}
+
+TEST_CASE("a fork does not keep the transaction of its killed parent", "[transactions]") {
+  const bool before = GENERATE(true, false);
+  INFO((before ? "forked before" : "forked while it is held"));
+  const named_block b("forked");
+  const event ready;
+  const shared<std::atomic<pid_t>> grandchild;
+  const auto fork_idle = [&] {
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+      ::alarm(60);
+      for (;;) ::pause();
+    }
+    grandchild->store(pid);
+  };
+  child holder([&] {
+    shared_memory m = shared_memory::open(b.name);
+    m.txn().end();
+    if (before) fork_idle();
+    const transaction t = m.txn();
+    if (!before) fork_idle();
+    ready.set();
+    for (;;) ::pause();
+  });
+  ready.wait();
+  holder.kill();
+  CHECK(::kill(grandchild->load(), 0) == 0);  // it lives on
+  {
+    shared_memory m = shared_memory::open(b.name);
+    error_code ec;
+    const transaction t = m.txn(std::chrono::seconds(30), ec);
+    CHECK(ec == errc::owner_died);
+    CHECK(t);
+  }
+  CHECK(::kill(grandchild->load(), SIGKILL) == 0);
+}
+
+TEST_CASE("a fork that drops its copies leaves its parent's transaction alone", "[transactions]") {
+  const bool async = GENERATE(true, false);
+  INFO((async ? "of a watch" : "of a block"));
+  const named_block b("dropped");
+  const event ready;
+  const event go;
+  child holder([&] {
+    auto w = std::make_unique<worker>(b.name, async);
+    transaction t = w->begin();
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+      t.end();
+      w.reset();
+      ::_exit(0);
+    }
+    int status = -1;
+    EXPECT_EQ(::waitpid(pid, &status, 0), pid);
+    EXPECT_EQ(status, 0);
+    ready.set();
+    go.wait();
+    t.end();
+  });
+  ready.wait();
+  shared_memory m = shared_memory::open(b.name);
+  error_code ec;
+  CHECK_FALSE(m.txn(std::chrono::milliseconds(50), ec));
+  CHECK(ec == std::errc::timed_out);
+  go.set();
+  CHECK(m.txn(std::chrono::seconds(30), ec));
+  CHECK(ec == error_code());
+  CHECK(holder.wait() == 0);
+}
+
+TEST_CASE("a block without its name does not take the companion of another", "[transactions]") {
+  const std::string name = unique_name("nameless");
+  const shared_memory first = shared_memory::create(name, 64);
+  net::io_context io;
+  watch of_first(io, first);
+  shared_memory::unlink(name);
+  const shared_memory second = shared_memory::create(name, 64);
+  watch of_second(io, second);
+  shared_memory::unlink(name);
+
+  error_code ec;
+  const watch late(io, first, ec);
+  CHECK(ec == std::errc::no_such_file_or_directory);
+  watch fellow(io, second);  // whose companion it still is
+  const std::uint64_t seen = of_second.version();
+  fellow.notify();
+  CHECK(of_second.version() != seen);
 }

@@ -62,7 +62,9 @@ class Member:
             if os.fstat(self.fd).st_nlink == 0:
                 raise Gone
             self._reap_locked()
-            if outdated:  # another block has the name by now; those who are in it go on
+            if outdated:  # of a block that has lost its name to ours; those who are in it go on
+                if not os.path.samestat(os.stat(self.path[: -len(".watch")]), os.fstat(self.block)):
+                    raise FileNotFoundError(errno.ENOENT, "another block by now", self.path)
                 self._unlink()
                 raise Gone
             slot = self._lock_free_slot()

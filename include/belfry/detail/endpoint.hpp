@@ -37,9 +37,9 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   endpoint(const endpoint&) = delete;
   endpoint& operator=(const endpoint&) = delete;
 
-  /// Joins the named segment, creating it if need be; or the segment of the handles. `subject`: see
+  /// Joins the named segment, creating it if need be; or the segment of the handles. `block`: see
   /// segment::create_or_open.
-  void open(std::string_view name, failure& f, std::uint64_t subject = 0);
+  void open(std::string_view name, failure& f, const subject& block = {});
   void open(const segment_handles& handles, failure& f);
   /// Completes every pending operation with `operation_aborted` and leaves the segment.
   void close() noexcept;
@@ -155,8 +155,9 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   std::error_code wait_error_;  // why the last parking could not be watched over
   endpoint_service* service_ = nullptr;
 
-  // Held by whatever a member function does with what follows, with roster_ and with the ring, but for
-  // the attempts that the user makes at once, and while no handler is called or posted.
+  // Held by whatever a member function does with what follows, with roster_ and with the ring, and while
+  // no handler is called. What the user does at once (attempts, the release of a message, the end of a
+  // claim) is his to keep apart from it.
   std::mutex mutex_;
   phase phase_ = phase::idle;
   operation_queue transfers_;

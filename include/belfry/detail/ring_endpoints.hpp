@@ -135,6 +135,7 @@ class basic_consumer_endpoint : public endpoint {
     notice_ = room_notice(memory.capacity);
   }
   void freed(std::uint64_t amount) noexcept {
+    if constexpr (requires { Ring::never_full; }) return;  // nobody waits for room
     // A message may be released while an operation sleeps: nothing would tell of it later.
     if (notice_.freed(amount) || peers().park().is_parked()) flush();
   }

@@ -173,6 +173,22 @@ constexpr std::uint64_t record_bytes(std::uint64_t message) noexcept {
   return sizeof(record_header) + ((message + 7) & ~std::uint64_t{7});
 }
 
+// ---- latest -------------------------------------------------------------------------------------------
+
+/// At ring_offset; behind it are `places` values, each of whole words. Version v is in place v % places.
+///
+/// To write: the words of the next version's place; then `version`. Who dies in between has written
+/// nothing that anybody reads. To read: `version`; the words; and then `version` again, which must not
+/// be so far ahead that the place may have been written to.
+struct latest_control {
+  /// So many that a reader is through before a busy writer comes round to its place.
+  static constexpr std::uint64_t places = 8;
+
+  alignas(cache_line) std::atomic<std::uint64_t> version;  // of the newest whole value; 0: none yet
+  alignas(cache_line) std::atomic<std::uint64_t> read;     // the highest version that was received
+};
+static_assert(sizeof(latest_control) == 128);
+
 // ---- watch ----------------------------------------------------------------------------------------
 
 /// At ring_offset of a block's companion segment, `<name>.watch`, all of whose participants are

@@ -28,11 +28,15 @@
 #include <belfry/segment/parking.hpp>
 #include <belfry/segment/segment.hpp>
 
+#include <atomic>
 #include <cstdint>
 #include <span>
 #include <vector>
 
 namespace belfry::detail {
+
+/// Grows by one in the child of every fork, to which its parent's memberships do not belong.
+extern std::atomic<unsigned> fork_generation;
 
 /// One participant's membership. Not thread-safe.
 class roster {
@@ -53,7 +57,11 @@ class roster {
   /// Gives up the slot; the last one out removes the segment if its lifetime says so.
   void leave() noexcept;
 
-  bool is_member() const noexcept { return member_; }
+  bool is_member() const noexcept { return member_ && !is_inherited(); }
+  /// The membership is that of the process that has forked this one.
+  bool is_inherited() const noexcept {
+    return fork_generation_ != fork_generation.load(std::memory_order_relaxed);
+  }
   std::size_t slot() const noexcept { return slot_; }
   doorbell& bell() noexcept { return bell_; }
   parking& park() noexcept { return parking_; }
@@ -146,7 +154,7 @@ class roster {
   std::span<std::uint64_t> peer_marks_;  // who is parked at the other side, eight to a word
   std::size_t slot_ = no_slot;
   bool member_ = false;
-  unsigned fork_generation_ = 0;
+  unsigned fork_generation_ = fork_generation.load(std::memory_order_relaxed);
   doorbell bell_;
   parking parking_;
   std::uint16_t told_deaths_ = 0;

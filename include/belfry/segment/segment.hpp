@@ -26,6 +26,12 @@ struct segment_handles {
   std::vector<unique_handle> bells;
 };
 
+/// The block that a companion segment belongs to; none for a channel.
+struct subject {
+  std::string name;
+  std::uint64_t id = 0;
+};
+
 /// One endpoint's view of a segment. Every endpoint has a file description of its own, because locks,
 /// and with them liveness, belong to descriptions.
 class segment {
@@ -36,7 +42,7 @@ class segment {
   /// companion of a block says which one it belongs to: another may have got the block's name.
   static segment create_or_open(std::string_view name, const ring_traits& traits,
                                 const channel_options& options, failure& f,
-                                std::uint64_t subject = 0);
+                                const subject& block = {});
 
   /// Attaches to a segment that someone has handed over.
   static segment attach(const segment_handles& handles, const ring_traits& traits,
@@ -64,7 +70,10 @@ class segment {
   const ring_memory& ring() const noexcept { return ring_; }
 
   /// Copies of what was checked at attachment; the shared originals are never read again.
-  bool outdated() const noexcept { return id_.subject != subject_; }  // its block is another by now
+  /// The companion of a block that has lost its name to ours.
+  bool outdated() const noexcept { return id_.subject != subject_.id; }
+  /// Takes the name from an outdated companion; those who are in it go on. Under its roster's lock.
+  bool replace(failure& f);
   bool persistent() const noexcept { return (id_.flags & layout::flag_persistent) != 0; }
   unsigned bell_mode() const noexcept { return id_.bell_mode; }
   const unique_handle& anonymous_bell(std::size_t slot) const noexcept { return bells_[slot]; }
@@ -81,7 +90,7 @@ class segment {
   unique_handle block_;
   std::vector<unique_handle> bells_;
   layout::identity id_{};
-  std::uint64_t subject_ = 0;
+  subject subject_;
   mapping map_;
   ring_memory ring_;
 };

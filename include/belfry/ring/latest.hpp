@@ -1,0 +1,177 @@
+// One producer, many consumers, the newest value only.
+#pragma once
+
+#include <belfry/ring/ring.hpp>
+#include <belfry/ring/type_fingerprint.hpp>
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <new>
+#include <span>
+#include <type_traits>
+
+namespace belfry {
+
+/// The newest value of a type, with a version; every consumer sees it, and none sees what was overwritten
+/// before it looked.
+///
+///     struct position { double x, y, z; std::uint64_t time; };
+///     using positions = belfry::channel<belfry::latest<position>>;
+///
+/// A send never waits and never fails. A receive completes when there is a version that this consumer
+/// has not had; one that comes late has the newest at once. A value is always whole: a producer that is
+/// killed while it writes leaves the one before.
+///
+/// Up to 63 consumers. Like any ring of ours it trusts nobody: whatever a process scribbles over it, a
+/// receive gives some value or `errc::corrupted`, and touches nothing outside.
+template <class T>
+class latest {
+  static_assert(std::is_trivially_copyable_v<T>,
+                "a value is shared with other processes as its bytes");
+  static_assert(std::is_default_constructible_v<T>, "a failed receive completes with T{}");
+
+  using control = layout::latest_control;
+  using word = std::atomic<std::uint64_t>;
+  static constexpr std::size_t words = (sizeof(T) + 7) / 8;
+  using image = std::array<std::uint64_t, words>;
+
+  static control& control_of(const ring_memory& memory) noexcept {
+    return *std::launder(reinterpret_cast<control*>(memory.at));
+  }
+  static word* place(const ring_memory& memory, std::uint64_t version) noexcept {
+    return reinterpret_cast<word*>(memory.at + sizeof(control)) +
+           version % control::places * words;
+  }
+
+ public:
+  using value_type = T;
+  using sendable = T;
+  using received = T;
+
+  static constexpr bool never_full = true;
+
+  /// The producer's side.
+  class writer {
+   public:
+    explicit writer(const ring_memory& memory) : memory_(memory), control_(&control_of(memory)) {}
+
+    attempt push(const T& value) noexcept {
+      image bytes{};
+      std::memcpy(bytes.data(), &value, sizeof value);
+      const std::uint64_t next = control_->version.load(std::memory_order_relaxed) + 1;
+      // Who sees one of these words sees that the version is near. Pairs with the fence in pop().
+      std::atomic_thread_fence(std::memory_order_release);
+      word* const to = place(memory_, next);
+      for (std::size_t i = 0; i != words; ++i) to[i].store(bytes[i], std::memory_order_relaxed);
+      // Who sees the version sees the words. Pairs with the acquire in pop().
+      control_->version.store(next, std::memory_order_release);
+      return attempt::done;
+    }
+    /// Only the last of them is ever seen.
+    attempt push_n(std::span<const T> values, std::size_t& pushed) noexcept {
+      pushed = values.size();
+      return values.empty() ? attempt::done : push(values.back());
+    }
+    bool writable() const noexcept { return true; }
+    bool corrupted() const noexcept { return false; }
+    std::size_t size() const noexcept {
+      return control_->version.load(std::memory_order_relaxed) !=
+             control_->read.load(std::memory_order_relaxed);
+    }
+
+   private:
+    ring_memory memory_;
+    control* control_;
+  };
+
+  /// A consumer's side.
+  class reader {
+   public:
+    explicit reader(const ring_memory& memory) : memory_(memory), control_(&control_of(memory)) {}
+
+    attempt pop(T& value) noexcept {
+      for (int attempts = 0; attempts != 100; ++attempts) {
+        const std::uint64_t version = control_->version.load(std::memory_order_acquire);
+        if (version == seen_) return attempt::would_block;
+        if (version < seen_) return attempt::corrupted;  // it only grows
+        image bytes;
+        const word* const from = place(memory_, version);
+        for (std::size_t i = 0; i != words; ++i) {
+          bytes[i] = from[i].load(std::memory_order_relaxed);
+        }
+        std::atomic_thread_fence(std::memory_order_acquire);
+        const std::uint64_t after = control_->version.load(std::memory_order_relaxed);
+        // The one after these is being written, perhaps where we have read.
+        if (after - version > control::places - 2) continue;
+        std::memcpy(static_cast<void*>(&value), bytes.data(), sizeof value);
+        seen_ = version;
+        note(version);
+        return attempt::done;
+      }
+      return attempt::corrupted;  // nobody writes so often in the time that it takes to read
+    }
+    /// One at the most: there are no others.
+    attempt pop_n(std::span<T> values, std::size_t& popped) noexcept {
+      popped = 0;
+      if (values.empty()) return attempt::done;
+      const attempt a = pop(values.front());
+      popped = a == attempt::done ? 1 : 0;
+      return a;
+    }
+    bool readable() const noexcept {
+      return control_->version.load(std::memory_order_acquire) != seen_;
+    }
+    bool corrupted() const noexcept {
+      return control_->version.load(std::memory_order_relaxed) < seen_;
+    }
+    std::size_t size() const noexcept { return readable() ? 1 : 0; }
+
+   private:
+    /// That this version was received, by whoever was first.
+    void note(std::uint64_t version) noexcept {
+      std::uint64_t read = control_->read.load(std::memory_order_relaxed);
+      while (read < version && !control_->read.compare_exchange_weak(read, version,
+                                                                     std::memory_order_relaxed)) {
+      }
+    }
+
+    ring_memory memory_;
+    control* control_;
+    std::uint64_t seen_ = 0;
+  };
+
+  static constexpr ring_traits traits{
+      .kind = layout::ring_kind::latest,
+      .producers = 1,
+      .consumers = layout::max_participants - 1,
+      .value_bytes = sizeof(T),
+      .value_align = alignof(T),
+      .type_fingerprint = type_fingerprint<T>(),
+      .abi_fingerprint = 0,
+      .align = layout::cache_line,
+      .capacity = [](std::uint64_t) -> std::uint64_t { return 1; },
+      .layout =
+          [](std::uint64_t, std::uint64_t) {
+            return ring_layout{sizeof(control) + control::places * words * sizeof(word), 0};
+          },
+      .construct =
+          [](const ring_memory& memory) {
+            new (memory.at) control{};
+            for (std::size_t i = 0; i != control::places * words; ++i) {
+              new (place(memory, 0) + i) word(0);
+            }
+          },
+      .drained =
+          [](const ring_memory& memory) {
+            const control& c = control_of(memory);
+            return c.read.load(std::memory_order_relaxed) ==
+                   c.version.load(std::memory_order_relaxed);
+          },
+      .recover = [](const ring_memory&, std::size_t) {},  // what was half-written nobody reads
+  };
+};
+
+}  // namespace belfry

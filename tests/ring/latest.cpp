@@ -1,0 +1,272 @@
+#include <belfry/ring/latest.hpp>
+
+#include "../support/rings.hpp"
+
+#include <memory>
+#include <random>
+#include <thread>
+
+using namespace belfry;
+using namespace belfry::test;
+
+namespace {
+
+/// Whole if all its numbers say the same. Of a size that is no multiple of a word.
+struct block_of_numbers {
+  std::array<std::uint32_t, 33> numbers{};
+
+  static block_of_numbers of(std::uint32_t n) {
+    block_of_numbers b;
+    for (std::uint32_t& each : b.numbers) each = n++;
+    return b;
+  }
+  bool whole() const {
+    for (std::uint32_t i = 0; i != numbers.size(); ++i) {
+      if (numbers[i] != numbers[0] + i) return false;
+    }
+    return true;
+  }
+};
+
+using newest = latest<block_of_numbers>;
+
+/// The ring on raw memory.
+struct raw_latest {
+  raw_latest() {
+    const ring_layout shape = newest::traits.layout(1, 0);
+    bytes.resize(shape.bytes / layout::cache_line + 1);
+    memory = {reinterpret_cast<std::byte*>(bytes.data()), shape.bytes, 1};
+    newest::traits.construct(memory);
+  }
+  layout::latest_control& control() {
+    return *reinterpret_cast<layout::latest_control*>(memory.at);
+  }
+  std::uint64_t* word(std::uint64_t version, std::size_t i) {
+    const std::size_t words = (sizeof(block_of_numbers) + 7) / 8;
+    return reinterpret_cast<std::uint64_t*>(memory.at + sizeof(layout::latest_control)) +
+        version % layout::latest_control::places * words + i;
+  }
+
+  struct alignas(layout::cache_line) line {
+    std::byte bytes[layout::cache_line];
+  };
+  std::vector<line> bytes;
+  ring_memory memory;
+};
+
+}  // namespace
+
+TEST_CASE("latest gives the newest value, once to each consumer", "[latest]") {
+  raw_latest ring;
+  newest::writer writer(ring.memory);
+  newest::reader first(ring.memory);
+  newest::reader second(ring.memory);
+  block_of_numbers value = block_of_numbers::of(99);
+
+  CHECK(newest::traits.drained(ring.memory));
+  CHECK(first.pop(value) == attempt::would_block);
+  CHECK_FALSE(first.readable());
+  CHECK(value.numbers[0] == 99);
+  for (std::uint32_t n = 1; n <= 10; ++n) {
+    CHECK(writer.writable());
+    CHECK(writer.push(block_of_numbers::of(n)) == attempt::done);
+  }
+  CHECK_FALSE(newest::traits.drained(ring.memory));
+  CHECK(writer.size() == 1);
+  CHECK(first.size() == 1);
+  CHECK(first.pop(value) == attempt::done);
+  CHECK(value.numbers[0] == 10);
+  CHECK(first.pop(value) == attempt::would_block);
+  CHECK(first.size() == 0);
+  CHECK(writer.size() == 0);
+  CHECK(newest::traits.drained(ring.memory));
+  CHECK(second.readable());
+  CHECK(second.pop(value) == attempt::done);
+  CHECK(value.numbers[0] == 10);
+  newest::reader late(ring.memory);
+  CHECK(late.pop(value) == attempt::done);
+  CHECK(value.numbers[0] == 10);
+}
+
+TEST_CASE("of a batch latest keeps the last", "[latest]") {
+  raw_latest ring;
+  newest::writer writer(ring.memory);
+  newest::reader reader(ring.memory);
+  const std::array<block_of_numbers, 3> three{block_of_numbers::of(1), block_of_numbers::of(2),
+                                              block_of_numbers::of(3)};
+  std::size_t n = 99;
+  CHECK(writer.push_n({}, n) == attempt::done);
+  CHECK(n == 0);
+  CHECK(writer.push_n(three, n) == attempt::done);
+  CHECK(n == 3);
+  std::array<block_of_numbers, 2> out;
+  CHECK(reader.pop_n(out, n) == attempt::done);
+  CHECK(n == 1);
+  CHECK(out[0].numbers[0] == 3);
+  CHECK(reader.pop_n(out, n) == attempt::would_block);
+  CHECK(n == 0);
+}
+
+TEST_CASE("a value that a dead writer has half written is never seen", "[latest]") {
+  raw_latest ring;
+  newest::reader reader(ring.memory);
+  block_of_numbers value;
+  for (std::uint32_t n = 1; n != 20; ++n) {
+    newest::writer writer(ring.memory);
+    CHECK(writer.push(block_of_numbers::of(n)) == attempt::done);
+    // The next one dies on its way.
+    const std::uint64_t next = ring.control().version + 1;
+    for (std::size_t i = 0; i != n % 17; ++i) *ring.word(next, i) = ~std::uint64_t{0};
+    newest::reader another(ring.memory);
+    for (newest::reader* r : {&reader, &another}) {
+      CHECK(r->pop(value) == attempt::done);
+      CHECK(value.numbers[0] == n);
+      CHECK(value.whole());
+    }
+  }
+}
+
+TEST_CASE("whatever is scribbled over latest, a receive ends", "[latest]") {
+  raw_latest ring;
+  newest::writer writer(ring.memory);
+  newest::reader reader(ring.memory);
+  block_of_numbers value;
+  CHECK(writer.push(value) == attempt::done);
+  CHECK(reader.pop(value) == attempt::done);
+  ring.control().version = 0;
+  CHECK(reader.corrupted());
+  CHECK(reader.readable());  // so that nobody sleeps on it
+  CHECK(reader.pop(value) == attempt::corrupted);
+
+  std::mt19937_64 random(Catch::rngSeed());
+  for (int i = 0; i != often(1'000'000); ++i) {
+    const auto at = random() % (ring.memory.bytes / 8);
+    reinterpret_cast<std::uint64_t*>(ring.memory.at)[at] = random();
+    newest::reader fresh(ring.memory);
+    const attempt outcome = fresh.pop(value);
+    if (outcome == attempt::too_large || outcome == attempt::denied) FAIL("no such outcome");
+    if (random() % 2 == 0) writer.push(value);
+    reader.pop(value);
+    newest::traits.drained(ring.memory);
+  }
+}
+
+TEST_CASE("readers of latest race its writer", "[latest]") {
+  raw_latest ring;
+  constexpr std::uint32_t last = sanitized ? 100'000 : 1'000'000;
+  std::atomic<int> torn{0};
+  std::atomic<int> backwards{0};
+  {
+    std::vector<std::jthread> readers;
+    for (int i = 0; i != 3; ++i) {
+      readers.emplace_back([&] {
+        newest::reader reader(ring.memory);
+        std::uint32_t seen = 0;
+        while (seen != last) {
+          block_of_numbers value;
+          if (reader.pop(value) != attempt::done) {
+            std::this_thread::yield();
+            continue;
+          }
+          if (!value.whole()) ++torn;
+          if (value.numbers[0] <= seen) ++backwards;
+          seen = value.numbers[0];
+        }
+      });
+    }
+    newest::writer writer(ring.memory);
+    for (std::uint32_t n = 1; n <= last; ++n) writer.push(block_of_numbers::of(n));
+  }
+  CHECK(torn == 0);
+  CHECK(backwards == 0);
+}
+
+TEST_CASE("what latest says of itself", "[latest]") {
+  CHECK(newest::traits.kind == layout::ring_kind::latest);
+  CHECK(newest::traits.producers == 1);
+  CHECK(newest::traits.consumers == 63);
+  CHECK(newest::traits.capacity(0) == 1);
+  CHECK(newest::traits.value_bytes == 132);
+  CHECK(newest::traits.layout(1, 0).bytes == 128 + 8 * 136);
+}
+
+TEST_CASE("a channel of latest: many consumers, each told once of what it missed", "[latest]") {
+  using news = channel<latest<tick>>;
+  net::io_context io;
+  const std::string name = unique_name("latest");
+  news::producer tx(io, name);
+  std::vector<news::consumer> consumers;
+  for (int i = 0; i != 5; ++i) consumers.emplace_back(io, name);
+  std::vector<told> answers(consumers.size());
+  for (std::size_t i = 0; i != consumers.size(); ++i) consumers[i].async_receive(answers[i].receiver());
+  settle(io);
+  for (const told& t : answers) CHECK(t.calls == 0);
+
+  CHECK(tx.try_send({1, 0.5}));
+  settle(io);
+  for (const told& t : answers) {
+    CHECK(t.calls == 1);
+    CHECK(t.value == 1);
+  }
+  for (std::uint64_t n = 2; n <= 12; ++n) CHECK(tx.try_send({n, 0.5}));
+  for (std::size_t i = 0; i != consumers.size(); ++i) consumers[i].async_receive(answers[i].receiver());
+  settle(io);
+  for (const told& t : answers) {
+    CHECK(t.calls == 2);
+    CHECK(t.value == 12);
+  }
+  news::consumer late(io, name);
+  CHECK(late.try_receive()->seq == 12);
+  CHECK_FALSE(late.try_receive());
+
+  late.async_receive(answers[0].receiver());
+  answers[0] = {};
+  tx.close();
+  settle(io);
+  CHECK(answers[0].calls == 1);
+  CHECK(answers[0].ec == errc::closed);
+  news::producer successor(io, name);
+  CHECK(successor.try_send({13, 0.5}));
+  CHECK(late.try_receive()->seq == 13);
+
+  error_code ec;
+  news::producer rival(io, name, ec);
+  CHECK(ec == errc::role_taken);
+  late.close();
+  consumers.clear();
+  successor.close();
+  CHECK(files_of(name) == 0);
+}
+
+TEST_CASE("a value that nobody has received keeps the segment of latest", "[latest]") {
+  using news = channel<latest<tick>>;
+  net::io_context io;
+  const std::string name = unique_name("kept");
+  news::producer(io, name).try_send({7, 0.5});
+  CHECK(files_of(name) == 1);
+  {
+    news::consumer rx(io, name);
+    tick t{};
+    CHECK_FALSE(rx.receive(t, std::chrono::seconds(10)));
+    CHECK(t.seq == 7);
+    CHECK(rx.receive(t, std::chrono::seconds(10)) == errc::closed);
+  }
+  CHECK(files_of(name) == 0);
+}
+
+TEST_CASE("as many consumers of latest as there are places", "[latest]") {
+  using news = channel<latest<tick>>;
+  net::io_context io;
+  const std::string name = unique_name("crowd");
+  std::vector<news::consumer> consumers;
+  for (int i = 0; i != 63; ++i) consumers.emplace_back(io, name);
+  error_code ec;
+  news::consumer one_more(io, name, ec);
+  CHECK(ec == errc::roster_full);
+  news::producer tx(io, name);
+  CHECK(tx.try_send({1, 0.5}));
+  for (news::consumer& rx : consumers) CHECK(rx.try_receive()->seq == 1);
+  consumers.pop_back();
+  news::consumer another(io, name);
+  CHECK(another.try_receive()->seq == 1);
+}
