@@ -2,8 +2,10 @@
 
 #include <belfry/segment/segment.hpp>
 
+#include <chrono>
 #include <cstring>
 #include <new>
+#include <thread>
 #include <type_traits>
 
 namespace belfry::detail {
@@ -96,7 +98,7 @@ segment segment::create_or_open(std::string_view name, const ring_traits& traits
   s.name_ = name;
   s.traits_ = &traits;
   s.subject_ = block;
-  for (;;) {
+  for (int attempts = 10;;) {
     f = {};
     s.block_ = platform::open_block(name, true, f);
     if (s.block_) break;
@@ -106,13 +108,11 @@ segment segment::create_or_open(std::string_view name, const ring_traits& traits
     layout::identity id = describe(traits, capacity, options);
     id.subject = block.id;
     s.block_ = platform::new_block(id.segment_bytes, options.mode, f);
-    if (f.code == std::errc::no_space_on_device) {
-      // Perhaps because someone is making the same.
-      failure not_there;
-      s.block_ = platform::open_block(name, true, not_there);
-      if (!s.block_) return {};
-      f = {};
-      break;
+    if (f.code == std::errc::no_space_on_device && --attempts != 0) {
+      // Perhaps because someone is making the same, and it will be there, or we have taken it from each
+      // other.
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      continue;
     }
     if (!s.block_ || !build(s.block_, traits, id, f)) return {};
     if (platform::publish_block(s.block_, name, f)) break;

@@ -51,8 +51,9 @@ class spsc_ring {
     static index& read(queue& q) noexcept { return q.*(&heir::read_index_); }
   };
   static T* values(queue& q) {
-    static const std::ptrdiff_t offset = [] {
-      const auto other = std::make_unique<queue>();
+    static const std::ptrdiff_t offset = [] {  // the same for every capacity
+      const auto other =
+          std::make_unique<boost::lockfree::spsc_queue<T, boost::lockfree::capacity<1>>>();
       other->push(T{});
       const auto* const begin = reinterpret_cast<const std::byte*>(other.get());
       return reinterpret_cast<const std::byte*>(&other->front()) - begin;
