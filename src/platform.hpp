@@ -52,8 +52,8 @@ unique_handle new_anonymous_block(std::uint64_t bytes, failure& f);
 /// An open file description of one's own for the same block: locks belong to descriptions.
 unique_handle reopen_block(native_handle_type block, bool writable, failure& f);
 
-/// Tells a block from another that had the same name; 0 if there is none.
-std::uint64_t block_id(const unique_handle& block) noexcept;
+/// Tells a block, or a bell, from another that had the same name; 0 if there is none.
+std::uint64_t id_of(const unique_handle& handle) noexcept;
 std::uint64_t named_block_id(std::string_view name) noexcept;
 
 std::uint64_t block_size(const unique_handle& block, failure& f);
@@ -94,8 +94,7 @@ unique_handle new_anonymous_bell(failure& f);
 /// Whether a handle that came from somewhere else is one.
 bool is_anonymous_bell(const unique_handle& bell) noexcept;
 
-/// Tells one bell from another that had the same name; 0 if there is none.
-std::uint64_t bell_id(const unique_handle& bell) noexcept;
+/// As id_of(); 0 also if it is no bell.
 std::uint64_t named_bell_id(std::string_view name) noexcept;
 
 /// False if nobody is left who could hear it. Raises no signal.

@@ -55,11 +55,10 @@ void endpoint::joined(failure& f) {
 }
 
 void endpoint::close() noexcept {
+  if (roster_ && roster_->is_inherited()) return abandon();
   operation_queue aborted;
   {
-    unique_lock lock(mutex_, std::defer_lock);
-    // In the child of a fork there is no other thread, but one of the parent's may have held it.
-    if (!roster_ || !roster_->is_inherited()) lock.lock();
+    const unique_lock lock(mutex_);
     stop_waits();
     bell_.handle.reset();
     for (std::size_t i = 0; i != deaths_.size(); ++i) forget(i);
@@ -87,6 +86,21 @@ void endpoint::close() noexcept {
   }
   closed();
   while (!aborted.empty()) aborted.pop().post_completion(operation_aborted());
+}
+
+/// In the child of a fork: gives up the handles. Pending operations are the parent's; a thread of its
+/// may have held any lock when it forked, so none is taken.
+void endpoint::abandon() noexcept {
+  for (watched& death : deaths_) {
+    if (death.handle) death.handle->abandon();
+    death.handle.reset();
+    death.owned.reset();
+  }
+  if (bell_.handle) bell_.handle->abandon();
+  bell_.handle.reset();
+  wait_set_.reset();
+  roster_->leave();
+  closed();
 }
 
 // The context goes: nobody will ever call a handler again. They may own this endpoint, and close it

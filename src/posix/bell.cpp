@@ -112,11 +112,6 @@ bool is_anonymous_bell(const unique_handle& bell) noexcept {
   return eventfd && (::fcntl(bell.get(), F_GETFL) & O_NONBLOCK) != 0;
 }
 
-std::uint64_t bell_id(const unique_handle& bell) noexcept {
-  struct stat status {};
-  return ::fstat(bell.get(), &status) == 0 ? status.st_ino : 0;
-}
-
 std::uint64_t named_bell_id(std::string_view name) noexcept {
   struct stat status {};
   const bool there = ::lstat(path_of(name).c_str(), &status) == 0 && S_ISFIFO(status.st_mode);

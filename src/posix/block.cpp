@@ -135,9 +135,9 @@ unique_handle reopen_block(native_handle_type block, bool writable, failure& f) 
   return own;
 }
 
-std::uint64_t block_id(const unique_handle& block) noexcept {
+std::uint64_t id_of(const unique_handle& handle) noexcept {
   struct stat status {};
-  return ::fstat(block.get(), &status) == 0 ? status.st_ino : 0;
+  return ::fstat(handle.get(), &status) == 0 ? status.st_ino : 0;
 }
 
 std::uint64_t named_block_id(std::string_view name) noexcept {

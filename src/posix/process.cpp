@@ -1,8 +1,6 @@
 // Processes: who we are, the death of another, and what a fork must not take along.
 #include "../platform.hpp"
 
-#include <belfry/segment/roster.hpp>
-
 #include <atomic>
 #include <cerrno>
 #include <mutex>
@@ -95,8 +93,6 @@ void fill_random(std::span<std::byte> out) noexcept {
 }  // namespace belfry::platform
 
 namespace belfry::detail {
-
-std::atomic<unsigned> fork_generation{0};
 
 void close_handle(native_handle_type handle) noexcept {
   platform::fork_guard::instance().remove(handle);  // before another gets its number

@@ -1,6 +1,9 @@
 #include <belfry/detail/waitable.hpp>
 
 #include <array>
+#include <memory>
+#include <utility>
+#include <vector>
 
 #if defined(BELFRY_BOOST_ASIO)
 #include <boost/asio/posix/stream_descriptor.hpp>
@@ -19,6 +22,7 @@ waitable::waitable(const net::any_io_executor& executor, native_handle_type hand
     : implementation_(new implementation{net::posix::stream_descriptor(executor, handle), {}}) {}
 
 waitable::~waitable() {
+  if (implementation_ == nullptr) return;
   implementation_->descriptor.release();  // out of the reactor; the handle is its owner's to close
 }
 
@@ -41,6 +45,11 @@ void waitable::async_wait(std::shared_ptr<listener> who, wait_id which) {
 void waitable::cancel() noexcept {
   error_code ignored;
   implementation_->descriptor.cancel(ignored);
+}
+
+void waitable::abandon() noexcept {
+  static auto* const never_destroyed = new std::vector<std::unique_ptr<implementation>>;
+  never_destroyed->push_back(std::move(implementation_));
 }
 
 }  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR

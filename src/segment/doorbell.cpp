@@ -12,7 +12,7 @@ ringer::state open_named(const segment& s, std::size_t slot, unique_handle& out,
   const std::uint64_t id = s.slot(slot).bell.load(std::memory_order_relaxed);
   const std::string name = bell_name(s.name(), slot);
   out = platform::open_named_bell(name, error);
-  if (out && platform::bell_id(out) == id) return ringer::state::reachable;
+  if (out && platform::id_of(out) == id) return ringer::state::reachable;
   out.reset();
   const bool deserted = error == platform::nobody_listens;
   if (deserted && platform::named_bell_id(name) == id) return ringer::state::deserted;
@@ -26,7 +26,7 @@ ringer::state open_named(const segment& s, std::size_t slot, unique_handle& out,
                                        owner.bell_handle.load(std::memory_order_relaxed), id,
                                        error);
   if (error) return ringer::state::failed;
-  if (out && platform::bell_id(out) != id) out.reset();
+  if (out && platform::id_of(out) != id) out.reset();
   return out ? ringer::state::reachable : ringer::state::unreachable;
 }
 
@@ -36,7 +36,7 @@ doorbell doorbell::make(const segment& s, std::size_t slot, failure& f) {
   doorbell bell;
   if (s.named()) {
     bell.handle_ = platform::new_named_bell(bell_name(s.name(), slot), s.bell_mode(), f);
-    if (bell.handle_) bell.id_ = platform::bell_id(bell.handle_);
+    if (bell.handle_) bell.id_ = platform::id_of(bell.handle_);
   } else {
     bell.handle_ = platform::duplicate(s.anonymous_bell(slot));
     if (!bell.handle_)

@@ -109,9 +109,11 @@ segment segment::create_or_open(std::string_view name, const ring_traits& traits
     id.subject = block.id;
     s.block_ = platform::new_block(id.segment_bytes, options.mode, f);
     if (f.code == std::errc::no_space_on_device && --attempts != 0) {
-      // Perhaps because someone is making the same, and it will be there, or we have taken it from each
-      // other.
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      // Perhaps because someone is making the same: it will be there soon. Or we take the space from each
+      // other: not in step for long.
+      std::uint8_t chance = 0;
+      platform::fill_random(std::as_writable_bytes(std::span(&chance, 1)));
+      std::this_thread::sleep_for(std::chrono::microseconds(10) * chance);
       continue;
     }
     if (!s.block_ || !build(s.block_, traits, id, f)) return {};

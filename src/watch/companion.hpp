@@ -20,7 +20,7 @@ inline mapping map_of(const shared_memory& block, failure& f) {
 }
 
 inline subject subject_of(const shared_memory& block, const unique_handle& own) {
-  return {block.name(), platform::block_id(own)};
+  return {block.name(), platform::id_of(own)};
 }
 
 }  // namespace belfry::detail

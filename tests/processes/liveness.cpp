@@ -2,6 +2,9 @@
 #include "segment_file.hpp"
 #include "traffic.hpp"
 
+#include <functional>
+#include <thread>
+
 #include <sys/wait.h>
 
 using namespace belfry;
@@ -212,4 +215,46 @@ TEMPLATE_TEST_CASE("a fork may take part under its own name", "[liveness]", valu
     EXPECT_EQ(status, 0);
   });
   CHECK(parent.wait() == 0);
+}
+
+TEMPLATE_TEST_CASE("a fork that drops its copies waits for no thread of its parent's", "[liveness]", values,
+                   frames) {
+  const watchdog dog;
+  const std::string name = unique_name("threads");
+  const nothing_left check(name);
+  child parent([&] {
+    std::atomic<bool> stop{false};
+    receiver<TestType> rx(name);
+    sender<TestType> tx(name);
+    const std::function<void()> next = [&] {
+      rx.rx().async_receive([&](error_code ec, auto v) {
+        { [[maybe_unused]] const auto released = std::move(v); }
+        if (!ec && !stop) next();
+      });
+    };
+    next();
+    std::jthread driver([&] { rx.io().run(); });
+    std::jthread source([&] {
+      for (std::uint64_t seq = 0; !stop; ++seq) tx.tx().try_send(outgoing<TestType>({1, seq}).get());
+    });
+    for (int i = 0; i != 200; ++i) {
+      const pid_t pid = ::fork();
+      if (pid == 0) {
+        ::alarm(20);
+        rx.rx().close();
+        tx.tx().close();
+        ::_exit(0);
+      }
+      int status = -1;
+      EXPECT_EQ(::waitpid(pid, &status, 0), pid);
+      EXPECT_EQ(status, 0);
+    }
+    stop = true;
+    source.join();
+    tx.tx().close();  // ends the last receive
+    driver.join();
+  });
+  CHECK(parent.wait() == 0);
+  error_code not_there;  // it is, if something was left unread
+  TestType::unlink(name, not_there);
 }

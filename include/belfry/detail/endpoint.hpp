@@ -51,7 +51,7 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   /// Starts an operation on the ring: one after the other, each tried on its handler's executor.
   void submit(operation& op);
   /// Starts an operation that takes nothing and completes as soon as it is ready(), independent of
-  /// all others. ready() is then called on any thread, and reads only atomics.
+  /// all others. ready() is then called on any thread, under the lock.
   void submit_condition(operation& op);
   std::uint64_t new_id() noexcept { return ++last_id_; }
 
@@ -142,6 +142,7 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   static void stop(watched& wait) noexcept;
   void forget(std::size_t slot) noexcept;
   bool sleep_in_thread(clock::time_point deadline, unique_lock& lock);
+  void abandon() noexcept;
   void shutdown() noexcept;
 
   net::any_io_executor executor_;

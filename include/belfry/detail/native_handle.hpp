@@ -1,6 +1,7 @@
 // The operating system's handle and its owner.
 #pragma once
 
+#include <atomic>
 #include <utility>
 
 namespace belfry {
@@ -18,6 +19,9 @@ inline constexpr native_handle_type no_handle = nullptr;
 #else
 inline constexpr native_handle_type no_handle = -1;
 #endif
+
+/// Grows by one in the child of every fork, to which what was opened before does not belong.
+inline std::atomic<unsigned> fork_generation{0};
 
 void close_handle(native_handle_type handle) noexcept;
 

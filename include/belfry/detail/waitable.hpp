@@ -44,6 +44,10 @@ class waitable {
   void async_wait(std::shared_ptr<listener> who, wait_id which);
   void cancel() noexcept;
 
+  /// In the child of a fork: leaves everything to the parent, and touches nothing of Asio's, whose locks
+  /// a thread of the parent's may have held.
+  void abandon() noexcept;
+
  private:
   struct implementation;
   std::unique_ptr<implementation> implementation_;

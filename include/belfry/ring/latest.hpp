@@ -102,6 +102,7 @@ class latest {
         for (std::size_t i = 0; i != words; ++i) {
           bytes[i] = from[i].load(std::memory_order_relaxed);
         }
+        // Pairs with the fence in push().
         std::atomic_thread_fence(std::memory_order_acquire);
         const std::uint64_t after = control_->version.load(std::memory_order_relaxed);
         // The one after these is being written, perhaps where we have read.

@@ -11,7 +11,8 @@
 //
 // In this order, all under the roster's lock but for the ringing:
 //
-//   join    give up if the segment has lost its name: open it anew; reap; take a free slot's lock;
+//   join    give up if the segment has lost its name, or loses it now because its block has lost its
+//           own to another (segment::replace): open it anew; reap; take a free slot's lock;
 //           bell = 0; ++generation, joining; pid; make the bell; bell = its inode, bell_handle; the
 //           next epoch, awake; live, no end; ring everyone who is live
 //   reap    whoever is not free and holds no lock, or is known to be dead by its bell: undo what it
@@ -34,9 +35,6 @@
 #include <vector>
 
 namespace belfry::detail {
-
-/// Grows by one in the child of every fork, to which its parent's memberships do not belong.
-extern std::atomic<unsigned> fork_generation;
 
 /// One participant's membership. Not thread-safe.
 class roster {

@@ -69,11 +69,11 @@ class segment {
   }
   const ring_memory& ring() const noexcept { return ring_; }
 
-  /// Copies of what was checked at attachment; the shared originals are never read again.
   /// The companion of a block that has lost its name to ours.
   bool outdated() const noexcept { return id_.subject != subject_.id; }
   /// Takes the name from an outdated companion; those who are in it go on. Under its roster's lock.
   bool replace(failure& f);
+  /// Copies of what was checked at attachment; the shared originals are never read again.
   bool persistent() const noexcept { return (id_.flags & layout::flag_persistent) != 0; }
   unsigned bell_mode() const noexcept { return id_.bell_mode; }
   const unique_handle& anonymous_bell(std::size_t slot) const noexcept { return bells_[slot]; }
