@@ -14,6 +14,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace belfry::platform {
 
@@ -56,6 +57,10 @@ unique_handle reopen_block(native_handle_type block, bool writable, failure& f);
 std::uint64_t id_of(const unique_handle& handle) noexcept;
 std::uint64_t named_block_id(std::string_view name) noexcept;
 
+/// Whether nobody but the caller, who has opened it once and not mapped it, has the block open or mapped.
+/// False also where the system does not tell, as it does not of somebody else's block.
+bool is_unused_by_others(const unique_handle& block) noexcept;
+
 std::uint64_t block_size(const unique_handle& block, failure& f);
 
 /// Copies the block's first bytes; false if it has fewer. Never faults, whoever truncates the file.
@@ -74,6 +79,54 @@ bool lock_byte(const unique_handle& block, std::uint64_t offset) noexcept;  // w
 bool try_lock_byte(const unique_handle& block, std::uint64_t offset) noexcept;
 void unlock_byte(const unique_handle& block, std::uint64_t offset) noexcept;
 bool is_locked_by_another(const unique_handle& block, std::uint64_t offset) noexcept;
+
+// ---- files that a server keeps about itself --------------------------------------------------------
+
+/// Where they are, for this user alone; created if it is not there.
+std::string run_directory(failure& f);
+bool use_directory(const std::string& path, failure& f);
+std::vector<std::string> files_in(const std::string& directory);
+
+unique_handle open_file(const std::string& path, bool create, failure& f);
+std::uint64_t file_id(const std::string& path) noexcept;  // as id_of(); 0 if there is none
+std::string read_file(const unique_handle& file, failure& f);
+/// All of it, or, if it fails, nothing.
+bool append_to_file(const unique_handle& file, std::string_view bytes, failure& f);
+bool truncate_file(const unique_handle& file, failure& f);
+bool rename_file(const std::string& from, const std::string& to, failure& f);
+void remove_file(const std::string& path) noexcept;
+/// What a user wants to be read: a key, say. Refuses one that others may read, if `secret`.
+std::string read_whole_file(const std::string& path, bool secret, failure& f);
+/// Waits for what a pipe or socket still has to say.
+std::string read_to_end(native_handle_type handle, failure& f);
+
+// ---- sockets ---------------------------------------------------------------------------------------
+
+/// An address as the system has it (a sockaddr).
+using socket_address = std::span<const std::byte>;
+
+/// A stream that does not block; it is connected when it is ready to be written to, or has an error.
+unique_handle connect_socket(socket_address address, failure& f);
+std::error_code socket_error(const unique_handle& socket) noexcept;
+/// Two ends of a stream that do not block; the second one can be inherited by a program.
+std::pair<unique_handle, unique_handle> socket_pair(failure& f);
+
+/// A socket that listens. One that a dead process has left at a path is replaced.
+unique_handle listen_socket(socket_address address, failure& f);
+
+std::uint16_t port_of(const unique_handle& socket) noexcept;
+void remove_abandoned_socket(const std::string& path) noexcept;
+
+struct transferred {
+  std::size_t bytes = 0;
+  bool would_block = false;  // neither: the other end has closed the stream
+  std::error_code error;
+};
+transferred send_some(const unique_handle& socket, std::string_view bytes) noexcept;
+transferred receive_some(const unique_handle& socket, std::span<char> room) noexcept;
+/// False if the time has come before.
+bool wait_for_socket(native_handle_type socket, bool to_write,
+                     std::chrono::steady_clock::time_point deadline) noexcept;
 
 // ---- bells ----------------------------------------------------------------------------------------
 
@@ -109,6 +162,26 @@ std::uint32_t process_id() noexcept;
 std::uint64_t process_namespace() noexcept;
 /// A handle that becomes ready when the process ends.
 unique_handle watch_process(std::uint32_t pid, std::error_code& error) noexcept;
+
+/// A program that was started. Its number stays its own until it is reaped.
+struct child_process {
+  std::uint32_t pid = 0;
+  unique_handle handle;  // ready when it has ended
+};
+/// Starts a program, whose handle `i` is what `handles[i]` is here; nothing else is inherited. An
+/// interrupt from the terminal is held back from it until it says otherwise.
+child_process start_program(const std::string& path, std::span<const std::string> arguments,
+                            std::span<const native_handle_type> handles, failure& f);
+/// Lets an interrupt from the terminal pass by, and takes what was held back.
+void ignore_interrupt() noexcept;
+enum class how_to_end { please, now };
+void end_process(const child_process& child, how_to_end how) noexcept;
+/// Waits, and forgets it. False if the time has come before.
+bool reap_process(child_process& child, std::chrono::steady_clock::time_point deadline) noexcept;
+
+/// The program `belfry`: what the environment (BELFRY_EXECUTABLE) says, or what was installed, or built,
+/// together with this library, or just its name.
+std::string belfry_program();
 
 /// Makes the child of a fork give up this handle at once, so that it does not keep its parent
 /// alive in the eyes of others. Until the handle is closed.

@@ -13,6 +13,7 @@
 //
 // Ours alone is "%dsx" with the exact length, for a value that ends in NULs: CPython can read and
 // write such an element, stripping them as it always does.
+#include "block_maker.hpp"
 #include "platform.hpp"
 #include "utf8.hpp"
 
@@ -118,7 +119,13 @@ void store_data(std::byte* data, const encoded& e, std::uint64_t room) {
 
 }  // namespace
 
-shareable_list::shareable_list(std::span<const value> values, std::string_view name) {
+shareable_list::shareable_list(std::span<const value> values, std::string_view name)
+    : shareable_list(detail::block_maker::make(values)) {
+  detail::failure f;
+  if (!detail::block_maker(*this).publish_as(name, f)) f.raise();
+}
+
+shareable_list detail::block_maker::make(std::span<const value> values) {
   std::vector<encoded> elements;
   elements.reserve(values.size());
   std::uint64_t data_bytes = 0;
@@ -127,26 +134,31 @@ shareable_list::shareable_list(std::span<const value> values, std::string_view n
     data_bytes += elements.back().is_string() ? room_for(elements.back().string.size()) : 8;
   }
   const std::uint64_t n = values.size();
-  shm_ = shared_memory::create(name, 16 + 17 * n + data_bytes);
-  base_ = shm_.buf().data();
-  size_ = n;
-  data_bytes_ = data_bytes;
+  failure f;
+  shareable_list l;
+  l.shm_ = make(16 + 17 * n + data_bytes, 0600, f);
+  if (f) f.raise();
+  std::byte* const base = l.shm_.buf().data();
+  l.base_ = base;
+  l.size_ = n;
+  l.data_bytes_ = data_bytes;
 
-  word_at(base_).store(n, std::memory_order_relaxed);
+  word_at(base).store(n, std::memory_order_relaxed);
   std::uint64_t offset = 0;
-  std::byte* const data = base_ + 8 * (n + 2);
+  std::byte* const data = base + 8 * (n + 2);
   std::byte* const formats = data + data_bytes;
   std::byte* const codes = formats + 8 * n;
   for (std::size_t i = 0; i != elements.size(); ++i) {
     const encoded& e = elements[i];
     const std::uint64_t room = e.is_string() ? room_for(e.string.size()) : 8;
-    word_at(base_ + 8 * (i + 1)).store(offset, std::memory_order_relaxed);
+    word_at(base + 8 * (i + 1)).store(offset, std::memory_order_relaxed);
     store_data(data + offset, e, room);
     std::memcpy(formats + 8 * i, e.format.data(), 8);
     codes[i] = static_cast<std::byte>(e.code);
     offset += room;
   }
-  word_at(base_ + 8 * (n + 1)).store(offset, std::memory_order_relaxed);
+  word_at(base + 8 * (n + 1)).store(offset, std::memory_order_relaxed);
+  return l;
 }
 
 shareable_list shareable_list::open(std::string_view name, access a) {

@@ -1,32 +1,12 @@
-#include "platform.hpp"
+#include "block_maker.hpp"
+#include "random_digits.hpp"
 
 #include <belfry/shared_memory.hpp>
 
-#include <array>
-
 namespace belfry {
-namespace {
 
-/// As CPython names its blocks: `psm_` and eight hexadecimal digits.
-std::string generated_name() {
-  std::array<std::byte, 4> random;
-  platform::fill_random(random);
-  std::string name = "psm_";
-  for (const std::byte b : random) {
-    constexpr std::string_view digits = "0123456789abcdef";
-    name += digits[std::to_integer<std::size_t>(b >> 4)];
-    name += digits[std::to_integer<std::size_t>(b & std::byte{15})];
-  }
-  return name;
-}
-
-}  // namespace
-
-shared_memory shared_memory::create(std::string_view name, std::size_t bytes, unsigned mode,
-                                    detail::failure& f) {
+shared_memory detail::block_maker::make(std::size_t bytes, unsigned mode, failure& f) {
   shared_memory m;
-  const bool generate = name.empty();
-  if (!generate && !platform::check_name(name, platform::max_name, f)) return {};
   if (bytes == 0) {
     f = {std::make_error_code(std::errc::invalid_argument), "a block must have a size"};
     return {};
@@ -36,12 +16,33 @@ shared_memory shared_memory::create(std::string_view name, std::size_t bytes, un
   m.map_ = platform::map_block(m.block_, bytes, 0, true, f);
   if (!m.map_) return {};
   m.bytes_ = bytes;
+  return m;
+}
+
+std::string detail::block_maker::new_name() { return "psm_" + random_digits(8); }
+
+bool detail::block_maker::publish(std::string_view name, failure& f) {
+  if (!platform::check_name(name, platform::max_name, f)) return false;
+  if (!platform::publish_block(block_.block_, name, f)) return false;
+  block_.name_ = name;
+  return true;
+}
+
+bool detail::block_maker::publish_as(std::string_view name, failure& f) {
+  if (!name.empty()) return publish(name, f);
   do {
-    m.name_ = generate ? generated_name() : std::string(name);
     f = {};
-    if (platform::publish_block(m.block_, m.name_, f)) return m;
-  } while (generate && f.code == std::errc::file_exists);
-  return {};
+    if (publish(new_name(), f)) return true;
+  } while (f.code == std::errc::file_exists);
+  return false;
+}
+
+shared_memory shared_memory::create(std::string_view name, std::size_t bytes, unsigned mode,
+                                    detail::failure& f) {
+  if (!name.empty() && !platform::check_name(name, platform::max_name, f)) return {};
+  shared_memory m = detail::block_maker::make(bytes, mode, f);
+  if (f || !detail::block_maker(m).publish_as(name, f)) return {};
+  return m;
 }
 
 shared_memory shared_memory::open(std::string_view name, access a, detail::failure& f) {

@@ -99,7 +99,7 @@ TEMPLATE_TEST_CASE("what is in the ring comes before the end", "[foreign_loop]",
   CHECK(c.rx.finish_wait() == errc::closed);
 
   // Another one comes: it is open again.
-  typename TestType::channel::producer next(c.io, c.name);
+  auto next = c.another_producer();
   CHECK_FALSE(c.rx.finish_wait());
   CHECK(c.rx.prepare_wait());
   next.try_send(c.values.make(2));

@@ -71,7 +71,7 @@ TEMPLATE_TEST_CASE("the same, when they were ready but had not run yet", "[lifet
   REQUIRE(run(c.io));
   CHECK(t.calls == 3);
   CHECK(t.ec == net::error::operation_aborted);
-  typename TestType::channel::consumer next(c.io, c.name);
+  auto next = c.another_consumer();
   CHECK(number(*next.try_receive()) == 1);  // nothing was taken
 }
 
@@ -209,7 +209,7 @@ TEMPLATE_TEST_CASE("a handler may destroy its endpoint", "[lifetime]", of_values
   REQUIRE(run(c.io));
   CHECK(called);
   CHECK(second.ec == net::error::operation_aborted);
-  c.rx = typename TestType::channel::consumer(c.io, c.name);
+  c.rx = c.another_consumer();
 }
 
 TEMPLATE_TEST_CASE("a handler that throws leaves everything as it should be", "[lifetime]", of_values, of_bytes) {

@@ -126,7 +126,7 @@ TEMPLATE_TEST_CASE("closed until another one comes", "[peers]", of_values, of_by
       c.rx.async_wait_peer(there.handler());
       co_await net::post(net::use_awaitable);
       CHECK(there.calls == 0);
-      c.tx = typename TestType::channel::producer(c.io, c.name);
+      c.tx = c.another_producer();
       while (there.calls == 0) co_await net::post(net::use_awaitable);
       CHECK_FALSE(there.ec);
     }
@@ -143,7 +143,7 @@ TEMPLATE_TEST_CASE("a producer that came and went while nobody looked", "[peers]
   c.rx.async_wait_peer(t.handler());
   settle(c.io);
   {
-    typename TestType::channel::producer brief(c.io, c.name);
+    auto brief = c.another_producer();
     brief.try_send(c.values.make(3));
   }
   REQUIRE(run(c.io));

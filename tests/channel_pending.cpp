@@ -143,7 +143,7 @@ TEMPLATE_TEST_CASE("an error ends one operation, not those behind it", "[pending
 
   // A new producer, and the channel is as before.
   told third;
-  c.tx = typename TestType::channel::producer(c.io, c.name);
+  c.tx = c.another_producer();
   c.rx.async_receive(third.receiver());
   settle(c.io);
   CHECK(third.calls == 0);

@@ -6,7 +6,9 @@
 packages() {
   for group; do
     case $group in
-      build) printf '%s\n' g++ meson ninja-build pkg-config libasio-dev; boost_package ;;
+      build)
+        printf '%s\n' g++ meson ninja-build pkg-config libasio-dev libssl-dev libcli11-dev
+        boost_package ;;
       tests) printf '%s\n' catch2 spin python3 cmake ;;
       bench) printf '%s\n' strace python3 ;;
       clang) printf '%s\n' clang; clang_runtime_package ;;

@@ -6,6 +6,7 @@
 #include <belfry/channel_handles.hpp>
 #include <belfry/channel_options.hpp>
 #include <belfry/error.hpp>
+#include <belfry/manager_server.hpp>
 #include <belfry/ring/byte_ring.hpp>
 #include <belfry/ring/latest.hpp>
 #include <belfry/ring/message.hpp>
@@ -13,5 +14,6 @@
 #include <belfry/ring/spsc_ring.hpp>
 #include <belfry/shareable_list.hpp>
 #include <belfry/shared_memory.hpp>
+#include <belfry/shared_memory_manager.hpp>
 #include <belfry/transaction.hpp>
 #include <belfry/watch.hpp>

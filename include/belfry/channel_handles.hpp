@@ -51,6 +51,8 @@ class channel_handles {
 namespace detail {
 
 void send_handles(native_handle_type socket, const segment_handles& handles, failure& f);
+/// False, without a failure: the socket, which must not block, has no room.
+bool try_send_handles(native_handle_type socket, const segment_handles& handles, failure& f);
 segment_handles receive_handles(native_handle_type socket, failure& f);
 
 }  // namespace detail

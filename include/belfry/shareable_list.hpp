@@ -132,6 +132,8 @@ class shareable_list {
   friend bool operator==(const shareable_list& a, const shareable_list& b);
 
  private:
+  friend class detail::block_maker;
+
   struct slot {
     std::uint64_t offset;
     std::uint64_t bytes;

@@ -21,8 +21,9 @@ namespace belfry {
 enum class access { read_write, read_only };
 
 namespace detail {
+class block_maker;
 class block_member;
-}
+}  // namespace detail
 
 /// A named block without any structure of ours, shared with other processes, also with CPython's:
 /// `SharedMemory(name=...)` there is the same block.
@@ -105,6 +106,8 @@ class shared_memory {
   }
 
  private:
+  friend class detail::block_maker;
+
   static shared_memory create(std::string_view name, std::size_t bytes, unsigned mode,
                               detail::failure& f);
   static shared_memory open(std::string_view name, access a, detail::failure& f);

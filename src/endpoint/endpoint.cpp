@@ -196,6 +196,7 @@ bool endpoint::park_and_look(request* wanted) {
   rung_ = false;  // before: one who joins now must be watched, too
   watch_peers();
   roster_->park().park();
+  roster_->heed_alarm();
   if (!conditions_.empty()) find_conditions();
   if (wanted == nullptr) return false;
   return wanted->ready() || roster_->peek_event();

@@ -3,6 +3,7 @@
 #include "path.hpp"
 
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <limits>
 
@@ -143,6 +144,14 @@ std::uint64_t id_of(const unique_handle& handle) noexcept {
 std::uint64_t named_block_id(std::string_view name) noexcept {
   struct stat status {};
   return ::lstat(path_of(name).c_str(), &status) == 0 ? status.st_ino : 0;
+}
+
+// A write lease is granted only if there is no other description of the file, be it open or mapped.
+bool is_unused_by_others(const unique_handle& block) noexcept {
+  ::fcntl(block.get(), F_SETSIG, SIGURG);  // should someone open it now: a signal that does nothing
+  if (::fcntl(block.get(), F_SETLEASE, F_WRLCK) != 0) return false;
+  ::fcntl(block.get(), F_SETLEASE, F_UNLCK);
+  return true;
 }
 
 std::uint64_t block_size(const unique_handle& block, failure& f) {

@@ -30,16 +30,9 @@ failure system_failure(const char* what) {
 }
 
 /// An Asio socket may be non-blocking.
-template <class Call>
-ssize_t retry(int socket, short events, Call call) {
-  for (;;) {
-    const ssize_t n = call();
-    if (n >= 0 || (errno != EINTR && errno != EAGAIN)) return n;
-    if (errno == EAGAIN) {
-      pollfd ready{socket, events, 0};
-      ::poll(&ready, 1, -1);
-    }
-  }
+void wait_until_ready(int socket, short events) {
+  pollfd ready{socket, events, 0};
+  ::poll(&ready, 1, -1);
 }
 
 /// Takes over every descriptor that came along, also those that will turn out unwelcome.
@@ -59,10 +52,10 @@ std::vector<unique_handle> take_descriptors(msghdr& message) {
 
 }  // namespace
 
-void send_handles(native_handle_type socket, const segment_handles& handles, failure& f) {
+bool try_send_handles(native_handle_type socket, const segment_handles& handles, failure& f) {
   if (!handles.block || handles.bells.size() >= max_descriptors) {
     f = {std::make_error_code(std::errc::invalid_argument), "send handles: there are none"};
-    return;
+    return false;
   }
   std::array<int, max_descriptors> descriptors{handles.block.get()};
   std::size_t count = 1;
@@ -83,10 +76,18 @@ void send_handles(native_handle_type socket, const segment_handles& handles, fai
   rights->cmsg_len = CMSG_LEN(count * sizeof(int));
   std::memcpy(CMSG_DATA(rights), descriptors.data(), count * sizeof(int));
 
-  const ssize_t sent =
-      retry(socket, POLLOUT, [&] { return ::sendmsg(socket, &message, MSG_NOSIGNAL); });
+  ssize_t sent;
+  do {
+    sent = ::sendmsg(socket, &message, MSG_NOSIGNAL);
+  } while (sent == -1 && errno == EINTR);
   // The first byte carries the descriptors; sixteen more never wait for room of their own.
-  if (sent != static_cast<ssize_t>(sizeof content)) f = system_failure("send handles");
+  if (sent == static_cast<ssize_t>(sizeof content)) return true;
+  if (sent != -1 || errno != EAGAIN) f = system_failure("send handles");
+  return false;
+}
+
+void send_handles(native_handle_type socket, const segment_handles& handles, failure& f) {
+  while (!try_send_handles(socket, handles, f) && !f) wait_until_ready(socket, POLLOUT);
 }
 
 segment_handles receive_handles(native_handle_type socket, failure& f) {
@@ -98,8 +99,14 @@ segment_handles receive_handles(native_handle_type socket, failure& f) {
   message.msg_iovlen = 1;
   message.msg_control = control.data();
   message.msg_controllen = control.size();
-  const ssize_t got =
-      retry(socket, POLLIN, [&] { return ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC); });
+  ssize_t got;
+  while ((got = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC)) == -1) {
+    if (errno == EAGAIN) {
+      wait_until_ready(socket, POLLIN);
+    } else if (errno != EINTR) {
+      break;
+    }
+  }
   if (got < 0) {
     f = system_failure("receive handles");
     return {};

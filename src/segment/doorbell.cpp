@@ -71,7 +71,9 @@ bool ringer::ring() const noexcept {
 ringer::state watch_for_death(const segment& s, std::size_t slot, std::uint32_t generation,
                               unique_handle& out, std::error_code& error) {
   if (s.named()) return open_named(s, slot, out, error);
-  out = platform::watch_process(s.slot(slot).pid.load(std::memory_order_relaxed), error);
+  const std::uint32_t pid = s.slot(slot).pid.load(std::memory_order_relaxed);
+  if (!s.knows_pids() || pid == 0) return ringer::state::unreachable;  // a manager tells
+  out = platform::watch_process(pid, error);
   // Had the owner died before the handle was there, its pid might be another's by now.
   const bool still_there =
       platform::is_locked_by_another(s.block(), layout::slot_lock(slot)) &&

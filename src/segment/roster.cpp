@@ -3,6 +3,7 @@
 #include <belfry/segment/roster.hpp>
 
 #include <thread>
+#include <utility>
 
 namespace belfry::detail {
 namespace {
@@ -146,7 +147,7 @@ bool roster::claim_slot(failure& f) {
   next.state = slot_state::joining;
   set_control(free, next);
 
-  slot.pid.store(platform::process_id(), std::memory_order_relaxed);
+  slot.pid.store(segment_->knows_pids() ? platform::process_id() : 0, std::memory_order_relaxed);
   bell_ = doorbell::make(*segment_, free, f);
   if (f) {
     next.state = slot_state::free;
@@ -193,13 +194,13 @@ void roster::leave() noexcept {
     increment(segment_->header().count.leaves);
     const bool alone =
         census(layout::role::producer).live == 0 && census(layout::role::consumer).live == 0;
-    if (alone && segment_->named() && !segment_->persistent() &&
-        segment_->traits().drained(segment_->ring())) {
-      platform::unlink_this_block(segment_->name(), segment_->block());
+    if (alone && !segment_->persistent() && segment_->traits().drained(segment_->ring())) {
+      segment_->discard();
     }
     platform::unlock_byte(segment_->block(), layout::slot_lock(slot_));
   }
   ring_everyone();
+  segment_->departed();
   for (ringer& r : ringers_) r.close();
   bell_.close();
   segment_->release_block();
@@ -240,6 +241,12 @@ void roster::reap_and_tell(evidence e, bool wait) noexcept {
     if (lock) any = reap_locked(e);
   }
   if (any) ring_everyone();
+}
+
+void roster::heed_alarm() noexcept {
+  // Acquire: the locks are looked at after it. Pairs with the release in managed_channels.
+  const std::uint64_t alarms = segment_->header().count.alarms.load(std::memory_order_acquire);
+  if (std::exchange(heeded_alarms_, alarms) != alarms) reap();
 }
 
 std::error_code roster::peek_event() const noexcept {

@@ -15,9 +15,13 @@ constexpr std::uint64_t align_up(std::uint64_t n, std::uint64_t alignment) noexc
   return (n + alignment - 1) / alignment * alignment;
 }
 
+std::size_t participants(const layout::identity& id) noexcept {
+  return std::size_t{id.producers} + id.consumers;
+}
+
 /// What the header of a segment of this kind and capacity says, but for its random id.
-layout::identity describe(const ring_traits& traits, std::uint64_t capacity,
-                          const channel_options& options) {
+layout::identity identity_of(const ring_traits& traits, std::uint64_t capacity,
+                             const channel_options& options) {
   layout::identity id{};
   id.magic = layout::magic;
   id.version = layout::version;
@@ -47,20 +51,34 @@ bool granted_capacity(const ring_traits& traits, const channel_options& options,
   return false;
 }
 
-/// Builds header and ring in the block's raw, zeroed bytes.
-bool build(const unique_handle& block, const ring_traits& traits, layout::identity id, failure& f) {
-  const ring_layout shape = traits.layout(id.capacity, id.ring_offset);
-  const mapping map = platform::map_block(block, id.segment_bytes, shape.mirrored, true, f);
-  if (!map) return false;
+/// Builds the header in the block's raw, zeroed bytes.
+void build_header(const mapping& map, layout::identity id) {
   platform::fill_random(id.segment_id);
   id.process_namespace = platform::process_namespace();
   auto* header = new (map.data()) layout::control_header{};
-  for (std::size_t i = 0; i < traits.participants(); ++i) {
+  for (std::size_t i = 0; i < participants(id); ++i) {
     new (map.data() + sizeof *header + i * sizeof(layout::participant_slot))
         layout::participant_slot{};
   }
-  traits.construct({map.data() + id.ring_offset, id.ring_bytes, id.capacity});
   header->id = id;
+}
+
+/// Header and ring.
+bool build(const unique_handle& block, const ring_traits& traits, const layout::identity& id,
+           failure& f) {
+  const ring_layout shape = traits.layout(id.capacity, id.ring_offset);
+  const mapping map = platform::map_block(block, id.segment_bytes, shape.mirrored, true, f);
+  if (!map) return false;
+  build_header(map, id);
+  traits.construct({map.data() + id.ring_offset, id.ring_bytes, id.capacity});
+  return true;
+}
+
+bool make_bells(std::size_t count, segment_handles& handles, failure& f) {
+  for (std::size_t i = 0; i < count; ++i) {
+    handles.bells.push_back(platform::new_anonymous_bell(f));
+    if (!handles.bells.back()) return false;
+  }
   return true;
 }
 
@@ -88,8 +106,7 @@ std::string bell_name(std::string_view segment, std::size_t slot) {
 }
 
 segment segment::create_or_open(std::string_view name, const ring_traits& traits,
-                                const channel_options& options, failure& f,
-                                const subject& block) {
+                                const channel_options& options, failure& f, const subject& block) {
   if (!platform::check_name(name, max_segment_name, f)) return {};
   std::uint64_t capacity = 0;
   if (!granted_capacity(traits, options, capacity, f)) return {};
@@ -105,7 +122,7 @@ segment segment::create_or_open(std::string_view name, const ring_traits& traits
     if (f.code != std::errc::no_such_file_or_directory) return {};
 
     f = {};
-    layout::identity id = describe(traits, capacity, options);
+    layout::identity id = identity_of(traits, capacity, options);
     id.subject = block.id;
     s.block_ = platform::new_block(id.segment_bytes, options.mode, f);
     if (f.code == std::errc::no_space_on_device && --attempts != 0) {
@@ -126,9 +143,11 @@ segment segment::create_or_open(std::string_view name, const ring_traits& traits
 }
 
 segment segment::attach(const segment_handles& handles, const ring_traits& traits,
-                        const channel_options& options, failure& f) {
+                        const channel_options& options, failure& f,
+                        std::unique_ptr<attendance> attended) {
   segment s;
   s.traits_ = &traits;
+  s.attended_ = std::move(attended);
   if (handles.bells.size() != traits.participants()) {
     f = {make_error_code(errc::incompatible),
          "the handles carry " + std::to_string(handles.bells.size()) + " bells, expected " +
@@ -149,13 +168,14 @@ segment segment::attach(const segment_handles& handles, const ring_traits& trait
     }
   }
   if (!s.check(options, f)) return {};
-  // Deaths are watched by pid here, and a pid of another namespace means someone else.
-  if (!same("PID namespace", s.id_.process_namespace, platform::process_namespace(), "the handles",
-            f) ||
-      !s.map(f)) {
+  // Deaths are watched by pid here, and a pid of another namespace means someone else. But a manager
+  // tells of them, too.
+  s.knows_pids_ = s.id_.process_namespace == platform::process_namespace();
+  if (!s.attended_ && !same("PID namespace", s.id_.process_namespace, platform::process_namespace(),
+                            "the handles", f)) {
     return {};
   }
-  return s;
+  return s.map(f) ? std::move(s) : segment();
 }
 
 segment_handles segment::create_anonymous(const ring_traits& traits, const channel_options& options,
@@ -163,14 +183,47 @@ segment_handles segment::create_anonymous(const ring_traits& traits, const chann
   segment_handles handles;
   std::uint64_t capacity = 0;
   if (!granted_capacity(traits, options, capacity, f)) return {};
-  const layout::identity id = describe(traits, capacity, options);
+  const layout::identity id = identity_of(traits, capacity, options);
   handles.block = platform::new_anonymous_block(id.segment_bytes, f);
   if (!handles.block || !build(handles.block, traits, id, f)) return {};
-  for (std::size_t i = 0; i < traits.participants(); ++i) {
-    handles.bells.push_back(platform::new_anonymous_bell(f));
-    if (!handles.bells.back()) return {};
+  return make_bells(participants(id), handles, f) ? std::move(handles) : segment_handles();
+}
+
+layout::identity segment::describe(const ring_traits& traits, const channel_options& options,
+                                   failure& f) {
+  std::uint64_t capacity = 0;
+  if (!granted_capacity(traits, options, capacity, f)) return {};
+  return identity_of(traits, capacity, options);
+}
+
+segment_handles segment::create_described(const layout::identity& id, failure& f) {
+  const std::size_t count = participants(id);
+  const bool plausible = id.magic == layout::magic && id.version == layout::version && count != 0 &&
+                         count <= layout::max_participants &&
+                         id.header_bytes == layout::header_bytes(count) &&
+                         id.ring_offset >= id.header_bytes && id.ring_offset <= id.segment_bytes &&
+                         id.ring_bytes == id.segment_bytes - id.ring_offset;
+  if (!plausible) {
+    f = {make_error_code(errc::incompatible), "what describes no segment"};
+    return {};
   }
-  return handles;
+  segment_handles handles;
+  handles.block = platform::new_anonymous_block(id.segment_bytes, f);
+  if (!handles.block) return {};
+  const mapping map = platform::map_block(handles.block, id.header_bytes, 0, true, f);
+  if (!map) return {};
+  build_header(map, id);
+  return make_bells(count, handles, f) ? std::move(handles) : segment_handles();
+}
+
+bool segment::same_ring(const layout::identity& found, const layout::identity& expected,
+                        const std::string& who, failure& f) {
+  return same("layout version", found.version, expected.version, who, f) &&
+         same("ring kind", found.kind, expected.kind, who, f) &&
+         same("value size", found.value_bytes, expected.value_bytes, who, f) &&
+         same("value alignment", found.value_align, expected.value_align, who, f) &&
+         same("type fingerprint", found.type_fingerprint, expected.type_fingerprint, who, f) &&
+         same("ABI fingerprint", found.abi_fingerprint, expected.abi_fingerprint, who, f);
 }
 
 bool segment::unlink(std::string_view name, std::size_t participants, failure& f) {
@@ -195,20 +248,13 @@ bool segment::check(const channel_options& options, failure& f) {
     f = {make_error_code(errc::incompatible), who + ": no magic, this is not a belfry segment"};
     return false;
   }
-  if (!same("layout version", id_.version, layout::version, who, f) ||
-      !same("ring kind", id_.kind, traits_->kind, who, f) ||
-      !same("value size", id_.value_bytes, traits_->value_bytes, who, f) ||
-      !same("value alignment", id_.value_align, traits_->value_align, who, f) ||
-      !same("type fingerprint", id_.type_fingerprint, traits_->type_fingerprint, who, f) ||
-      !same("ABI fingerprint", id_.abi_fingerprint, traits_->abi_fingerprint, who, f)) {
-    return false;
-  }
+  if (!same_ring(id_, identity_of(*traits_, traits_->capacity(0), options), who, f)) return false;
   // No wish of one's own: any capacity that this ring can have.
   const std::uint64_t wish = options.capacity != 0 ? options.capacity : id_.capacity;
   const std::uint64_t capacity = traits_->capacity(wish);
   if (!same("capacity", id_.capacity, capacity, who, f)) return false;
 
-  const layout::identity expected = describe(*traits_, capacity, options);
+  const layout::identity expected = identity_of(*traits_, capacity, options);
   return same("number of producers", id_.producers, expected.producers, who, f) &&
          same("number of consumers", id_.consumers, expected.consumers, who, f) &&
          same("header size", id_.header_bytes, expected.header_bytes, who, f) &&
@@ -243,9 +289,19 @@ bool segment::map(failure& f) {
   return true;
 }
 
+void segment::discard() noexcept {
+  if (named()) platform::unlink_this_block(name_, block_);
+  discarded_ = true;
+}
+
+void segment::departed() noexcept {
+  if (attended_) attended_->leave(discarded_);
+}
+
 void segment::release_block() noexcept {
   block_.reset();
   bells_.clear();
+  attended_.reset();
 }
 
 }  // namespace belfry::detail

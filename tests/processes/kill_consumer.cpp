@@ -97,7 +97,7 @@ TEST_CASE("a consumer that takes many values at once loses no more than these", 
   constexpr std::size_t batch = 16;
   kill_consumers<values>(how::awaited, [](const std::string& name, consumer_notes& n) {
     net::io_context io;
-    values::consumer rx(io, name);
+    auto rx = meet<values>::consumer(io, name);
     for (;;) {
       const std::uint64_t doubtful = doubt(n, batch);
       std::array<value, batch> got;

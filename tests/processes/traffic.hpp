@@ -2,6 +2,7 @@
 // through every way to wait.
 #pragma once
 
+#include "support/meeting.hpp"
 #include "support/process.hpp"
 #include "support/test.hpp"
 
@@ -146,7 +147,7 @@ class sender {
 
   explicit sender(std::string_view name, how way = how::awaited,
                   const channel_options& o = options<Channel>())
-      : way_(way), tx_(io_, name, o) {}
+      : way_(way), tx_(meet<Channel>::producer(io_, std::string(name), o)) {}
   explicit sender(const channel_handles& handles, how way = how::awaited) : way_(way), tx_(io_, handles) {}
 
   error_code send(item i) {
@@ -202,7 +203,7 @@ class receiver {
 
   explicit receiver(std::string_view name, how way = how::awaited,
                     const channel_options& o = options<Channel>())
-      : way_(way), rx_(io_, name, o) {}
+      : way_(way), rx_(meet<Channel>::consumer(io_, std::string(name), o)) {}
   explicit receiver(const channel_handles& handles, how way = how::awaited)
       : way_(way), rx_(io_, handles) {}
 

@@ -105,7 +105,7 @@ std::uint64_t stream(how senders_way, how receivers_way, std::uint64_t count) {
   const unsigned seed = Catch::rngSeed();
   child producer([&] {
     net::io_context io;
-    typename numbers<Capacity>::producer tx(io, name);
+    auto tx = meet<numbers<Capacity>>::producer(io, name);
     joined.set();
     if (senders_way == how::awaited) {
       run_to_end(io, send_numbers(tx, count, seed + 1));
@@ -116,7 +116,7 @@ std::uint64_t stream(how senders_way, how receivers_way, std::uint64_t count) {
   });
   child consumer([&] {
     net::io_context io;
-    typename numbers<Capacity>::consumer rx(io, name);
+    auto rx = meet<numbers<Capacity>>::consumer(io, name);
     joined.set();
     if (receivers_way == how::awaited) {
       run_to_end(io, receive_numbers(rx, count, seed + 2));
@@ -169,8 +169,8 @@ void ping_pong(how way, std::uint64_t count) {
   const unsigned seed = Catch::rngSeed();
   const auto play = [&](bool first) {
     net::io_context io;
-    typename numbers<Capacity>::producer tx(io, name + (first ? "-there" : "-back"));
-    typename numbers<Capacity>::consumer rx(io, name + (first ? "-back" : "-there"));
+    auto tx = meet<numbers<Capacity>>::producer(io, name + (first ? "-there" : "-back"));
+    auto rx = meet<numbers<Capacity>>::consumer(io, name + (first ? "-back" : "-there"));
     if (way == how::awaited) {
       run_to_end(io, ping(tx, rx, count, first, seed + first));
     } else {

@@ -7,6 +7,7 @@
 //       CHECK(number(*rx.try_receive()) == 7);
 #pragma once
 
+#include "meeting.hpp"
 #include "process.hpp"
 #include "test.hpp"
 
@@ -75,17 +76,27 @@ std::vector<std::uint64_t> drain(Consumer& rx) {
   return numbers;
 }
 
-/// A producer and a consumer in one context.
+/// A producer and a consumer in one context, that have met in the way the program was told.
 template <class Kit>
 struct linked {
   explicit linked(std::string_view what)
-      : name(unique_name(what)), tx(io, name, Kit::options()), rx(io, name, Kit::options()) {}
+      : name(unique_name(what)),
+        tx(meet::producer(io, name, Kit::options())),
+        rx(meet::consumer(io, name, Kit::options())) {}
   ~linked() {
     tx.close();
     rx.close();
-    error_code not_there;  // it is, if something was left unread
-    Kit::channel::unlink(name, not_there);
+    meet::forget(name);  // something may be left unread
   }
+
+  using meet = test::meet<typename Kit::channel>;
+  using producer = typename Kit::channel::producer;
+  using consumer = typename Kit::channel::consumer;
+  /// One more of them.
+  producer another_producer() { return meet::producer(io, name, Kit::options()); }
+  producer another_producer(error_code& ec) { return meet::producer(io, name, Kit::options(), ec); }
+  consumer another_consumer() { return meet::consumer(io, name, Kit::options()); }
+  consumer another_consumer(error_code& ec) { return meet::consumer(io, name, Kit::options(), ec); }
 
   net::io_context io;
   std::string name;

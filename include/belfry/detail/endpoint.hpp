@@ -24,6 +24,10 @@
 #include <string_view>
 #include <vector>
 
+namespace belfry::inline BELFRY_ASIO_FLAVOUR {
+class shared_memory_manager;
+}
+
 namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 
 class endpoint_service;
@@ -41,6 +45,7 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   /// segment::create_or_open.
   void open(std::string_view name, failure& f, const subject& block = {});
   void open(const segment_handles& handles, failure& f);
+  void open(const shared_memory_manager& manager, std::string_view name, failure& f);
   /// Completes every pending operation with `operation_aborted` and leaves the segment.
   void close() noexcept;
   bool is_open() const noexcept { return roster_ && roster_->is_member(); }

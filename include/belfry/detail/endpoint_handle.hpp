@@ -15,6 +15,10 @@
 #include <string_view>
 #include <utility>
 
+namespace belfry::inline BELFRY_ASIO_FLAVOUR {
+class shared_memory_manager;
+}
+
 namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 
 inline constexpr std::chrono::nanoseconds for_ever = std::chrono::nanoseconds::max();
@@ -67,6 +71,28 @@ class endpoint_handle {
   }
   endpoint_handle(const Executor& executor, const channel_handles& handles, error_code& ec)
       : endpoint_handle(executor, handles, channel_options{}, ec) {}
+
+  /// Joins the channel that a manager has under this name; it makes it for whoever comes first. Nothing of it
+  /// can be seen in the file system, only clients of the manager can join, and they are attended: it
+  /// tells the others of a death, across PID namespaces, too. The manager must be reached over a Unix socket.
+  /// Blocks until it has answered. Throws in addition: `not_connected`, `timed_out`, `protocol_error`.
+  endpoint_handle(const Executor& executor, const shared_memory_manager& manager,
+                  std::string_view name, const channel_options& options = {})
+      : endpoint_handle(executor, options) {
+    failure f;
+    endpoint_->open(manager, name, f);
+    throw_if(f);
+  }
+  endpoint_handle(const Executor& executor, const shared_memory_manager& manager,
+                  std::string_view name, const channel_options& options, error_code& ec)
+      : endpoint_handle(executor, options) {
+    failure f;
+    endpoint_->open(manager, name, f);
+    ec = to_net(f.code);
+  }
+  endpoint_handle(const Executor& executor, const shared_memory_manager& manager,
+                  std::string_view name, error_code& ec)
+      : endpoint_handle(executor, manager, name, channel_options{}, ec) {}
 
   /// The same from an execution context.
   template <std::derived_from<net::execution_context> Context, class... Arguments>

@@ -42,6 +42,7 @@ class unique_handle {
 
   native_handle_type get() const noexcept { return handle_; }
   explicit operator bool() const noexcept { return handle_ != no_handle; }
+  native_handle_type release() noexcept { return std::exchange(handle_, no_handle); }
   void reset() noexcept {
     if (handle_ != no_handle) close_handle(std::exchange(handle_, no_handle));
   }

@@ -99,6 +99,9 @@ struct control_header {
     std::atomic<std::uint64_t> joins;
     std::atomic<std::uint64_t> leaves;
     std::atomic<std::uint64_t> deaths;
+    /// How often a manager has found somebody dead whose slot is not free yet. A hint: whoever it rings then
+    /// looks for the dead.
+    std::atomic<std::uint64_t> alarms;
   } count;
 };
 static_assert(sizeof(control_header) == 320);

@@ -73,6 +73,8 @@ class roster {
 
   /// Looks for the dead, and frees their slots.
   void reap() noexcept { reap_and_tell({}); }
+  /// The same if a manager has rung because it has seen someone die.
+  void heed_alarm() noexcept;
 
   /// What to report next about the other side: `peer_died`, once per death; `closed`, if everybody
   /// there has left for good; nothing. A consumer is told of a producer that left before it came, as
@@ -156,6 +158,7 @@ class roster {
   doorbell bell_;
   parking parking_;
   std::uint16_t told_deaths_ = 0;
+  std::uint64_t heeded_alarms_ = 0;
   std::vector<std::uint32_t> past_;  // per slot: the generation that had left before we came
   std::vector<std::uint32_t> gone_;  // per slot: the generation that was reported as gone
   std::vector<ringer> ringers_;

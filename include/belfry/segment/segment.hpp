@@ -32,6 +32,15 @@ struct subject {
   std::uint64_t id = 0;
 };
 
+/// What a manager keeps for a participant that it has let in. Dropped without a word it means that the
+/// participant has died.
+class attendance {
+ public:
+  virtual ~attendance() = default;
+  /// `drained`: the last one has left, and nothing is unread.
+  virtual void leave(bool drained) noexcept = 0;
+};
+
 /// One endpoint's view of a segment. Every endpoint has a file description of its own, because locks,
 /// and with them liveness, belong to descriptions.
 class segment {
@@ -44,13 +53,24 @@ class segment {
                                 const channel_options& options, failure& f,
                                 const subject& block = {});
 
-  /// Attaches to a segment that someone has handed over.
+  /// Attaches to a segment that someone has handed over; a manager, if there is an attendance.
   static segment attach(const segment_handles& handles, const ring_traits& traits,
-                        const channel_options& options, failure& f);
+                        const channel_options& options, failure& f,
+                        std::unique_ptr<attendance> attended = nullptr);
 
   /// A segment without a name, to be handed over.
   static segment_handles create_anonymous(const ring_traits& traits, const channel_options& options,
                                           failure& f);
+
+  /// What the header of a new segment says of its ring.
+  static layout::identity describe(const ring_traits& traits, const channel_options& options,
+                                   failure& f);
+  /// A segment without a name from such a description, for whoever does not know the ring itself: a ring
+  /// without any values is a ring of zeros.
+  static segment_handles create_described(const layout::identity& id, failure& f);
+  /// Whether this description is of the same ring as that one. Else `errc::incompatible`.
+  static bool same_ring(const layout::identity& found, const layout::identity& expected,
+                        const std::string& who, failure& f);
 
   /// Removes a named segment and its bells, whatever is left in it.
   static bool unlink(std::string_view name, std::size_t participants, failure& f);
@@ -77,6 +97,13 @@ class segment {
   bool persistent() const noexcept { return (id_.flags & layout::flag_persistent) != 0; }
   unsigned bell_mode() const noexcept { return id_.bell_mode; }
   const unique_handle& anonymous_bell(std::size_t slot) const noexcept { return bells_[slot]; }
+  /// Without a name, deaths are told by pid; that is the same for all who are in one PID namespace.
+  bool knows_pids() const noexcept { return knows_pids_; }
+
+  /// The last one is leaving, and nothing is unread: nobody needs the segment any more.
+  void discard() noexcept;
+  /// One's own membership has ended in good order.
+  void departed() noexcept;
 
   /// Gives up the file description, and with it every lock; the memory stays mapped.
   void release_block() noexcept;
@@ -91,6 +118,9 @@ class segment {
   std::vector<unique_handle> bells_;
   layout::identity id_{};
   subject subject_;
+  bool knows_pids_ = true;
+  bool discarded_ = false;
+  std::unique_ptr<attendance> attended_;
   mapping map_;
   ring_memory ring_;
 };

@@ -1,0 +1,138 @@
+// What is done with a manager, step by step; whoever drives it only has to wait.
+#pragma once
+
+#include <belfry/asio.hpp>
+#include <belfry/detail/native_handle.hpp>
+#include <belfry/error.hpp>
+#include <belfry/shareable_list.hpp>
+#include <belfry/shared_memory.hpp>
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#if defined(BELFRY_BOOST_ASIO)
+#include <boost/asio/basic_stream_socket.hpp>
+#include <boost/asio/compose.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
+#else
+#include <asio/basic_stream_socket.hpp>
+#include <asio/compose.hpp>
+#include <asio/generic/stream_protocol.hpp>
+#endif
+
+namespace belfry::detail {
+
+class manager_client;
+
+class manager_call {
+ public:
+  /// Until its socket is ready to be read from, or written to.
+  enum class wait { to_read, to_write, none };
+
+  manager_call() = default;
+  virtual ~manager_call() = default;
+  manager_call(const manager_call&) = delete;
+  manager_call& operator=(const manager_call&) = delete;
+
+  /// Goes as far as it can without waiting. `none`: it is over, see error().
+  virtual wait proceed() = 0;
+  virtual native_handle_type socket() const noexcept = 0;
+  /// Nothing more is done; what was asked may have been carried out or not.
+  void give_up(const std::error_code& why) { error_ = {why, "wait for the manager"}; }
+  const failure& error() const noexcept { return error_; }
+
+ protected:
+  failure error_;
+};
+
+/// Drives it in this thread.
+void complete(manager_call& call, std::chrono::steady_clock::time_point deadline);
+
+/// A call that ends with something.
+template <class Result>
+class manager_call_for : public manager_call {
+ public:
+  Result take_result() { return std::move(result_); }
+
+ protected:
+  Result result_{};
+};
+struct nothing {};
+
+template <class Result>
+using call_ptr = std::unique_ptr<manager_call_for<Result>>;
+using client_ptr = std::shared_ptr<manager_client>;
+
+}  // namespace belfry::detail
+
+namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
+
+/// Drives it in the reactor. void(error_code, Result), or void(error_code).
+template <class Result>
+struct manager_operation {
+  using socket_type = net::basic_stream_socket<net::generic::stream_protocol>;
+
+  call_ptr<Result> call;
+  std::unique_ptr<socket_type> socket;
+  bool started = false;
+  bool finished = false;
+
+  template <class Self>
+  void operator()(Self& self, error_code ec = {}) {
+    const bool in_initiation = !std::exchange(started, true);
+    if (in_initiation) self.reset_cancellation_state(net::enable_total_cancellation());
+    if (socket->is_open()) {
+      error_code ignored;
+      socket->release(ignored);
+    }
+    if (!finished) {
+      const bool cancelled =
+          self.get_cancellation_state().cancelled() != net::cancellation_type::none;
+      if (cancelled || ec) call->give_up(operation_aborted());
+      const auto until = call->error() ? manager_call::wait::none : call->proceed();
+      if (until != manager_call::wait::none) {
+        socket->assign(net::generic::stream_protocol(0, 0), call->socket(), ec);
+        const auto what =
+            until == manager_call::wait::to_read ? socket_type::wait_read : socket_type::wait_write;
+        if (!ec) {
+          socket_type& s = *socket;  // stays where it is; this object is moved
+          return s.async_wait(what, std::move(self));
+        }
+        call->give_up(ec);
+      }
+      finished = true;
+      if (in_initiation) return net::post(std::move(self));
+    }
+    const error_code result = to_net(call->error().code);
+    if constexpr (std::is_same_v<Result, nothing>) {
+      call.reset();
+      self.complete(result);
+    } else {
+      Result value = result ? Result() : call->take_result();
+      call.reset();
+      self.complete(result, std::move(value));
+    }
+  }
+};
+
+template <class Result>
+struct manager_signature {
+  using type = void(error_code, Result);
+};
+template <>
+struct manager_signature<nothing> {
+  using type = void(error_code);
+};
+
+template <class Result, class Token>
+auto initiate_call(const net::any_io_executor& executor, call_ptr<Result> call, Token&& token) {
+  using operation = manager_operation<Result>;
+  return net::async_compose<Token, typename manager_signature<Result>::type>(
+      operation{std::move(call), std::make_unique<typename operation::socket_type>(executor)},
+      token, executor);
+}
+
+}  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR

@@ -1,0 +1,18 @@
+// The command-line tool `belfry`.
+#include "commands.hpp"
+
+#include <CLI/CLI.hpp>
+#include <exception>
+#include <iostream>
+
+int main(int argc, char** argv) try {
+  CLI::App app("Shared memory between processes, and what belongs to it", "belfry");
+  app.require_subcommand(1);
+  belfry::cli::add_serve(app);
+  belfry::cli::add_gc(app);
+  CLI11_PARSE(app, argc, argv);
+  return 0;
+} catch (const std::exception& e) {
+  std::cerr << "belfry: " << e.what() << '\n';
+  return 1;
+}

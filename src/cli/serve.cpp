@@ -1,0 +1,134 @@
+// belfry serve: a manager's server, in the foreground.
+#include "../platform.hpp"
+#include "commands.hpp"
+
+#include <belfry/manager_server.hpp>
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <cstdlib>
+#include <iostream>
+#include <memory>
+#include <string>
+
+#if defined(BELFRY_BOOST_ASIO)
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/signal_set.hpp>
+#else
+#include <asio/posix/stream_descriptor.hpp>
+#include <asio/signal_set.hpp>
+#endif
+
+namespace belfry::cli {
+namespace {
+
+struct serve_options {
+  std::string address;
+  std::string key_file;
+  int key_handle = -1;
+  int lifeline = -1;
+  std::int64_t patience_ms = 10'000;
+  manager_options server;
+};
+
+std::string read_key(const serve_options& o) {
+  detail::failure f;
+  std::string key;
+  if (o.key_handle >= 0) {
+    key = platform::read_to_end(o.key_handle, f);
+  } else if (!o.key_file.empty()) {
+    key = platform::read_whole_file(o.key_file, true, f);
+    if (key.ends_with('\n')) key.pop_back();  // an editor's
+  } else if (const char* const text = std::getenv("BELFRY_AUTHKEY"); text != nullptr) {
+    key = text;
+    ::unsetenv("BELFRY_AUTHKEY");
+  } else {
+    throw std::runtime_error(
+        "a key is needed: --authkey-file, --authkey-fd, or BELFRY_AUTHKEY in the environment");
+  }
+  if (f) f.raise();
+  return key;
+}
+
+/// Ends the server when the other end of the socket is closed, by whoever started us or by his death.
+void end_with(net::posix::stream_descriptor& lifeline, manager_server& server) {
+  lifeline.async_wait(net::posix::stream_descriptor::wait_read, [&](const error_code& ec) {
+    std::array<char, 64> said;
+    error_code ended = ec;
+    if (!ended) lifeline.read_some(net::buffer(said), ended);
+    if (!ended) return end_with(lifeline, server);
+    if (ended != net::error::operation_aborted) server.close();
+  });
+}
+
+void serve(serve_options o) {
+  o.server.patience = std::chrono::milliseconds(o.patience_ms);
+  const std::string key = read_key(o);
+  net::io_context io(1);
+  manager_server server(io, o.address, key, o.server);
+
+  net::signal_set signals(io, SIGTERM);
+  net::posix::stream_descriptor lifeline(io);
+  if (o.lifeline >= 0) {
+    platform::ignore_interrupt();
+    lifeline.assign(o.lifeline);
+    end_with(lifeline, server);
+  } else {
+    signals.add(SIGINT);
+  }
+  signals.async_wait([&](const error_code& ec, int) {
+    if (!ec) server.close();
+  });
+  server.async_wait([&](const error_code&) {
+    signals.cancel();
+    if (lifeline.is_open()) lifeline.close();
+  });
+  std::cout << server.address() << std::endl;
+  io.run();
+}
+
+}  // namespace
+
+void add_serve(CLI::App& app) {
+  const auto options = std::make_shared<serve_options>();
+  CLI::App* const command = app.add_subcommand("serve",
+                                               "Own blocks and channels for other processes, until "
+                                               "SIGTERM or a client's shutdown; then remove them. "
+                                               "Prints the address.");
+  command->add_option(
+      "--address", options->address,
+      "A path, @name for an abstract Unix socket, or host:port; default: a new path");
+  auto* const file = command->add_option("--authkey-file", options->key_file,
+                                         "The file with the key, which only its owner may read");
+  command
+      ->add_option("--authkey-fd", options->key_handle,
+                   "The descriptor to read the key from, to its end")
+      ->excludes(file)
+      ->check(CLI::NonNegativeNumber);
+  command
+      ->add_option("--lifeline", options->lifeline,
+                   "End when the other end of this socket or pipe is closed, and ignore SIGINT")
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--run-directory", options->server.run_directory,
+                      "Where to keep the record that lets `belfry gc` clean up after a crash");
+  command->add_flag("--remote", options->server.remote,
+                    "Permit an address that other machines can reach");
+  command->add_flag_callback(
+      "--md5", [options] { options->server.md5 = true; },
+      "Let CPython to 3.11 connect, too; default: over Unix sockets only");
+  command->add_flag_callback("--no-md5", [options] { options->server.md5 = false; });
+  command->add_option("--connections", options->server.connections, "At most so many at a time")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->add_option("--request", options->server.request, "Most bytes of a request")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->add_option("--patience", options->patience_ms, "Milliseconds for authentication")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->footer(
+      "Without an option for it, the key is taken from the environment: BELFRY_AUTHKEY.");
+  command->callback([options] { serve(*options); });
+}
+
+}  // namespace belfry::cli

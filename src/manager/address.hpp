@@ -1,0 +1,32 @@
+// Where a manager is reached.
+//
+//   /run/some/socket    a Unix socket, by its path (whatever has a slash, or none of the forms below)
+//   @name               a Unix socket in Linux's abstract namespace; CPython writes "\0name"
+//   127.0.0.1:5000      TCP; also localhost:5000, [::1]:5000; port 0 is any that is free
+#pragma once
+
+#include <belfry/error.hpp>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace belfry::detail {
+
+struct manager_address {
+  enum class family { path, abstract, ip };
+
+  family kind = family::path;
+  std::string name;        // path, abstract name, or numeric host
+  std::uint16_t port = 0;  // host byte order
+
+  bool is_local() const noexcept { return kind != family::ip; }
+  bool is_loopback() const;
+  /// The text that means this address.
+  std::string text() const;
+
+  /// `std::errc::invalid_argument` for what means none.
+  static manager_address parse(std::string_view text, failure& f);
+};
+
+}  // namespace belfry::detail

@@ -1,0 +1,35 @@
+// The proof that the other side knows the key, without saying it: the challenges and answers of
+// CPython's Lib/multiprocessing/connection.py (deliver_challenge, answer_challenge), in the form of
+// 3.12 and in the form before. No input or output here.
+//
+//   to 3.11    the challenge is 20 random bytes, the answer the 16 bytes of HMAC-MD5(key, challenge)
+//   from 3.12  the challenge is `{sha256}` and 40 random bytes, the answer `{digest}` and
+//              HMAC-digest(key, challenge with its prefix)
+#pragma once
+
+#include <belfry/error.hpp>
+
+#include <string>
+#include <string_view>
+
+namespace belfry::detail::authentication {
+
+/// Longest message of the handshake, prefix included.
+inline constexpr std::size_t max_message = 256;
+
+inline constexpr std::string_view challenge_prefix = "#CHALLENGE#";
+inline constexpr std::string_view welcome = "#WELCOME#";
+inline constexpr std::string_view refusal = "#FAILURE#";
+
+/// A new challenge (without challenge_prefix), as 3.12 makes it; older ones answer it as well.
+std::string make_challenge();
+
+/// The answer to a challenge (without challenge_prefix). `errc::protocol_error` for what is none,
+/// `errc::authentication_failed` for one that only MD5 can answer, where that is not allowed.
+std::string answer(std::string_view key, std::string_view challenge, bool md5_allowed, failure& f);
+
+/// Whether this answers the challenge. Takes as long for a wrong one as for a right one.
+bool verify(std::string_view key, std::string_view challenge, std::string_view answer,
+            bool md5_allowed);
+
+}  // namespace belfry::detail::authentication

@@ -1,0 +1,105 @@
+#include "tracked_blocks.hpp"
+
+#include <belfry/segment/segment.hpp>
+
+#include <algorithm>
+#include <utility>
+
+namespace belfry::detail {
+namespace {
+
+bool is_this(const std::string& name, std::uint64_t id) {
+  const std::uint64_t found = platform::named_block_id(name);
+  return found != 0 && (id == 0 || found == id);
+}
+
+/// Watchers that were killed, all of them, have left the companion of the block.
+void remove_companion(const std::string& name) {
+  const std::string companion = name + ".watch";
+  failure ignored;
+  const unique_handle file = platform::open_block(companion, true, ignored);
+  if (!file || !platform::is_unused_by_others(file)) return;
+  layout::identity id;
+  const bool ours = platform::peek_block(file, std::as_writable_bytes(std::span(&id, 1))) &&
+                    id.magic == layout::magic && id.kind == layout::ring_kind::watch;
+  if (ours) segment::unlink(companion, layout::max_participants, ignored);
+}
+
+void remove_block(const std::string& name) {
+  failure ignored;
+  platform::unlink_block(name, ignored);
+  if (name.size() + 6 <= max_segment_name) remove_companion(name);
+}
+
+}  // namespace
+
+block_fate remove_if_unused(const std::string& name, std::uint64_t id) {
+  failure f;
+  if (!platform::check_name(name, platform::max_name, f)) return block_fate::gone;
+  const unique_handle block = platform::open_block(name, false, f);
+  if (f.code == std::errc::no_such_file_or_directory || f.code == errc::incompatible)
+    return block_fate::gone;
+  if (!block) return block_fate::in_use;  // by whom, we cannot see
+  if (id != 0 && platform::id_of(block) != id) return block_fate::gone;
+  if (!platform::is_unused_by_others(block)) return block_fate::in_use;
+  remove_block(name);
+  return block_fate::removed;
+}
+
+tracked_blocks::tracked_blocks(server_record record) : record_(std::move(record)) {
+  const server_record::entries inherited = record_.blocks();
+  for (const auto& [name, block] : inherited) {
+    failure ignored;
+    if (remove_if_unused(name, block.id) != block_fate::in_use) record_.remove(name, ignored);
+  }
+}
+
+bool tracked_blocks::track(const std::string& name, std::uint64_t id, failure& f) {
+  if (!platform::check_name(name, platform::max_name, f)) return false;
+  const std::scoped_lock lock(mutex_);
+  if (!record_) {
+    f = {make_error_code(errc::closed), "the server is being shut down"};
+    return false;
+  }
+  const auto other = record_.blocks().find(name);
+  if (id != 0 && other != record_.blocks().end() && other->second.id != id &&
+      platform::named_block_id(name) == other->second.id) {
+    f = {std::make_error_code(std::errc::file_exists),
+         '"' + name + "\" is tracked, and another block"};
+    return false;
+  }
+  return record_.add(name, id != 0 ? id : platform::named_block_id(name), f);
+}
+
+bool tracked_blocks::release(const std::string& name, failure& f) {
+  const std::scoped_lock lock(mutex_);
+  const auto found = record_.blocks().find(name);
+  if (found == record_.blocks().end()) {
+    f = {std::make_error_code(std::errc::no_such_file_or_directory),
+         '"' + name + "\" is not tracked"};
+    return false;
+  }
+  if (is_this(name, found->second.id)) remove_block(name);
+  return record_.remove(std::string(name), f);
+}
+
+std::vector<std::string> tracked_blocks::names() const {
+  const std::scoped_lock lock(mutex_);
+  std::vector<std::pair<std::uint64_t, std::string>> ordered;
+  for (const auto& [name, block] : record_.blocks()) ordered.emplace_back(block.order, name);
+  std::sort(ordered.begin(), ordered.end());
+  std::vector<std::string> all;
+  for (auto& [order, name] : ordered) all.push_back(std::move(name));
+  return all;
+}
+
+void tracked_blocks::unlink_all() noexcept {
+  const std::scoped_lock lock(mutex_);
+  if (!record_) return;
+  for (const auto& [name, block] : record_.blocks()) {
+    if (is_this(name, block.id)) remove_block(name);
+  }
+  record_.discard();
+}
+
+}  // namespace belfry::detail

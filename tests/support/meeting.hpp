@@ -1,0 +1,67 @@
+// The three ways in which endpoints meet, behind one face: what holds for one way holds for all.
+//
+//     auto tx = meet<ticks>::producer(io, name, options);
+//
+// A test program meets by name, unless the environment says otherwise: BELFRY_TEST_MEET=handles, where all
+// are in one process, or =manager, whose server is another process that is started with the program.
+#pragma once
+
+#include "test.hpp"
+
+#include <map>
+#include <string>
+
+namespace belfry::test {
+
+enum class meeting { by_name, by_handles, by_manager };
+
+meeting way_to_meet();
+const shared_memory_manager& meeting_manager();
+
+template <class Channel>
+struct meet {
+  static typename Channel::producer producer(net::io_context& io, const std::string& name,
+                                             const channel_options& o = {}) {
+    return join<typename Channel::producer>(io, name, o);
+  }
+  static typename Channel::producer producer(net::io_context& io, const std::string& name,
+                                             const channel_options& o, error_code& ec) {
+    return join<typename Channel::producer>(io, name, o, ec);
+  }
+  static typename Channel::consumer consumer(net::io_context& io, const std::string& name,
+                                             const channel_options& o = {}) {
+    return join<typename Channel::consumer>(io, name, o);
+  }
+  static typename Channel::consumer consumer(net::io_context& io, const std::string& name,
+                                             const channel_options& o, error_code& ec) {
+    return join<typename Channel::consumer>(io, name, o, ec);
+  }
+  /// Whatever is left in the channel.
+  static void forget(const std::string& name) {
+    error_code not_there;
+    if (way_to_meet() == meeting::by_name) Channel::unlink(name, not_there);
+    all_handles().erase(name);
+  }
+
+ private:
+  static std::map<std::string, channel_handles>& all_handles() {
+    static std::map<std::string, channel_handles> all;
+    return all;
+  }
+
+  template <class Endpoint, class... Ec>
+  static Endpoint join(net::io_context& io, const std::string& name, const channel_options& o, Ec&... ec) {
+    switch (way_to_meet()) {
+      case meeting::by_manager: return Endpoint(io, meeting_manager(), name, o, ec...);
+      case meeting::by_handles: {
+        channel_handles& h = all_handles()[name];
+        if (!h) h = Channel::make_handles(o);
+        return Endpoint(io, h, o, ec...);
+      }
+      case meeting::by_name: break;
+    }
+    return Endpoint(io, name, o, ec...);
+  }
+};
+
+}  // namespace belfry::test
