@@ -21,6 +21,7 @@ void watch_rtt(report& out);
 void newest(report& out);
 void list(report& out);
 void block(report& out);
+void manager(report& out);
 
 /// The second half of `syscalls`: processor time while nothing happens.
 void idle(report& out);

@@ -36,6 +36,7 @@ constexpr bench_case cases[] = {
     {"latest", "the newest value: cost of a write, and of a look", newest},
     {"list", "an element of a shareable_list: get, set, iterate, count", list},
     {"block", "create, open, unlink and close a shared_memory", block},
+    {"manager", "create, have tracked, open and release a block, by 1 and 8 clients of a manager", manager},
 };
 
 /// `stream` chooses all that begin with `stream-`.

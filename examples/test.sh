@@ -290,6 +290,63 @@ config_watch() {
   nothing_left $name
 }
 
+manager() {
+  start log
+  finish $pid 0
+  expect log '^manager: 3 blocks, a list: "a" "l" "p" "h" "a"$'
+  expect log '^manager: after shutdown: No such file or directory$'
+  expect log "^manager: SharedMemory('psm_"
+  expect log '^manager: the sum is 3998000$'
+}
+
+manager_pool() {
+  start log 3
+  finish $pid 0
+  expect log '^manager_pool: 3 workers, the sum is 333333833333500000$'
+}
+
+# A C++ client of a Python manager.
+manager_client() {
+  mkfifo "$dir/end"
+  (cd "$scripts" && exec python3 -B manager_server.py "$dir/socket" secret) <"$dir/end" >"$dir/python.log" 2>&1 &
+  server=$!
+  running="$running $server"
+  exec 3>"$dir/end"
+  said python '^Python: a manager at '
+  start log "$dir/socket" secret
+  finish $pid 0
+  expect log '^manager_client: the manager has psm_'
+  start wrong "$dir/socket" guess
+  finish $pid 1
+  expect wrong 'authentication failed'
+  name=$(sed -n "s/^manager_client: SharedMemory('\(psm_[0-9a-f]*\)'.*/\1/p" "$dir/log.log")
+  [ -e "/dev/shm/$name" ] || fail "the list has gone before its manager"
+  exec 3>&-
+  finish $server 0
+  nothing_left "$name"
+}
+
+# Clients in Python and in C++ of `belfry serve`.
+manager_serve() {
+  printf 'secret\n' >"$dir/key"
+  chmod 600 "$dir/key"
+  "$BELFRY" serve --address "$dir/socket" --authkey-file "$dir/key" --run-directory "$dir/run" \
+    >"$dir/serve.log" 2>&1 &
+  server=$!
+  running="$running $server"
+  said serve "^$dir/socket\$"
+  python python manager_client.py "$dir/socket" "$dir/key"
+  expect python "ShareableList(\[0, 1, 2, 3\], name='psm_"
+  start log "$dir/socket" secret
+  finish $pid 0
+  name=$(sed -n "s/^manager_client: SharedMemory('\(psm_[0-9a-f]*\)'.*/\1/p" "$dir/log.log")
+  [ -e "/dev/shm/$name" ] || fail "the list has gone before its manager"
+  kill -TERM $server
+  finish $server 0
+  nothing_left "$name"
+  [ -z "$(ls "$dir/run")" ] || fail "left in the run directory: $(ls "$dir/run")"
+}
+
 readme() {
   start consume
   consumer=$pid
@@ -318,6 +375,10 @@ case $case in
   shared-array) shared_array ;;
   shared-list) shared_list ;;
   config-watch) config_watch ;;
+  manager) manager ;;
+  manager-client) manager_client ;;
+  manager-pool) manager_pool ;;
+  manager-serve) manager_serve ;;
   readme) readme ;;
   *) echo "no such case: $case" >&2; exit 1 ;;
 esac

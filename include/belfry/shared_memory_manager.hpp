@@ -88,13 +88,21 @@ class shared_memory_manager {
 
   /// Completes when that is done. Signature: void(error_code).
   template <class Token = net::default_completion_token_t<executor_type>>
+  auto async_start(Token&& token = Token()) {
+    return run<detail::nothing>(starting({}, random_key(), {}), std::forward<Token>(token));
+  }
+  template <class Token>
   auto async_start(std::string_view address, std::string_view authkey,
-                   const manager_options& options, Token&& token = Token()) {
+                   const manager_options& options, Token&& token) {
     return run<detail::nothing>(starting(address, authkey, options), std::forward<Token>(token));
   }
   template <class Token = net::default_completion_token_t<executor_type>>
+  auto async_connect(std::string_view address, std::string_view authkey, Token&& token = Token()) {
+    return run<detail::nothing>(connecting(address, authkey, {}), std::forward<Token>(token));
+  }
+  template <class Token>
   auto async_connect(std::string_view address, std::string_view authkey,
-                     const manager_options& options, Token&& token = Token()) {
+                     const manager_options& options, Token&& token) {
     return run<detail::nothing>(connecting(address, authkey, options), std::forward<Token>(token));
   }
 

@@ -25,7 +25,7 @@ class client_session final : public conversation {
   bool refused() const noexcept { return refused_; }
   const std::string& refusal() const noexcept { return refusal_; }
 
-  static constexpr std::size_t longest_reply = 64 << 20;
+  static constexpr std::size_t longest_reply = 16 << 20;
 
  private:
   enum class state {

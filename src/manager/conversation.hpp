@@ -36,6 +36,8 @@ class conversation {
   /// The other side has gone, or the driver gives up.
   void interrupted(failure f);
   const failure& error() const noexcept { return error_; }
+  /// Nothing of the next message is here yet.
+  bool between_messages() const noexcept { return step_ == step::receive && part_ == part::length; }
 
  protected:
   conversation() = default;

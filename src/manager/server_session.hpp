@@ -40,7 +40,7 @@ class server_session final : public conversation {
 
   bool authenticated() const noexcept { return state_ >= state::idle; }
   /// Between two requests: nobody waits for us, and we may wait for ever.
-  bool idle() const noexcept { return state_ == state::idle && next() == step::receive; }
+  bool idle() const noexcept { return state_ == state::idle && between_messages(); }
 
  private:
   enum class state {

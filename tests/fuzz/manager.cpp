@@ -1,7 +1,10 @@
 // libFuzzer: any bytes as what a peer of a manager says. The first byte chooses who has to make sense
-// of the others: the pickles, or the proof of the key.
+// of the others: the pickles, the proof of the key, or one of both ends of a connection, from its
+// beginning or once the keys have been proved.
 #include "../../src/manager/authentication.hpp"
+#include "../../src/manager/client_session.hpp"
 #include "../../src/manager/pickle.hpp"
+#include "../../src/manager/server_session.hpp"
 
 #include <algorithm>
 #include <cstdlib>
@@ -91,7 +94,101 @@ void prove(std::string_view bytes) {
   }
 }
 
-// ---- third choice: the conversation (src/manager/conversation.hpp), still to come ----
+// ---- connections ----------------------------------------------------------------------------------
+
+using belfry::detail::client_session;
+using belfry::detail::conversation;
+using belfry::detail::server_session;
+
+constexpr std::string_view key = "the key";
+constexpr std::size_t longest_request = 4096;
+
+/// Carries out anything, for those who have proved that they know the key.
+class obliging final : public server_session::service {
+ public:
+  const server_session* session = nullptr;
+
+  belfry::detail::reply serve(const belfry::detail::request& r) override {
+    require(session->authenticated());
+    pickle::tuple all;
+    all.items.emplace_back(r.method);
+    for (const pickle::value& a : r.arguments) all.items.push_back(a);
+    return {std::move(all), r.method == "refuse" ? r.method + "\xff" : std::string()};
+  }
+};
+
+/// Gives it what it wants to receive, in its order, until either has enough.
+void converse(conversation& c, std::string_view bytes) {
+  for (;;) {
+    switch (c.next()) {
+      case conversation::step::done: return;
+      case conversation::step::send:
+        require(c.output().size() >= 4);
+        c.sent();
+        break;
+      case conversation::step::receive: {
+        const auto room = c.input();
+        require(!room.empty() &&
+                room.size() <= std::max<std::size_t>(client_session::longest_reply, 4));
+        if (bytes.size() < room.size()) {
+          return c.interrupted({std::make_error_code(std::errc::connection_reset), "the end"});
+        }
+        bytes.copy(room.data(), room.size());
+        bytes.remove_prefix(room.size());
+        c.received();
+        break;
+      }
+    }
+  }
+}
+
+/// Lets both talk to each other until neither has anything to say.
+void introduce(server_session& server, client_session& client) {
+  for (bool something = true; something;) {
+    something = false;
+    for (conversation* from :
+         {static_cast<conversation*>(&server), static_cast<conversation*>(&client)}) {
+      conversation& to = from == &server ? static_cast<conversation&>(client) : server;
+      if (from->next() != conversation::step::send) continue;
+      std::string_view said = from->output();
+      while (!said.empty()) {
+        const auto room = to.input();
+        said.copy(room.data(), room.size());
+        said.remove_prefix(room.size());
+        to.received();
+      }
+      from->sent();
+      something = true;
+    }
+  }
+}
+
+void be_server(std::string_view bytes, bool from_the_beginning) {
+  obliging everything;
+  server_session server(key, true, longest_request, everything);
+  everything.session = &server;
+  if (!from_the_beginning) {
+    client_session client{std::string(key), true};
+    introduce(server, client);
+    require(server.authenticated() && server.idle() && !client.error());
+  }
+  converse(server, bytes);
+  // Nobody guesses an answer to a random challenge.
+  if (from_the_beginning) require(!server.authenticated());
+}
+
+void be_client(std::string_view bytes, bool from_the_beginning) {
+  client_session client{std::string(key), true};
+  if (!from_the_beginning) {
+    obliging everything;
+    server_session server(key, true, longest_request, everything);
+    everything.session = &server;
+    introduce(server, client);
+    client.request("list_segments", {});
+  }
+  converse(client, bytes);
+  if (from_the_beginning) require(static_cast<bool>(client.error()));
+}
 
 }  // namespace
 
@@ -101,7 +198,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   switch (data[0]) {
     case 'p': read_pickle(rest); break;
     case 'a': prove(rest); break;
-    // case 'c': the conversation
+    case 's': be_server(rest, true); break;
+    case 'S': be_server(rest, false); break;
+    case 'c': be_client(rest, true); break;
+    case 'C': be_client(rest, false); break;
     default: break;
   }
   return 0;

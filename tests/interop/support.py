@@ -47,9 +47,9 @@ def all_interpreters():
     return versions
 
 
-def interpreters():
-    """Those whose lists are ours; with BELFRY_TEST_ONE_PYTHON one of them, for builds that are slow."""
-    found = {v: path for v, path in all_interpreters().items() if v >= (9, 0)}
+def interpreters(least=9):
+    """Those whose lists are ours, or all; with BELFRY_TEST_ONE_PYTHON one, for builds that are slow."""
+    found = {v: path for v, path in all_interpreters().items() if v >= (least, 0)}
     if found and os.environ.get("BELFRY_TEST_ONE_PYTHON"):
         first = sys.version_info[1:3] if sys.version_info[1:3] in found else max(found)
         return {first: found[first]}

@@ -88,7 +88,8 @@ void send_and_pause(const managed& m, const event& sent) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("a manager's channel leaves no name in shared memory", "[managed]", values, frames) {
+TEMPLATE_TEST_CASE("a manager's channel leaves no name in shared memory", "[managed]", values,
+                   frames) {
   const watchdog dog;
   const managed m;
   const std::size_t before = files_of("");
@@ -107,7 +108,8 @@ TEMPLATE_TEST_CASE("a manager's channel leaves no name in shared memory", "[mana
   CHECK(consumer.wait() == 0);
 }
 
-TEMPLATE_TEST_CASE("a manager's channel is there between its participants", "[managed]", values, frames) {
+TEMPLATE_TEST_CASE("a manager's channel is there between its participants", "[managed]", values,
+                   frames) {
   const watchdog dog;
   const managed m;
   for (std::uint64_t run = 0; run != 3; ++run) {
@@ -167,7 +169,8 @@ TEST_CASE("a manager's channel has one ring, one type, one capacity", "[managed]
     }
     return "it could join";
   };
-  CHECK_THAT(why([&] { values::consumer rx(io, m.manager, m.name); }), Catch::Contains("ring kind"));
+  CHECK_THAT(why([&] { values::consumer rx(io, m.manager, m.name); }),
+             Catch::Contains("ring kind"));
   CHECK_THAT(why([&] {
                channel_options larger;
                larger.capacity = 1 << 20;
@@ -199,7 +202,8 @@ TEST_CASE("channels need a manager that is there, at a Unix socket", "[managed]"
   CHECK(ec == std::errc::not_connected);
 }
 
-TEMPLATE_TEST_CASE("a manager tells of a death across PID namespaces", "[managed]", values, frames) {
+TEMPLATE_TEST_CASE("a manager tells of a death across PID namespaces", "[managed]", values,
+                   frames) {
   const watchdog dog;
   const managed m;
   const event sent;
@@ -232,7 +236,8 @@ TEMPLATE_TEST_CASE("a manager tells of a death across PID namespaces", "[managed
   CHECK(consumer.wait() == 0);
 }
 
-TEMPLATE_TEST_CASE("who sleeps in another PID namespace is told, too", "[managed]", values, frames) {
+TEMPLATE_TEST_CASE("who sleeps in another PID namespace is told, too", "[managed]", values,
+                   frames) {
   const watchdog dog;
   const managed m;
   const event sent;
@@ -255,7 +260,8 @@ TEMPLATE_TEST_CASE("who sleeps in another PID namespace is told, too", "[managed
   CHECK(status == 0);
 }
 
-TEMPLATE_TEST_CASE("a fork does not keep a manager's participant alive", "[managed]", values, frames) {
+TEMPLATE_TEST_CASE("a fork does not keep a manager's participant alive", "[managed]", values,
+                   frames) {
   const watchdog dog;
   const managed m;
   const event sent;
@@ -281,8 +287,9 @@ TEMPLATE_TEST_CASE("a fork does not keep a manager's participant alive", "[manag
   CHECK(::kill(grandchild->load(), SIGKILL) == 0);
 }
 
-TEMPLATE_TEST_CASE("participants go on when their manager is killed, and hear of each other's death", "[managed]",
-                   values, frames) {
+TEMPLATE_TEST_CASE(
+    "participants go on when their manager is killed, and hear of each other's death", "[managed]",
+    values, frames) {
   const watchdog dog;
   managed m;
   const event first;

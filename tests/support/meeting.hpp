@@ -50,7 +50,8 @@ struct meet {
   }
 
   template <class Endpoint, class... Ec>
-  static Endpoint join(net::io_context& io, const std::string& name, const channel_options& o, Ec&... ec) {
+  static Endpoint join(net::io_context& io, const std::string& name, const channel_options& o,
+                       Ec&... ec) {
     switch (way_to_meet()) {
       case meeting::by_manager: return Endpoint(io, meeting_manager(), name, o, ec...);
       case meeting::by_handles: {
