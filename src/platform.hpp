@@ -92,7 +92,7 @@ std::uint64_t file_id(const std::string& path) noexcept;  // as id_of(); 0 if th
 std::string read_file(const unique_handle& file, failure& f);
 /// All of it, or, if it fails, nothing.
 bool append_to_file(const unique_handle& file, std::string_view bytes, failure& f);
-bool truncate_file(const unique_handle& file, failure& f);
+bool truncate_file(const unique_handle& file, std::uint64_t bytes, failure& f);
 bool rename_file(const std::string& from, const std::string& to, failure& f);
 void remove_file(const std::string& path) noexcept;
 /// What a user wants to be read: a key, say. Refuses one that others may read, if `secret`.

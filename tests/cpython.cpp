@@ -1,6 +1,7 @@
 // Counterparts of CPython's own tests of shared memory (_TestSharedMemory in its Lib/test/
 // _test_multiprocessing.py), named after them, as far as one language is concerned; those that take
-// both are in interop/cpython.py. Each says where C++ differs.
+// both are in interop/cpython.py, and those of its manager in cpython_manager.cpp. Each says where C++
+// differs.
 #include "support/process.hpp"
 #include "support/test.hpp"
 

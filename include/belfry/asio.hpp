@@ -2,6 +2,10 @@
 // (BELFRY_BOOST_ASIO, set by the pkg-config file of a library that was built with it).
 #pragma once
 
+// Asio asks the standard library whether there is aligned_alloc(), and allocates and frees by the answer:
+// it must be the same wherever it is included.
+#include <cstdlib>
+
 #if defined(BELFRY_BOOST_ASIO)
 
 #include <boost/asio/any_io_executor.hpp>

@@ -55,21 +55,23 @@ class manager_server {
 
   manager_server(manager_server&&) noexcept = default;
   manager_server& operator=(manager_server&& other) noexcept;
-  ~manager_server() { close(); }
+  ~manager_server();
 
   executor_type get_executor() const noexcept { return service_->executor(); }
 
   /// Where clients find it: what was asked for, with the path or port that was chosen.
-  const std::string& address() const noexcept { return service_->address(); }
+  std::string address() const { return service_ ? service_->address() : std::string(); }
 
   /// Removes all blocks that it is responsible for, and ends.
   void close() noexcept {
     if (service_) service_->end();
   }
-  bool is_open() const noexcept { return service_ && !service_->has_ended(); }
+  bool is_open() const noexcept { return service_ && service_->is_open(); }
 
   /// The names of those blocks, as they were tracked.
-  std::vector<std::string> list_segments() const { return service_->list_segments(); }
+  std::vector<std::string> list_segments() const {
+    return service_ ? service_->list_segments() : std::vector<std::string>();
+  }
 
   /// Completes when the server has ended. Signature: void(error_code). Cancellation: every type,
   /// `operation_aborted`; the server goes on.

@@ -2,10 +2,12 @@
 #include "commands.hpp"
 
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <exception>
 #include <iostream>
 
 int main(int argc, char** argv) try {
+  std::signal(SIGPIPE, SIG_IGN);  // an output that nobody reads is an error like others
   CLI::App app("Shared memory between processes, and what belongs to it", "belfry");
   app.require_subcommand(1);
   belfry::cli::add_serve(app);

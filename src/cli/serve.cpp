@@ -84,6 +84,7 @@ void serve(serve_options o) {
     if (lifeline.is_open()) lifeline.close();
   });
   std::cout << server.address() << std::endl;
+  if (!std::cout) server.close();  // whoever wanted to know has gone
   io.run();
 }
 

@@ -21,8 +21,11 @@ bool split(std::string_view text, std::string_view& host, std::uint16_t& port) {
   if (colon == text.npos || text.find('/') != text.npos) return false;
   host = text.substr(0, colon);
   const std::string_view digits = text.substr(colon + 1);
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
-  if (error != std::errc() || end != digits.data() + digits.size()) return false;
+  if (digits.empty() || digits.find_first_not_of("0123456789") != digits.npos) return false;
+  if (std::from_chars(digits.data(), digits.data() + digits.size(), port).ec != std::errc()) {
+    host = {};  // no such port: no host either
+    return true;
+  }
   if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
   return true;
 }

@@ -111,6 +111,15 @@ std::string answer(std::string_view key, std::string_view challenge, bool md5_al
   return all.append(m.view());
 }
 
+std::string answer_message(std::string_view key, std::string_view message, bool md5_allowed,
+                           failure& f) {
+  if (message.starts_with(challenge_prefix)) {
+    return answer(key, message.substr(challenge_prefix.size()), md5_allowed, f);
+  }
+  f = {make_error_code(errc::protocol_error), "something else than a challenge"};
+  return {};
+}
+
 bool verify(std::string_view key, std::string_view challenge, std::string_view answer,
             bool md5_allowed) {
   const bool legacy = answer.size() == legacy_answer;

@@ -28,6 +28,10 @@ std::string make_challenge();
 /// `errc::authentication_failed` for one that only MD5 can answer, where that is not allowed.
 std::string answer(std::string_view key, std::string_view challenge, bool md5_allowed, failure& f);
 
+/// The same for a message, which has to be a challenge with its prefix.
+std::string answer_message(std::string_view key, std::string_view message, bool md5_allowed,
+                           failure& f);
+
 /// Whether this answers the challenge. Takes as long for a wrong one as for a right one.
 bool verify(std::string_view key, std::string_view challenge, std::string_view answer,
             bool md5_allowed);

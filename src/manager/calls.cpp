@@ -110,6 +110,9 @@ class connecting : public requesting<nothing> {
 class starting final : public connecting {
  public:
   using connecting::connecting;
+  ~starting() override {
+    if (!client().ready()) client().bury();  // it came to nothing
+  }
 
   manager_call::wait proceed() override {
     if (!client().lifeline() && !start()) return manager_call::wait::none;
@@ -309,9 +312,9 @@ class making final : public requesting<Holder> {
       return base::ask("track_segment", name_);
     }
     if (published_) return std::nullopt;
-    if (taken_) return base::ask("release_segment", name_);  // never was what the server thinks
-    if (generate_) name_ = block().new_name();
-    question q = base::ask("track_segment", name_);
+    if (!taken_ && generate_) name_ = block().new_name();
+    // What was taken by another never was what the server thinks.
+    question q = base::ask(taken_ ? "release_segment" : "track_segment", name_);
     q.arguments.items.emplace_back(std::to_string(block().id()));
     return q;
   }
@@ -321,10 +324,7 @@ class making final : public requesting<Holder> {
       if (!generate_) this->error_ = std::exchange(publishing_, {});
       return;
     }
-    if (!this->accept(s, "track_segment")) {
-      if (generate_ && this->error_.code == std::errc::file_exists) this->error_ = {};
-      return;
-    }
+    if (!this->accept(s, "track_segment")) return;
     tracked_ = true;
     if (published_ || publish()) return;
     taken_ = publishing_.code == std::errc::file_exists;

@@ -53,12 +53,8 @@ void client_session::on_message(std::string_view message) {
 }
 
 void client_session::answer_challenge(std::string_view message) {
-  if (!message.starts_with(authentication::challenge_prefix)) {
-    return violation("something else than a challenge");
-  }
-  message.remove_prefix(authentication::challenge_prefix.size());
   failure f;
-  const std::string answer = authentication::answer(key_, message, md5_allowed_, f);
+  const std::string answer = authentication::answer_message(key_, message, md5_allowed_, f);
   if (f) return finish(std::move(f));
   state_ = state::answering;
   send(answer);

@@ -29,11 +29,10 @@ void collect_garbage(const std::string& directory,
     server_record record = server_record::of_the_dead(path, of_this);
     if (of_this && of_this.code != std::errc::no_such_file_or_directory) f = of_this;
     if (!record) continue;
-    const server_record::entries blocks = record.blocks();
-    for (const auto& [name, block] : blocks) {
-      const block_fate fate = remove_if_unused(name, block.id);
-      if (fate != block_fate::in_use) record.remove(name, of_this);
-      tell(name, fate);
+    for (const server_record::block& b : record.blocks_in_order()) {
+      const block_fate fate = remove_if_unused(b.name, b.id);
+      if (fate != block_fate::in_use) record.remove(b, of_this);
+      tell(b.name, fate);
     }
     if (!record.blocks().empty()) continue;
     const manager_address address = manager_address::parse(record.address(), of_this);

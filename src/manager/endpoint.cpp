@@ -1,4 +1,5 @@
 // An endpoint of a managed channel: let in by the manager, and attended by it for as long as it lives.
+#include "../utf8.hpp"
 #include "channels.hpp"
 #include "client.hpp"
 
@@ -35,6 +36,10 @@ class attended_connection final : public attendance {
 void endpoint::open(const shared_memory_manager& manager, std::string_view name, failure& f) {
   if (!manager.is_connected()) {
     f = {std::make_error_code(std::errc::not_connected), "the manager has no server"};
+    return;
+  }
+  if (!is_utf8(name)) {
+    f = {std::make_error_code(std::errc::invalid_argument), "a name that is not UTF-8"};
     return;
   }
   const layout::identity wanted = segment::describe(traits_, options_, f);

@@ -147,7 +147,13 @@ call_ptr<belfry::shared_memory> shared_memory_manager::making_block(std::size_t 
 
 call_ptr<belfry::shareable_list> shared_memory_manager::making_list(
     std::span<const list_value> values, std::string_view name) try {
-  if (!is_connected()) return detail::failed_call<belfry::shareable_list>(not_connected());
+  failure f;
+  if (!is_connected()) {
+    f = not_connected();
+  } else {
+    check_name(name, f);
+  }
+  if (f) return detail::failed_call<belfry::shareable_list>(std::move(f));
   return detail::block_call(client_, detail::block_maker::make(values), name);
 } catch (const std::exception&) {
   return detail::failed_call<belfry::shareable_list>(of_exception());
@@ -178,19 +184,12 @@ call_ptr<nothing> shared_memory_manager::shutting_down() {
 
 void shared_memory_manager::start(std::string_view address, std::string_view authkey,
                                   const manager_options& options) {
-  const auto before = client_;
-  failure f;
-  finish(starting(address, authkey, options), f);
-  if (!f) return;
-  if (client_ != before) client_->bury();
-  f.raise();
+  finish(starting(address, authkey, options));
 }
 
 void shared_memory_manager::start(std::string_view address, std::string_view authkey,
                                   const manager_options& options, error_code& ec) {
-  const auto before = client_;
   finish(starting(address, authkey, options), ec);
-  if (ec && client_ != before) client_->bury();
 }
 
 shared_memory_manager shared_memory_manager::connect(std::string_view address,
@@ -221,7 +220,9 @@ belfry::shared_memory shared_memory_manager::shared_memory(std::size_t bytes, st
 
 belfry::shareable_list shared_memory_manager::shareable_list(std::span<const list_value> values,
                                                              std::string_view name) {
+  failure f;
   if (!is_connected()) not_connected().raise();
+  if (!check_name(name, f)) f.raise();
   return finish(detail::block_call(client_, detail::block_maker::make(values), name));
 }
 belfry::shareable_list shared_memory_manager::shareable_list(std::span<const list_value> values,

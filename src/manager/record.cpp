@@ -1,5 +1,6 @@
 #include "record.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <thread>
@@ -11,10 +12,18 @@ namespace {
 using namespace std::string_view_literals;
 
 constexpr std::string_view magic = "belfry-record-1\0"sv;
-constexpr std::size_t longest_outdated = 1024;
 
-std::string added(const std::string& name, std::uint64_t id) {
-  return '+' + std::to_string(id) + ' ' + name + '\0';
+std::string entry_of(char kind, const server_record::block& b) {
+  return kind + std::to_string(b.id) + ' ' + b.name + '\0';
+}
+
+/// `id name`; false if it is none.
+bool read_block(std::string_view text, server_record::block& b) {
+  const char* const end = text.data() + text.size();
+  const auto [space, error] = std::from_chars(text.data(), end, b.id);
+  if (error != std::errc() || space == end || *space != ' ') return false;
+  b.name.assign(space + 1, end);
+  return true;
 }
 
 }  // namespace
@@ -65,8 +74,13 @@ server_record server_record::create(const std::string& directory, const std::str
   }
   if (!r.read(f)) return {};
   r.address_ = address;
-  if (!r.write_anew(f)) return {};
-  return r;
+  for (int attempt = 0; attempt != 100; ++attempt) {
+    if (attempt != 0) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    f = {};
+    if (r.write_anew(f)) return r;
+    if (f.code != std::errc::device_or_resource_busy) break;
+  }
+  return {};
 }
 
 server_record server_record::of_the_dead(const std::string& path, failure& f) {
@@ -80,6 +94,7 @@ bool server_record::read(failure& f) {
   const std::string content = platform::read_file(file_, f);
   if (f) return false;
   if (content.empty()) return true;  // its server died before it had written anything
+  had_predecessor_ = true;
   if (!content.starts_with(magic)) {
     f = {make_error_code(errc::corrupted), '"' + path_ + "\" is not a record"};
     return false;
@@ -87,47 +102,57 @@ bool server_record::read(failure& f) {
   std::string_view rest = std::string_view(content).substr(magic.size());
   for (std::size_t end; (end = rest.find('\0')) != rest.npos; rest.remove_prefix(end + 1)) {
     const std::string_view entry = rest.substr(0, end);
-    if (entry.starts_with('=')) address_ = entry.substr(1);
-    if (entry.starts_with('-')) {
-      if (const auto found = blocks_.find(entry.substr(1)); found != blocks_.end())
-        blocks_.erase(found);
-    }
-    if (entry.starts_with('+')) {
-      std::uint64_t id = 0;
-      const auto [space, error] =
-          std::from_chars(entry.data() + 1, entry.data() + entry.size(), id);
-      if (error != std::errc() || space == entry.data() + entry.size()) continue;
-      const std::string_view name =
-          entry.substr(static_cast<std::size_t>(space - entry.data()) + 1);
-      blocks_[std::string(name)] = {id, ++order_};
+    if (entry.empty()) continue;
+    block b;
+    switch (entry.front()) {
+      case '=': address_ = entry.substr(1); break;
+      case '+':
+        if (read_block(entry.substr(1), b)) blocks_[b] = ++order_;
+        break;
+      case '-':
+        if (read_block(entry.substr(1), b)) blocks_.erase(b);
+        break;
+      default: break;
     }
   }
-  return true;
+  // An entry without its end would make one with what is appended to it.
+  return rest.empty() || platform::truncate_file(file_, content.size() - rest.size(), f);
+}
+
+std::vector<server_record::block> server_record::blocks_in_order() const {
+  std::vector<std::pair<std::uint64_t, block>> ordered;
+  for (const auto& [b, order] : blocks_) ordered.emplace_back(order, b);
+  std::sort(ordered.begin(), ordered.end());
+  std::vector<block> all;
+  for (auto& [order, b] : ordered) all.push_back(std::move(b));
+  return all;
 }
 
 bool server_record::append(std::string_view entry, failure& f) {
   if (!platform::append_to_file(file_, entry, f)) return false;
-  if (outdated_ > longest_outdated + blocks_.size()) return write_anew(f);
+  if (outdated_ <= longest_outdated + blocks_.size()) return true;
+  failure ignored;  // it may be as long as it is, for now
+  write_anew(ignored);
   return true;
 }
 
-bool server_record::add(const std::string& name, std::uint64_t id, failure& f) {
-  if (!append(added(name, id), f)) return false;
-  const auto [entry, is_new] = blocks_.insert_or_assign(name, block{id, ++order_});
-  if (!is_new) ++outdated_;
+bool server_record::add(const block& b, failure& f) {
+  if (!append(entry_of('+', b), f)) return false;
+  if (!blocks_.insert_or_assign(b, ++order_).second) ++outdated_;
   return true;
 }
 
-bool server_record::remove(const std::string& name, failure& f) {
-  blocks_.erase(name);
+bool server_record::remove(const block& b, failure& f) {
+  const block removed = b;  // it may be the one in the map
+  blocks_.erase(removed);
   outdated_ += 2;
-  return append('-' + name + '\0', f);
+  return append(entry_of('-', removed), f);
 }
 
 bool server_record::write_anew(failure& f) {
   std::string content(magic);
   content += '=' + address_ + '\0';
-  for (const auto& [name, b] : blocks_) content += added(name, b.id);
+  for (const block& b : blocks_in_order()) content += entry_of('+', b);
 
   server_record next;
   const std::string path = path_ + ".new";
@@ -137,7 +162,7 @@ bool server_record::write_anew(failure& f) {
     return false;
   }
   // What is in it is a dead one's attempt at the same.
-  const bool done = platform::truncate_file(next.file_, f) &&
+  const bool done = platform::truncate_file(next.file_, 0, f) &&
                     platform::append_to_file(next.file_, content, f) &&
                     platform::rename_file(path, path_, f);
   if (!done) {
@@ -153,6 +178,7 @@ void server_record::discard() noexcept {
   if (!file_) return;
   platform::remove_file(path_);
   file_.reset();
+  blocks_.clear();
 }
 
 }  // namespace belfry::detail

@@ -1,7 +1,7 @@
 // What a server leaves behind when it is killed: a file in the run directory that says which blocks it was
 // responsible for. It is locked as long as its server lives; whoever gets the lock may clean up.
 //
-//   belfry-record-1 \0   then, each ended by a NUL:   = address    + id name    - name
+//   belfry-record-1 \0   then, each ended by a NUL:   = address    + id name    - id name
 //
 // `id` is the block's inode, in decimal, or 0 if there was no such block yet. Entries are appended; who
 // dies while it appends leaves one without its end, which does not count. A file that has become long is
@@ -14,17 +14,19 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace belfry::detail {
 
 class server_record {
  public:
   struct block {
-    std::uint64_t id;     // its inode
-    std::uint64_t order;  // of tracking
+    std::string name;
+    std::uint64_t id;  // its inode
+    friend auto operator<=>(const block&, const block&) = default;
   };
-  /// By name.
-  using entries = std::map<std::string, block, std::less<>>;
+  /// And the order in which they were tracked. Several may be about to get the same name.
+  using entries = std::map<block, std::uint64_t>;
 
   static constexpr std::string_view suffix = ".record";
 
@@ -41,13 +43,18 @@ class server_record {
   explicit operator bool() const noexcept { return static_cast<bool>(file_); }
   const std::string& address() const noexcept { return address_; }
   const entries& blocks() const noexcept { return blocks_; }
+  std::vector<block> blocks_in_order() const;
+  /// There was a server at this address, which has been killed.
+  bool had_predecessor() const noexcept { return had_predecessor_; }
 
-  bool add(const std::string& name, std::uint64_t id, failure& f);
-  bool remove(const std::string& name, failure& f);
+  bool add(const block& b, failure& f);
+  bool remove(const block& b, failure& f);
   /// Removes the file: nothing is left to be cleaned up.
   void discard() noexcept;
 
  private:
+  static constexpr std::size_t longest_outdated = 1024;
+
   bool lock(const std::string& path, bool create, failure& f);
   bool read(failure& f);
   bool append(std::string_view entry, failure& f);
@@ -57,6 +64,7 @@ class server_record {
   unique_handle file_;
   std::string address_;
   entries blocks_;
+  bool had_predecessor_ = false;
   std::uint64_t order_ = 0;
   std::size_t outdated_ = 0;  // entries that no longer count
 };

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <thread>
 
 #if defined(BELFRY_BOOST_ASIO)
 #include <boost/asio/read.hpp>
@@ -41,6 +42,13 @@ struct manager_service::parts {
   unique_handle listener;  // the acceptor borrows it
   manager_address address;
   net::basic_socket_acceptor<protocol, strand> acceptor;
+
+  ~parts() { stop_listening(); }
+  void stop_listening() noexcept {
+    error_code ignored;
+    if (acceptor.is_open()) acceptor.release(ignored);
+    listener.reset();
+  }
 };
 
 // ---- one connection -----------------------------------------------------------------------------------
@@ -48,7 +56,7 @@ struct manager_service::parts {
 class manager_service::connection final : public std::enable_shared_from_this<connection>,
                                           private server_session::service {
  public:
-  using socket_type = net::basic_stream_socket<protocol, strand>;
+  using socket_type = manager_service::socket;
 
   connection(manager_service& s, socket_type socket)
       : server_(s),
@@ -59,6 +67,8 @@ class manager_service::connection final : public std::enable_shared_from_this<co
   }
 
   bool is_open() const noexcept { return socket_.is_open(); }
+  /// Its answer is on its way.
+  bool has_ended_server() const noexcept { return ends_server_; }
   bool authenticated() const noexcept { return session_.authenticated(); }
   /// Nothing is expected of the other side before then.
   steady_clock::time_point patience_ends() const noexcept { return patience_ends_; }
@@ -83,7 +93,7 @@ class manager_service::connection final : public std::enable_shared_from_this<co
       }
       if (ec) break;
       renew_patience();
-      if (ends_server_ && session_.idle()) server_.end();
+      if (ends_server_ && session_.idle()) break;
       if (handles_due_ && session_.idle()) {
         const bool done = co_await hand_over();
         if (!done) break;
@@ -151,7 +161,7 @@ class manager_service::connection final : public std::enable_shared_from_this<co
         {"number_of_objects", 0, 0, &connection::number_of_objects},
         {"debug_info", 0, 0, &connection::debug_info},
         {"track_segment", 1, 2, &connection::track_segment},
-        {"release_segment", 1, 1, &connection::release_segment},
+        {"release_segment", 1, 2, &connection::release_segment},
         {"list_segments", 0, 0, &connection::list_segments},
         {"shutdown", 0, 0, &connection::shutdown},
         {"belfry", 0, 0, &connection::belfry},
@@ -169,7 +179,8 @@ class manager_service::connection final : public std::enable_shared_from_this<co
     return (this->*found->carry_out)(r.arguments);
   }
 
-  static reply refuse(const std::string& error) {
+  static reply refuse(std::string error) {
+    std::replace(error.begin(), error.end(), '\n', ' ');  // clients look at the last line
     return {{}, "Traceback (most recent call last):\n" + error};
   }
   static reply refuse(const failure& f) {
@@ -197,10 +208,15 @@ class manager_service::connection final : public std::enable_shared_from_this<co
     return {};
   }
 
+  /// The same: one of our clients gives up a block that has not got its name.
   reply release_segment(const arguments& a) {
-    if (text(a[0]) == nullptr) return refuse("TypeError: release_segment(name)");
+    std::uint64_t id = 0;
+    if (text(a[0]) == nullptr ||
+        (a.size() > 1 && (text(a[1]) == nullptr || !number(*text(a[1]), id)))) {
+      return refuse("TypeError: release_segment(name)");
+    }
     failure f;
-    if (server_.parts_->blocks.release(*text(a[0]), f)) return {};
+    if (server_.parts_->blocks.release(*text(a[0]), id, f)) return {};
     if (f.code == std::errc::no_such_file_or_directory) {
       return refuse("ValueError: list.remove(x): x not in list");
     }
@@ -214,9 +230,10 @@ class manager_service::connection final : public std::enable_shared_from_this<co
     return {std::move(names), {}};
   }
 
+  /// When it is answered, all is gone; also if the one who has asked does not hear of it.
   reply shutdown(const arguments&) {
-    server_.parts_->blocks.unlink_all();
     ends_server_ = true;
+    server_.end();
     return {};
   }
 
@@ -271,6 +288,7 @@ manager_service::manager_service(net::any_io_executor executor, std::string_view
       strand_(executor),
       end_timer_(executor, steady_clock::time_point::max()),
       sweep_timer_(executor),
+      accept_timer_(executor),
       authkey_(authkey),
       options_(options) {}
 
@@ -301,6 +319,14 @@ void manager_service::start(std::string_view wanted, failure& f) {
   if (f) return;
   const protocol::endpoint endpoint = endpoint_of(address);
   unique_handle listener = platform::listen_socket(bytes_of(endpoint), f);
+  // One that has just been killed has its socket for a moment longer than its record.
+  for (int attempt = 0;
+       attempt != 20 && f.code == std::errc::address_in_use && record.had_predecessor();
+       ++attempt) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    f = {};
+    listener = platform::listen_socket(bytes_of(endpoint), f);
+  }
   if (f) {
     f.what += " at \"" + address.text() + '"';
     if (record && record.blocks().empty()) record.discard();
@@ -321,48 +347,64 @@ void manager_service::start(std::string_view wanted, failure& f) {
     f = {ec, "listen at \"" + address_ + '"'};
     return;
   }
-  net::co_spawn(strand_, accept(), [self = shared_from_this()](std::exception_ptr) {});
+  listening_ = true;
+  accept();
 }
 
-// The blocks go at once, whether the context still runs or not; the rest belongs to its threads.
+// Whoever sees the end of it finds nothing left, and the address free, whether the context still runs or not.
+// The connections belong to its threads.
 void manager_service::end() noexcept {
-  if (!parts_ || ended_.exchange(true, std::memory_order_acq_rel)) return;
+  if (!parts_ || is_inherited() || ended_.exchange(true, std::memory_order_acq_rel)) return;
   // Nobody else can have made a socket in the place of ours: we have the record.
   if (socket_id_ != 0 && platform::file_id(parts_->address.name) == socket_id_) {
     platform::remove_file(parts_->address.name);
   }
+  {
+    const std::scoped_lock lock(accepting_);
+    parts_->stop_listening();
+  }
   parts_->blocks.unlink_all();
-  net::post(strand_, [self = shared_from_this()] { self->close_all(); });
+  net::post(strand_, [self = shared_from_this()] { self->close_connections(); });
 }
 
-void manager_service::close_all() noexcept {
-  error_code ignored;
-  parts_->acceptor.release(ignored);
-  parts_->listener.reset();
-  for (const auto& c : connections_) c->close();
+void manager_service::close_connections() noexcept {
+  for (const auto& c : connections_) {
+    if (!c->has_ended_server()) c->close();
+  }
   sweep_timer_.cancel();
   end_timer_.cancel();
 }
 
-std::vector<std::string> manager_service::list_segments() const { return parts_->blocks.names(); }
+bool manager_service::is_open() const noexcept { return listening_ && !has_ended(); }
 
-net::awaitable<void> manager_service::accept() {
-  const auto self = shared_from_this();
-  while (!has_ended()) {
-    error_code ec;
-    connection::socket_type socket(strand_);
-    co_await parts_->acceptor.async_accept(socket, net::redirect_error(net::use_awaitable, ec));
-    if (has_ended()) co_return;
-    if (ec) {
-      // No descriptors, no memory: better in a moment, or when somebody has been sent away.
-      make_room();
-      net::steady_timer pause(executor_, std::chrono::milliseconds(20));
-      co_await pause.async_wait(net::redirect_error(net::use_awaitable, ec));
-      continue;
+std::vector<std::string> manager_service::list_segments() const {
+  return parts_ ? parts_->blocks.names() : std::vector<std::string>();
+}
+
+void manager_service::accept() {
+  const std::scoped_lock lock(accepting_);
+  if (has_ended()) return;
+  parts_->acceptor.async_accept(net::bind_executor(
+      strand_, [self = shared_from_this()](const error_code& ec, socket connected) {
+        self->accepted(ec, std::move(connected));
+      }));
+}
+
+void manager_service::accepted(const error_code& ec, socket connected) {
+  if (has_ended()) return;
+  if (!ec) {
+    if (connections_.size() < options_.connections || make_room()) {
+      welcome(std::make_shared<connection>(*this, std::move(connected)));
     }
-    if (connections_.size() >= options_.connections && !make_room()) continue;  // closes it
-    welcome(std::make_shared<connection>(*this, std::move(socket)));
+    return accept();
   }
+  // No descriptors, no memory: better in a moment, or when somebody has been sent away.
+  make_room();
+  accept_timer_.expires_after(std::chrono::milliseconds(20));
+  accept_timer_.async_wait(
+      net::bind_executor(strand_, [self = weak_from_this()](const error_code&) {
+        if (const auto service = self.lock()) service->accept();
+      }));
 }
 
 void manager_service::welcome(std::shared_ptr<connection> c) {
@@ -425,12 +467,18 @@ manager_server::manager_server(const executor_type& executor, std::string_view a
   detail::failure f;
   service_->start(address, f);
   ec = detail::to_net(f.code);
-  if (f) service_.reset();
+}
+
+manager_server::~manager_server() {
+  if (!service_) return;
+  service_->end();
+  // In the child of a fork even to let go of it would reach into the parent's reactor.
+  if (service_->is_inherited()) new std::shared_ptr<detail::manager_service>(std::move(service_));
 }
 
 manager_server& manager_server::operator=(manager_server&& other) noexcept {
   if (this != &other) {
-    close();
+    const manager_server old(std::move(*this));
     service_ = std::move(other.service_);
   }
   return *this;

@@ -2,7 +2,7 @@
 
 #include <belfry/segment/segment.hpp>
 
-#include <algorithm>
+#include <unordered_set>
 #include <utility>
 
 namespace belfry::detail {
@@ -47,10 +47,9 @@ block_fate remove_if_unused(const std::string& name, std::uint64_t id) {
 }
 
 tracked_blocks::tracked_blocks(server_record record) : record_(std::move(record)) {
-  const server_record::entries inherited = record_.blocks();
-  for (const auto& [name, block] : inherited) {
+  for (const server_record::block& b : record_.blocks_in_order()) {
     failure ignored;
-    if (remove_if_unused(name, block.id) != block_fate::in_use) record_.remove(name, ignored);
+    if (remove_if_unused(b.name, b.id) != block_fate::in_use) record_.remove(b, ignored);
   }
 }
 
@@ -61,43 +60,43 @@ bool tracked_blocks::track(const std::string& name, std::uint64_t id, failure& f
     f = {make_error_code(errc::closed), "the server is being shut down"};
     return false;
   }
-  const auto other = record_.blocks().find(name);
-  if (id != 0 && other != record_.blocks().end() && other->second.id != id &&
-      platform::named_block_id(name) == other->second.id) {
-    f = {std::make_error_code(std::errc::file_exists),
-         '"' + name + "\" is tracked, and another block"};
-    return false;
-  }
-  return record_.add(name, id != 0 ? id : platform::named_block_id(name), f);
+  return record_.add({name, id != 0 ? id : platform::named_block_id(name)}, f);
 }
 
-bool tracked_blocks::release(const std::string& name, failure& f) {
+bool tracked_blocks::release(const std::string& name, std::uint64_t id, failure& f) {
   const std::scoped_lock lock(mutex_);
-  const auto found = record_.blocks().find(name);
-  if (found == record_.blocks().end()) {
+  std::vector<server_record::block> meant;
+  for (auto b = record_.blocks().lower_bound({name, id}); b != record_.blocks().end(); ++b) {
+    if (b->first.name != name || (id != 0 && b->first.id != id)) break;
+    meant.push_back(b->first);
+  }
+  if (meant.empty()) {
     f = {std::make_error_code(std::errc::no_such_file_or_directory),
          '"' + name + "\" is not tracked"};
     return false;
   }
-  if (is_this(name, found->second.id)) remove_block(name);
-  return record_.remove(std::string(name), f);
+  for (const server_record::block& b : meant) {
+    if (is_this(b.name, b.id)) remove_block(b.name);
+    if (!record_.remove(b, f)) return false;
+  }
+  return true;
 }
 
 std::vector<std::string> tracked_blocks::names() const {
   const std::scoped_lock lock(mutex_);
-  std::vector<std::pair<std::uint64_t, std::string>> ordered;
-  for (const auto& [name, block] : record_.blocks()) ordered.emplace_back(block.order, name);
-  std::sort(ordered.begin(), ordered.end());
   std::vector<std::string> all;
-  for (auto& [order, name] : ordered) all.push_back(std::move(name));
+  std::unordered_set<std::string> seen;
+  for (server_record::block& b : record_.blocks_in_order()) {
+    if (seen.insert(b.name).second) all.push_back(std::move(b.name));
+  }
   return all;
 }
 
 void tracked_blocks::unlink_all() noexcept {
   const std::scoped_lock lock(mutex_);
   if (!record_) return;
-  for (const auto& [name, block] : record_.blocks()) {
-    if (is_this(name, block.id)) remove_block(name);
+  for (const auto& [b, order] : record_.blocks()) {
+    if (is_this(b.name, b.id)) remove_block(b.name);
   }
   record_.discard();
 }

@@ -21,8 +21,9 @@ class tracked_blocks {
   /// From now on the block is ours to remove. `id` tells it from another one of its name; 0: whatever has
   /// the name now.
   bool track(const std::string& name, std::uint64_t id, failure& f);
-  /// Removes the block. `std::errc::no_such_file_or_directory` if it is not tracked.
-  bool release(const std::string& name, failure& f);
+  /// Removes the block. `std::errc::no_such_file_or_directory` if it is not tracked. With an `id`: that one
+  /// alone, whoever has the name meanwhile.
+  bool release(const std::string& name, std::uint64_t id, failure& f);
   /// As they were tracked.
   std::vector<std::string> names() const;
   /// Removes all blocks, and the record. Nothing can be tracked any more.

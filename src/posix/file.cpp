@@ -111,9 +111,9 @@ bool append_to_file(const unique_handle& file, std::string_view bytes, failure& 
   return false;
 }
 
-bool truncate_file(const unique_handle& file, failure& f) {
-  if (::ftruncate(file.get(), 0) == 0) return true;
-  fail(f, "empty a file");
+bool truncate_file(const unique_handle& file, std::uint64_t bytes, failure& f) {
+  if (::ftruncate(file.get(), static_cast<off_t>(bytes)) == 0) return true;
+  fail(f, "cut a file short");
   return false;
 }
 

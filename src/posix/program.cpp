@@ -66,8 +66,13 @@ child_process start_program(const std::string& path, std::span<const std::string
   spawn_orders orders;
   // What is to be duplicated must not be overwritten before: all of it goes out of the way first.
   std::vector<unique_handle> copies;
+  const int lowest = static_cast<int>(handles.size());
   for (const native_handle_type handle : handles) {
-    copies.emplace_back(::fcntl(handle, F_DUPFD_CLOEXEC, static_cast<int>(handles.size())));
+    copies.emplace_back(::fcntl(handle, F_DUPFD_CLOEXEC, lowest));
+    if (!copies.back() && errno == EBADF) {  // this process has closed its standard error, say
+      const unique_handle nothing(::open("/dev/null", O_RDWR | O_CLOEXEC));
+      copies.back() = unique_handle(::fcntl(nothing.get(), F_DUPFD_CLOEXEC, lowest));
+    }
     if (!copies.back()) {
       fail(f, "duplicate a handle", errno);
       return {};

@@ -49,17 +49,20 @@ bool bind_and_listen(const unique_handle& socket, socket_address address) {
          ::listen(socket.get(), SOMAXCONN) == 0;
 }
 
-/// Whether nobody listens at the path, though there is a socket: its process has been killed.
-bool is_abandoned(const char* path) {
+/// One that refuses has nobody listening any more: its process has been killed.
+enum class socket_state { none, refuses, answers };
+
+socket_state look_at_socket(const char* path) {
   struct stat status {};
-  if (::lstat(path, &status) != 0 || !S_ISSOCK(status.st_mode)) return false;
+  if (::lstat(path, &status) != 0 || !S_ISSOCK(status.st_mode)) return socket_state::none;
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   std::strncpy(address.sun_path, path, sizeof address.sun_path - 1);
   const socket_address bytes = std::as_bytes(std::span(&address, 1));
   failure ignored;
   const unique_handle probe = new_socket(bytes, ignored);
-  return probe && !connect(probe, bytes) && errno == ECONNREFUSED;
+  const bool refused = probe && !connect(probe, bytes) && errno == ECONNREFUSED;
+  return refused ? socket_state::refuses : socket_state::answers;
 }
 
 /// The path that such a socket has; empty for other kinds of addresses.
@@ -119,7 +122,8 @@ unique_handle listen_socket(socket_address address, failure& f) {
     if (bind_and_listen(socket, address)) return socket;
     const int error = errno;
     const char* const path = path_in(address);
-    if (error != EADDRINUSE || !again || *path == '\0' || !is_abandoned(path)) {
+    if (error != EADDRINUSE || !again || *path == '\0' ||
+        look_at_socket(path) != socket_state::refuses) {
       fail(f, "listen", error);
       return {};
     }
@@ -135,8 +139,14 @@ std::uint16_t port_of(const unique_handle& socket) noexcept {
   return ntohs(reinterpret_cast<const sockaddr_in&>(address).sin_port);
 }
 
+// A process that is just dying may have its socket for a moment longer than its other files.
 void remove_abandoned_socket(const std::string& path) noexcept {
-  if (is_abandoned(path.c_str())) ::unlink(path.c_str());
+  socket_state state = look_at_socket(path.c_str());
+  for (int attempt = 0; attempt != 20 && state == socket_state::answers; ++attempt) {
+    ::usleep(10'000);
+    state = look_at_socket(path.c_str());
+  }
+  if (state == socket_state::refuses) ::unlink(path.c_str());
 }
 
 transferred send_some(const unique_handle& socket, std::string_view bytes) noexcept {

@@ -70,41 +70,55 @@ using client_ptr = std::shared_ptr<manager_client>;
 
 namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 
+/// A socket that somebody else owns, for as long as it is waited for.
+class borrowed_socket {
+ public:
+  using type = net::basic_stream_socket<net::generic::stream_protocol>;
+
+  explicit borrowed_socket(const net::any_io_executor& executor) : socket_(executor) {}
+  ~borrowed_socket() { give_back(); }
+  borrowed_socket(const borrowed_socket&) = delete;
+  borrowed_socket& operator=(const borrowed_socket&) = delete;
+
+  type& borrow(native_handle_type handle, error_code& ec) {
+    socket_.assign(net::generic::stream_protocol(0, 0), handle, ec);
+    return socket_;
+  }
+  void give_back() noexcept {
+    error_code ignored;
+    if (socket_.is_open()) socket_.release(ignored);
+  }
+
+ private:
+  type socket_;
+};
+
 /// Drives it in the reactor. void(error_code, Result), or void(error_code).
 template <class Result>
 struct manager_operation {
-  using socket_type = net::basic_stream_socket<net::generic::stream_protocol>;
-
   call_ptr<Result> call;
-  std::unique_ptr<socket_type> socket;
+  std::unique_ptr<borrowed_socket> socket;  // goes before the call, and stays where it is
   bool started = false;
-  bool finished = false;
 
   template <class Self>
   void operator()(Self& self, error_code ec = {}) {
-    const bool in_initiation = !std::exchange(started, true);
-    if (in_initiation) self.reset_cancellation_state(net::enable_total_cancellation());
-    if (socket->is_open()) {
-      error_code ignored;
-      socket->release(ignored);
+    if (!std::exchange(started, true)) {  // in the initiating function nothing is done
+      self.reset_cancellation_state(net::enable_total_cancellation());
+      return net::post(std::move(self));
     }
-    if (!finished) {
-      const bool cancelled =
-          self.get_cancellation_state().cancelled() != net::cancellation_type::none;
-      if (cancelled || ec) call->give_up(operation_aborted());
-      const auto until = call->error() ? manager_call::wait::none : call->proceed();
-      if (until != manager_call::wait::none) {
-        socket->assign(net::generic::stream_protocol(0, 0), call->socket(), ec);
-        const auto what =
-            until == manager_call::wait::to_read ? socket_type::wait_read : socket_type::wait_write;
-        if (!ec) {
-          socket_type& s = *socket;  // stays where it is; this object is moved
-          return s.async_wait(what, std::move(self));
-        }
-        call->give_up(ec);
+    socket->give_back();
+    const bool cancelled =
+        self.get_cancellation_state().cancelled() != net::cancellation_type::none;
+    if (cancelled || ec) call->give_up(operation_aborted());
+    const auto until = call->error() ? manager_call::wait::none : call->proceed();
+    if (until != manager_call::wait::none) {
+      auto& s = socket->borrow(call->socket(), ec);
+      if (!ec) {
+        const auto what = until == manager_call::wait::to_read ? borrowed_socket::type::wait_read
+                                                               : borrowed_socket::type::wait_write;
+        return s.async_wait(what, std::move(self));
       }
-      finished = true;
-      if (in_initiation) return net::post(std::move(self));
+      call->give_up(ec);
     }
     const error_code result = to_net(call->error().code);
     if constexpr (std::is_same_v<Result, nothing>) {
@@ -131,8 +145,7 @@ template <class Result, class Token>
 auto initiate_call(const net::any_io_executor& executor, call_ptr<Result> call, Token&& token) {
   using operation = manager_operation<Result>;
   return net::async_compose<Token, typename manager_signature<Result>::type>(
-      operation{std::move(call), std::make_unique<typename operation::socket_type>(executor)},
-      token, executor);
+      operation{std::move(call), std::make_unique<borrowed_socket>(executor)}, token, executor);
 }
 
 }  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR

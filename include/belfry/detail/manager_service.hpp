@@ -2,6 +2,7 @@
 #pragma once
 
 #include <belfry/asio.hpp>
+#include <belfry/detail/native_handle.hpp>
 #include <belfry/error.hpp>
 
 #include <atomic>
@@ -10,6 +11,7 @@
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,6 +20,7 @@
 
 #if defined(BELFRY_BOOST_ASIO)
 #include <boost/asio/basic_socket_acceptor.hpp>
+#include <boost/asio/basic_stream_socket.hpp>
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/compose.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
@@ -25,6 +28,7 @@
 #include <boost/asio/strand.hpp>
 #else
 #include <asio/basic_socket_acceptor.hpp>
+#include <asio/basic_stream_socket.hpp>
 #include <asio/bind_executor.hpp>
 #include <asio/compose.hpp>
 #include <asio/generic/stream_protocol.hpp>
@@ -71,6 +75,11 @@ class manager_service : public std::enable_shared_from_this<manager_service> {
 
   void start(std::string_view address, failure& f);
   void end() noexcept;
+  /// In the child of a fork: the server is its parent's.
+  bool is_inherited() const noexcept {
+    return fork_generation_ != fork_generation.load(std::memory_order_relaxed);
+  }
+  bool is_open() const noexcept;
   bool has_ended() const noexcept { return ended_.load(std::memory_order_acquire); }
 
   const net::any_io_executor& executor() const noexcept { return executor_; }
@@ -86,26 +95,33 @@ class manager_service : public std::enable_shared_from_this<manager_service> {
   class connection;
   struct parts;
 
-  net::awaitable<void> accept();
+  using socket = net::basic_stream_socket<net::generic::stream_protocol, strand>;
+
+  void accept();
+  void accepted(const error_code& ec, socket connected);
   void welcome(std::shared_ptr<connection> c);
   bool make_room();
   void sweep_later();
   void sweep();
-  void close_all() noexcept;
+  void close_connections() noexcept;
 
   net::any_io_executor executor_;
   strand strand_;
   net::steady_timer end_timer_;
   net::steady_timer sweep_timer_;
+  net::steady_timer accept_timer_;
   bool sweeping_ = false;
   std::string authkey_;
   manager_options options_;
   bool md5_allowed_ = false;
+  bool listening_ = false;
   std::string address_;
   std::uint64_t socket_id_ = 0;  // of the socket at a path
   std::unique_ptr<parts> parts_;
   std::list<std::shared_ptr<connection>> connections_;  // the oldest first
   std::atomic<bool> ended_{false};
+  std::mutex accepting_;  // held while the acceptor is used
+  unsigned fork_generation_ = fork_generation.load(std::memory_order_relaxed);
 };
 
 /// void(error_code): the server has ended.
