@@ -22,6 +22,7 @@ void newest(report& out);
 void list(report& out);
 void block(report& out);
 void manager(report& out);
+void work(report& out);
 
 /// The second half of `syscalls`: processor time while nothing happens.
 void idle(report& out);

@@ -34,6 +34,7 @@ constexpr bench_case cases[] = {
     {"many", "round trip on one of 1, 100, 1000 channels in one io_context", many},
     {"watch-rtt", "notify and async_changed, there and back, both sides asleep", watch_rtt},
     {"latest", "the newest value: cost of a write, and of a look", newest},
+    {"work", "items from 1, 2, 4 producers to as many consumers, each for one", work},
     {"list", "an element of a shareable_list: get, set, iterate, count", list},
     {"block", "create, open, unlink and close a shared_memory", block},
     {"manager", "create, have tracked, open and release a block, by 1 and 8 clients of a manager", manager},

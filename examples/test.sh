@@ -347,6 +347,35 @@ manager_serve() {
   [ -z "$(ls "$dir/run")" ] || fail "left in the run directory: $(ls "$dir/run")"
 }
 
+news() {
+  start log
+  finish $pid 0
+  expect log '^news: reader 0 has seen [0-9]* and missed [0-9]*, the last was 20000$'
+  expect log '^news: reader 2, slow, has seen [0-9]* and missed [1-9][0-9]*, the last was 20000$'
+  nothing_left news-$pid
+}
+
+# Three thousand requests while workers are killed: each is answered, and rightly.
+async_server() {
+  start server --port 0
+  server=$pid
+  said server '^async_server: http://localhost:[0-9]*/$'
+  url=$(sed -n 's/^async_server: \(http.*\)$/\1/p' "$dir/server.log" | head -n 1)
+  for turn in 1 2 3 4 5 6 7 8 9 10; do
+    curl -sS -Z --parallel-max 20 "${url}[$((100000 + turn))-$((100299 + turn))]" >>"$dir/answers" 2>"$dir/curl.log" &
+    client=$!
+    set -- $(cat /proc/$server/task/$server/children)
+    [ $# -gt 0 ] && kill -9 "$1"
+    wait $client || fail "curl: $(cat "$dir/curl.log")"
+  done
+  [ "$(grep -c ' primes up to ' "$dir/answers")" = 3000 ] || fail "not every request was answered"
+  [ "$(curl -sS "${url}1000" | cut -d' ' -f1)" = 168 ] || fail "there are 168 primes up to 1000"
+  expect server 'takes its place'
+  kill -INT $server
+  finish $server 0
+  nothing_left async-server-$server
+}
+
 readme() {
   start consume
   consumer=$pid
@@ -375,10 +404,12 @@ case $case in
   shared-array) shared_array ;;
   shared-list) shared_list ;;
   config-watch) config_watch ;;
+  async-server) async_server ;;
   manager) manager ;;
   manager-client) manager_client ;;
   manager-pool) manager_pool ;;
   manager-serve) manager_serve ;;
+  news) news ;;
   readme) readme ;;
   *) echo "no such case: $case" >&2; exit 1 ;;
 esac

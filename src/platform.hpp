@@ -115,7 +115,8 @@ std::pair<unique_handle, unique_handle> socket_pair(failure& f);
 unique_handle listen_socket(socket_address address, failure& f);
 
 std::uint16_t port_of(const unique_handle& socket) noexcept;
-void remove_abandoned_socket(const std::string& path) noexcept;
+/// False if somebody listens there.
+bool remove_abandoned_socket(const std::string& path) noexcept;
 
 struct transferred {
   std::size_t bytes = 0;

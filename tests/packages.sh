@@ -9,7 +9,7 @@ packages() {
       build)
         printf '%s\n' g++ meson ninja-build pkg-config libasio-dev libssl-dev libcli11-dev
         boost_package ;;
-      tests) printf '%s\n' catch2 spin python3 cmake ;;
+      tests) printf '%s\n' catch2 spin python3 cmake curl ;;
       bench) printf '%s\n' strace python3 ;;
       clang) printf '%s\n' clang; clang_runtime_package ;;
     esac

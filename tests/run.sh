@@ -14,13 +14,13 @@ sh tests/run.sh [--long] [--only CONFIG] [--packages] [--help]
 END
 }
 
-# Little optimisation and few symbols: what takes the time is compiling. GCC has the benchmarks, Clang
-# the sanitizers and both Asios.
+# Little optimisation and few symbols: what takes the time is compiling. GCC has the examples and the
+# benchmarks, Clang the sanitizers and both Asios.
 options() {  # options CONFIG: for meson setup
   echo -Ddebug=false -Dwerror=true -Dtests=enabled
   case $1 in
     gcc) echo -Doptimization=1 -Dasio=standalone -Dexamples=enabled -Dbench=enabled ;;
-    clang-asan) echo -Doptimization=1 -Dasio=boost -Dexamples=enabled -Dbench=disabled -Dcpp_args=-g1 \
+    clang-asan) echo -Doptimization=1 -Dasio=boost -Dexamples=disabled -Dbench=disabled -Dcpp_args=-g1 \
       -Db_sanitize=address,undefined -Db_lundef=false ;;
     clang-tsan) echo -Doptimization=1 -Dasio=standalone -Dexamples=disabled -Dbench=disabled -Dcpp_args=-g1 \
       -Db_sanitize=thread -Db_lundef=false ;;

@@ -7,11 +7,14 @@
 #include <belfry/channel_options.hpp>
 #include <belfry/error.hpp>
 #include <belfry/manager_server.hpp>
+#include <belfry/ring/broadcast_ring.hpp>
 #include <belfry/ring/byte_ring.hpp>
 #include <belfry/ring/latest.hpp>
+#include <belfry/ring/lease.hpp>
 #include <belfry/ring/message.hpp>
 #include <belfry/ring/ring.hpp>
 #include <belfry/ring/spsc_ring.hpp>
+#include <belfry/ring/work_ring.hpp>
 #include <belfry/shareable_list.hpp>
 #include <belfry/shared_memory.hpp>
 #include <belfry/shared_memory_manager.hpp>

@@ -8,6 +8,7 @@
 #include <belfry/detail/endpoint_handle.hpp>
 #include <belfry/detail/ring_endpoints.hpp>
 #include <belfry/error.hpp>
+#include <belfry/ring/lease.hpp>
 #include <belfry/ring/message.hpp>
 #include <belfry/ring/ring.hpp>
 #include <belfry/segment/segment.hpp>
@@ -204,6 +205,21 @@ class basic_consumer
         detail::receive_action<endpoint_type>{&this->endpoint()}, std::forward<Token>(token));
   }
 
+  /// The same, but the item stays this consumer's until it says what becomes of it: acknowledged, or given
+  /// back; if it is killed before, another one gets it. Signature: void(error_code, lease<value_type>).
+  template <class Token = default_token>
+  auto async_receive_lease(Token&& token = Token()) requires detail::leasing_ring<Ring> {
+    return this->template initiate<void(error_code, lease<value_type>)>(
+        detail::lease_action<endpoint_type, lease<value_type>>{&this->endpoint()},
+        std::forward<Token>(token));
+  }
+  /// The same at once; an empty lease if there is nothing.
+  lease<value_type> try_receive_lease() noexcept requires detail::leasing_ring<Ring> {
+    lease<value_type> l;
+    if (this->is_open()) this->endpoint().take_lease(l);
+    return l;
+  }
+
   /// Completes with as many values as are there, at least one. Signature: void(error_code,
   /// std::size_t). The span must stay valid until then. Errors as async_receive.
   template <class Token = default_token>
@@ -212,6 +228,10 @@ class basic_consumer
         detail::receive_n_action<endpoint_type>{&this->endpoint(), values},
         std::forward<Token>(token));
   }
+
+  /// How many values `errc::lagged` was about, the last time.
+  std::uint64_t lost() const noexcept requires requires(typename Ring::reader& r) { r.lost(); }
+  { return this->is_open() ? this->endpoint().reader().lost() : 0; }
 
   /// Values in the ring (bytes, headers included, for a byte_ring); a snapshot.
   std::size_t size() const noexcept {

@@ -1,6 +1,8 @@
 // How a channel is created and joined.
 #pragma once
 
+#include <belfry/ring/ring.hpp>
+
 #include <chrono>
 #include <cstddef>
 
@@ -13,7 +15,8 @@ enum class lifetime {
 };
 
 /// What an endpoint asks for. `capacity`, `lifetime` and `mode` describe the segment and count for
-/// whoever comes first and creates it; `spin` is each endpoint's own.
+/// whoever comes first and creates it; `start` and `spin` are each
+/// endpoint's own.
 ///
 ///     belfry::channel_options options;
 ///     options.capacity = 8 << 20;                       // bytes, for a byte_ring
@@ -29,6 +32,9 @@ struct channel_options {
 
   /// Permission bits of segment and bells; not subject to the umask.
   unsigned mode = 0600;
+
+  /// Where a consumer of a broadcast_ring begins.
+  belfry::start start = belfry::start::newest;
 
   /// An endpoint that has got what it wanted, and then finds nothing more, looks again for so long
   /// before it goes to sleep, giving way to the other handlers of its context between two looks: no

@@ -26,7 +26,7 @@ void endpoint::open(std::string_view name, failure& f, const subject& block) {
     segment_ = segment::create_or_open(name, traits_, options_, f, block);
     if (f) return;
     roster_.emplace(segment_, role_);
-    switch (roster_->join(f)) {
+    switch (join(f)) {
       case roster::joined::yes: return joined(f);
       case roster::joined::no: return;
       case roster::joined::gone: break;  // the last one out was just leaving: begin anew
@@ -38,11 +38,14 @@ void endpoint::open(const segment_handles& handles, failure& f) {
   segment_ = segment::attach(handles, traits_, options_, f);
   if (f) return;
   roster_.emplace(segment_, role_);
-  if (roster_->join(f) == roster::joined::yes) joined(f);
+  if (join(f) == roster::joined::yes) joined(f);
+}
+
+roster::joined endpoint::join(failure& f) {
+  return roster_->join(f, [this](std::size_t slot) { attach(segment_.ring(), slot); });
 }
 
 void endpoint::joined(failure& f) {
-  attach(segment_.ring());
   try {
     bell_.handle.emplace(executor_, roster_->bell().handle());
     deaths_ = std::vector<watched>(traits_.participants());
@@ -131,6 +134,7 @@ std::error_code error_of(attempt outcome) noexcept {
   switch (outcome) {
     case attempt::corrupted: return make_error_code(errc::corrupted);
     case attempt::too_large: return make_error_code(errc::message_too_large);
+    case attempt::lagged: return make_error_code(errc::lagged);
     case attempt::denied: return std::make_error_code(std::errc::permission_denied);
     case attempt::done:
     case attempt::would_block: break;

@@ -20,7 +20,8 @@ void endpoint::submit(operation& op) {
     case phase::idle: break;
   }
   // Nothing is taken in here, and nothing completes; but whether to go to sleep can be seen at once.
-  if (fsm_.needs_time() || op.ready() || roster_->peek_event()) return schedule(op, std::move(lock));
+  if (fsm_.needs_time() || op.ready() || roster_->peek_event())
+    return schedule(op, std::move(lock));
   phase_ = phase::running;
   driven_ = &op;
   const bool something = park_and_look(&op) || wait_error_;
@@ -106,8 +107,9 @@ void endpoint::cancel(std::uint64_t id) noexcept {
   queue.remove(*op);
   if (asleep) {
     // Others who wait may want less than this one did.
-    roster_->park().unpark();
+    if (roster_->park().unpark()) rung_ = true;
     driven_ = nullptr;
+    if (transfers_.empty()) pass_on();
     if (head() == nullptr) stop_waits();
     schedule_next(std::move(lock));
   } else {
@@ -130,6 +132,11 @@ void endpoint::cancel_all() noexcept {
     if (id == 0) return;
     cancel(id);
   }
+}
+
+/// We were woken for something that others wait for, too, and nobody here is going to take it.
+void endpoint::pass_on() noexcept {
+  if (traits_.competing && std::exchange(rung_, false) && ready()) roster_->pass_on();
 }
 
 void endpoint::kick() {
@@ -179,6 +186,7 @@ void endpoint::drive_once() {
   if (told_deaths_ != 0) handle_deaths();
   if (!conditions_.empty()) find_conditions();
   if (!is_transfer) {  // on behalf of conditions
+    pass_on();
     const bool still_pending = driven_ != nullptr;
     if (still_pending) park_and_look(nullptr);
     operation_queue over(std::move(over_));
@@ -195,6 +203,7 @@ void endpoint::drive_once() {
   switch (p.to) {
     case progress::done:
       transfers_.pop();
+      if (op->cancelled && transfers_.empty()) pass_on();
       schedule_next(std::move(lock));
       break;
     case progress::yield:

@@ -26,6 +26,7 @@ void endpoint::on_wait(const waitable::wait_id& which) {
     return schedule(*next, std::move(lock), true);
   }
   phase_ = phase::idle;  // what was waited for was seen before
+  pass_on();
   stop_waits();
 }
 

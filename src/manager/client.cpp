@@ -80,9 +80,11 @@ void manager_client::bury() noexcept {
   server_record left_behind =
       server_record::of_the_dead(server_record::path_of(directory, address_.text()), f);
   if (!left_behind) return;  // as it should be
-  tracked_blocks(std::move(left_behind)).unlink_all();
-  if (address_.kind == manager_address::family::path)
+  // Its record goes last: should we be killed here, others find the rest by it.
+  if (address_.kind == manager_address::family::path) {
     platform::remove_abandoned_socket(address_.name);
+  }
+  tracked_blocks(std::move(left_behind)).unlink_all();
 }
 
 // ---- requests -----------------------------------------------------------------------------------------

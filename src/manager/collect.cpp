@@ -36,8 +36,11 @@ void collect_garbage(const std::string& directory,
     }
     if (!record.blocks().empty()) continue;
     const manager_address address = manager_address::parse(record.address(), of_this);
-    if (address.kind == manager_address::family::path)
-      platform::remove_abandoned_socket(address.name);
+    // If somebody listens there, it may be one who is dying, slowly: the record tells the next to come.
+    if (address.kind == manager_address::family::path &&
+        !platform::remove_abandoned_socket(address.name)) {
+      continue;
+    }
     record.discard();
   }
 }

@@ -47,14 +47,14 @@ void endpoint::open(const shared_memory_manager& manager, std::string_view name,
   const std::int64_t any_capacity = options_.capacity == 0;
   request_chain chain(manager.client());
   chain.insist_on_new();
-  request_chain::question join{"join_channel", {}};
-  join.arguments.items.emplace_back(std::string(name));
-  join.arguments.items.emplace_back(to_text(wanted));
-  join.arguments.items.emplace_back(any_capacity);
+  request_chain::question wish{"join_channel", {}};
+  wish.arguments.items.emplace_back(std::string(name));
+  wish.arguments.items.emplace_back(to_text(wanted));
+  wish.arguments.items.emplace_back(any_capacity);
 
   const auto deadline = clock::now() + patience;
   request_chain::progress p;
-  while ((p = chain.ask(join, f)) != request_chain::progress::answered && !f) {
+  while ((p = chain.ask(wish, f)) != request_chain::progress::answered && !f) {
     const bool to_write = p == request_chain::progress::to_write;
     if (!platform::wait_for_socket(chain.socket(), to_write, deadline)) {
       f = {timed_out(), "wait for the manager"};
@@ -71,7 +71,7 @@ void endpoint::open(const shared_memory_manager& manager, std::string_view name,
                              std::make_unique<attended_connection>(chain.take()));
   if (f) return;
   roster_.emplace(segment_, role_);
-  if (roster_->join(f) == roster::joined::yes) joined(f);
+  if (join(f) == roster::joined::yes) joined(f);
 }
 
 }  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR

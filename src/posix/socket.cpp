@@ -140,13 +140,14 @@ std::uint16_t port_of(const unique_handle& socket) noexcept {
 }
 
 // A process that is just dying may have its socket for a moment longer than its other files.
-void remove_abandoned_socket(const std::string& path) noexcept {
+bool remove_abandoned_socket(const std::string& path) noexcept {
   socket_state state = look_at_socket(path.c_str());
   for (int attempt = 0; attempt != 20 && state == socket_state::answers; ++attempt) {
     ::usleep(10'000);
     state = look_at_socket(path.c_str());
   }
   if (state == socket_state::refuses) ::unlink(path.c_str());
+  return state != socket_state::answers;
 }
 
 transferred send_some(const unique_handle& socket, std::string_view bytes) noexcept {

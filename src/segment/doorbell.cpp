@@ -22,9 +22,9 @@ ringer::state open_named(const segment& s, std::size_t slot, unique_handle& out,
   // The name is gone, or a namesake's: the channel was unlinked. Those who take part in it go on.
   error.clear();
   const layout::participant_slot& owner = s.slot(slot);
-  out = platform::open_bell_of_process(owner.pid.load(std::memory_order_relaxed),
-                                       owner.bell_handle.load(std::memory_order_relaxed), id,
-                                       error);
+  out =
+      platform::open_bell_of_process(owner.pid.load(std::memory_order_relaxed),
+                                     owner.bell_handle.load(std::memory_order_relaxed), id, error);
   if (error) return ringer::state::failed;
   if (out && platform::id_of(out) != id) out.reset();
   return out ? ringer::state::reachable : ringer::state::unreachable;

@@ -83,7 +83,7 @@ roster::count roster::census(layout::role role) const noexcept {
 
 // ---- joining and leaving ----------------------------------------------------------------------------
 
-roster::joined roster::join(failure& f) {
+roster::joined roster::join(failure& f, const std::function<void(std::size_t)>& begin) {
   {
     const roster_guard lock(*segment_);
     if (!lock) {
@@ -99,7 +99,7 @@ roster::joined roster::join(failure& f) {
     told_deaths_ = census(opposite_).deaths;
     remember_the_past();
     reap_locked({});
-    if (!claim_slot(f)) return joined::no;
+    if (!claim_slot(f, begin)) return joined::no;
   }
   ring_everyone();
   return joined::yes;
@@ -129,7 +129,7 @@ std::size_t roster::lock_free_slot() noexcept {
   return no_slot;
 }
 
-bool roster::claim_slot(failure& f) {
+bool roster::claim_slot(failure& f, const std::function<void(std::size_t)>& begin) {
   const std::size_t free = lock_free_slot();
   if (free == no_slot) {
     const bool only_one = end_slot(role_) - first_slot(role_) == 1;
@@ -161,6 +161,8 @@ bool roster::claim_slot(failure& f) {
   const std::uint64_t epoch = park_epoch(slot.park.load(std::memory_order_relaxed)) + 1;
   slot.park.store(park_word(epoch, layout::park_state::awake), std::memory_order_relaxed);
   increment(segment_->header().count.joins);
+  // Should we die in it: whoever reaps undoes what one has begun who was only joining, too.
+  if (begin) begin(free);
 
   next.state = slot_state::live;
   next.end = slot_end::none;
@@ -302,10 +304,10 @@ void roster::watched_died(std::size_t slot) noexcept { reap_and_tell({slot, watc
 
 // ---- waking -----------------------------------------------------------------------------------------
 
-void roster::ring_parked() noexcept {
-  for (std::size_t i = first_slot(opposite_); i != end_slot(opposite_); ++i) {
+void roster::ring_parked(layout::role role, std::size_t most) noexcept {
+  for (std::size_t i = first_slot(role); i != end_slot(role) && most != 0; ++i) {
     // Acquire: who sees the mark sees the word. Pairs with the release in parking::park().
-    if (parked(opposite_).slots[i].load(std::memory_order_acquire) == 0) continue;
+    if (parked(role).slots[i].load(std::memory_order_acquire) == 0) continue;
     std::atomic<std::uint64_t>& word = segment_->slot(i).park;
     std::uint64_t seen = word.load(std::memory_order_relaxed);
     if (state_of(seen) != layout::park_state::parked) continue;
@@ -316,8 +318,10 @@ void roster::ring_parked() noexcept {
       case rung::yes: break;
     }
     // Ring, and only then mark: who dies in between has cost a spurious wake, not a lost one.
-    word.compare_exchange_strong(seen, park_word(park_epoch(seen), layout::park_state::rung),
-                                 std::memory_order_relaxed);
+    // Who is not the one to mark it has rung for what another had rung for already.
+    const bool mine = word.compare_exchange_strong(
+        seen, park_word(park_epoch(seen), layout::park_state::rung), std::memory_order_relaxed);
+    if (mine) --most;
     increment(segment_->slot(slot_).rings);
   }
 }

@@ -7,7 +7,7 @@
 #
 # One line per configuration; exit status 0, 1, or 77 if spin or a C compiler is missing.
 
-models='parking'
+models='parking work_ring'
 
 parking() {
     both='-DPRODUCERS=1 -DCAPACITY=1 -DMESSAGES=3'   # both sides park
@@ -44,6 +44,43 @@ parking() {
     fails 'WATCH_ONE'                    lost_wake_up   -DKILLS=1 -DWATCH_ONE -DWAKE_UPS_ONLY
     fails 'NO_DEATH_EVENT'               lost_wake_up   -DKILLS=1 -DNO_DEATH_EVENT -DWAKE_UPS_ONLY
     fails 'MARK_FIRST, deaths unseen'    lost_wake_up   -DKILLS=1 -DMARK_FIRST -DNO_DEATH_EVENT -DSURVIVORS_ONLY
+}
+
+work_ring() {
+    pipe='-DPRODUCERS=1 -DCONSUMERS=1'
+    fan_out='-DPRODUCERS=1'
+    fan_in='-DCONSUMERS=1'
+    old="$fan_out -DOLD_ITEM"                        # one is there already, put back by a consumer
+
+    holds '1:1, capacity 1, 2 kills'                    $pipe -DCAPACITY=1 -DMESSAGES=2 -DKILLS=2 -DLIVES=2 -DREAPER_KILLS=1
+    holds '2:1, capacity 1, a kill'                     $fan_in -DCAPACITY=1 -DKILLS=1 -DLIVES=2 -DREAPER_KILLS=1
+    holds '1:2, capacity 1, a kill'                     $fan_out -DCAPACITY=1 -DKILLS=1
+    holds '2:1, put back'                               $fan_in -DREQUEUES=1
+    holds '2:2'                                         -DMESSAGES=1
+    holds '1:2, capacity 3, an old item'                $old -DCAPACITY=3
+    thorough holds '1:2, 3 messages, put back'          $fan_out -DMESSAGES=3 -DREQUEUES=1
+    thorough holds '1:2, 2 messages, a kill'            $fan_out -DMESSAGES=2 -DKILLS=1 -DREAPER_KILLS=1
+    thorough holds '1:2, 2 kills, joins, put back'      $fan_out -DKILLS=2 -DLIVES=2 -DREAPER_KILLS=1 -DREQUEUES=1
+    thorough holds '2:1, capacity 1, 2 kills'           $fan_in -DCAPACITY=1 -DKILLS=2 -DLIVES=2 -DREAPER_KILLS=1
+    thorough holds '2:1, 2 messages each'               $fan_in -DMESSAGES=2
+    thorough holds '2:2, 3 messages'                    -DMORE=1
+    thorough holds '2:2, put back'                      -DREQUEUES=1
+    thorough holds '2:2, a consumer killed'             -DKILLS=1 -DKILLABLE=1
+    thorough holds '2:2, a producer killed'             -DKILLS=1 -DKILLABLE=4
+    thorough holds '2:2, capacity 2, an old item'       -DOLD_ITEM
+    thorough holds '2:2, capacity 3, an old item'       -DOLD_ITEM -DCAPACITY=3
+
+    fails 'NO_LATE_REQUEUE'              stranded    $fan_out -DMESSAGES=2 -DREQUEUES=1 -DNO_LATE_REQUEUE
+    fails 'NO_LATE_RECOVER'              stranded    $fan_out -DMESSAGES=2 -DKILLS=1 -DNO_LATE_RECOVER
+    fails 'RECOVER_FREES'                stranded    $fan_out -DMESSAGES=2 -DKILLS=1 -DRECOVER_FREES
+    fails 'PASSED_UNSEEN'                stranded    $fan_in -DCAPACITY=3 -DPASSED_UNSEEN
+    fails 'NO_CLOSE'                     stranded    $fan_in -DOLD_ITEM -DCAPACITY=3 -DNO_CLOSE
+    fails 'WORD_FIRST'                   stranded    $old -DCAPACITY=3 -DWORD_FIRST
+    fails 'PAST_TAIL'                    stranded    $fan_out -DMESSAGES=3 -DREQUEUES=1 -DPAST_TAIL
+    fails 'NO_RAISE'                     refused     $fan_in -DCAPACITY=1 -DKILLS=1 -DNO_RAISE
+    fails 'ROOM_AT_ACK'                  refused     $old -DKILLS=1 -DKILLABLE=1 -DROOM_AT_ACK
+    thorough fails 'HEAD_BLINDLY'        stranded    -DKILLS=1 -DKILLABLE=1 -DHEAD_BLINDLY
+    thorough fails 'SKIPPED_UNSEEN'      stranded    -DOLD_ITEM -DCAPACITY=3 -DSKIPPED_UNSEEN
 }
 
 # thorough COMMAND…: only with --long.

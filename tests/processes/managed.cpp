@@ -331,4 +331,5 @@ TEST_CASE("a ring without values is a ring of zeros", "[managed]") {
   check(values());
   check(frames());
   check(channel<latest<item>>());
+  check(channel<work_ring<item, 16>>());
 }

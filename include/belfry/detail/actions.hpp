@@ -76,6 +76,20 @@ struct receive_action {
   }
 };
 
+/// void(error_code, lease<T>)
+template <class Endpoint, class Lease>
+struct lease_action {
+  Endpoint* endpoint;
+  Lease held{};
+
+  attempt try_once() noexcept { return endpoint->take_lease(held); }
+  bool ready() noexcept { return endpoint->ready(); }
+  template <class Handler>
+  void finish(Handler& handler, const error_code& ec) {
+    std::move(handler)(ec, std::move(held));
+  }
+};
+
 /// void(error_code, std::size_t): at least one.
 template <class Endpoint>
 struct receive_n_action {

@@ -83,8 +83,8 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
  protected:
   virtual ~endpoint();
 
-  /// The segment is mapped: attach reader or writer.
-  virtual void attach(const ring_memory& memory) = 0;
+  /// The slot is ours, and the others do not see it yet: attach reader or writer.
+  virtual void attach(const ring_memory& memory, std::size_t slot) = 0;
   /// Something to read, or room to write.
   virtual bool ready() noexcept = 0;
   virtual bool corrupted() const noexcept = 0;
@@ -97,6 +97,7 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
 
   roster& peers() noexcept { return *roster_; }
   const roster& peers() const noexcept { return *roster_; }
+  const channel_options& options() const noexcept { return options_; }
 
  private:
   using step = wait_fsm::step;
@@ -121,6 +122,7 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
     std::uint32_t serial = 0;
   };
 
+  roster::joined join(failure& f);
   void joined(failure& f);
   progress advance(request& wanted, step next);
   bool park_and_look(request* wanted);
@@ -140,6 +142,7 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
 
   void start_waits();
   void stop_waits() noexcept;
+  void pass_on() noexcept;
   void rest_if_idle() noexcept;
   void watch_peers();
   void handle_deaths() noexcept;

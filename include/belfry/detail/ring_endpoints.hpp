@@ -3,9 +3,11 @@
 
 #include <belfry/detail/endpoint.hpp>
 #include <belfry/ring/byte_ring.hpp>
+#include <belfry/ring/lease.hpp>
 #include <belfry/ring/ring.hpp>
 
 #include <algorithm>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -13,6 +15,19 @@
 #include <span>
 
 namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
+
+/// Reader or writer: some say whose they are, and where they begin.
+template <class Side>
+void emplace_side(std::optional<Side>& side, const ring_memory& memory, std::size_t slot,
+                  start where) {
+  if constexpr (std::constructible_from<Side, const ring_memory&, std::size_t, start>) {
+    side.emplace(memory, slot, where);
+  } else if constexpr (std::constructible_from<Side, const ring_memory&, std::size_t>) {
+    side.emplace(memory, slot);
+  } else {
+    side.emplace(memory);
+  }
+}
 
 // ---- producers ----------------------------------------------------------------------------------------
 
@@ -32,7 +47,7 @@ class producer_endpoint : public endpoint {
   /// `sent` is how many. One fence for all of them.
   attempt put_n(std::span<const sendable> values, std::size_t& sent) noexcept {
     const attempt a = writer_->push_n(values, sent);
-    if (sent != 0) peers().notify();
+    if (sent != 0) peers().notify(sent);
     return a;
   }
   bool can_put(const sendable& value) noexcept {
@@ -48,7 +63,9 @@ class producer_endpoint : public endpoint {
   typename Ring::writer& writer() noexcept { return *writer_; }
 
  protected:
-  void attach(const ring_memory& memory) override { writer_.emplace(memory); }
+  void attach(const ring_memory& memory, std::size_t slot) override {
+    emplace_side(writer_, memory, slot, options().start);
+  }
   using endpoint::peers;
 
  private:
@@ -108,7 +125,7 @@ class room_notice {
     amount_ += amount;
     return ++messages_ >= 64 || amount_ >= enough_;
   }
-  bool pending() const noexcept { return messages_ != 0; }
+  unsigned pending() const noexcept { return messages_; }
   void told() noexcept { messages_ = 0, amount_ = 0; }
 
  private:
@@ -130,19 +147,29 @@ class basic_consumer_endpoint : public endpoint {
   typename Ring::reader& reader() noexcept { return *reader_; }
 
  protected:
-  void attach(const ring_memory& memory) override {
-    reader_.emplace(memory);
+  void attach(const ring_memory& memory, std::size_t slot) override {
+    emplace_side(reader_, memory, slot, options().start);
     notice_ = room_notice(memory.capacity);
   }
   void freed(std::uint64_t amount) noexcept {
-    if constexpr (requires { Ring::never_full; }) return;  // nobody waits for room
+    // Nobody waits for room; but what was received may have to be said.
+    if constexpr (
+        requires { Ring::never_full; } && !requires { reader_->tell(); })
+      return;
     // A message may be released while an operation sleeps: nothing would tell of it later.
     if (notice_.freed(amount) || peers().park().is_parked()) flush();
   }
   void flush() noexcept final {
-    if (!notice_.pending()) return;
+    if constexpr (requires { reader_->tell(); })
+      reader_->tell();  // room is seen only if it is told
+    const unsigned messages = notice_.pending();
+    if (messages == 0) return;
     notice_.told();
-    peers().notify();
+    peers().notify(messages);
+  }
+  void closing() noexcept override {
+    flush();
+    if constexpr (requires { reader_->leave(); }) reader_->leave();
   }
 
  private:
@@ -214,6 +241,73 @@ class consumer_endpoint<byte_ring> final : public basic_consumer_endpoint<byte_r
   }
 
   std::uint64_t lent_ = 0;
+  std::shared_ptr<endpoint> self_;
+};
+
+/// Items are copied out, and held until they are acknowledged: at once, or when the user says so.
+template <leasing_ring Ring>
+class consumer_endpoint<Ring> final : public basic_consumer_endpoint<Ring>, private lease_source {
+ public:
+  using basic_consumer_endpoint<Ring>::basic_consumer_endpoint;
+  using typename basic_consumer_endpoint<Ring>::received;
+
+  attempt take(received& value) noexcept {
+    const attempt a = this->reader().pop(value);
+    if (a == attempt::done) {
+      this->freed(1);
+    } else {
+      this->flush();
+    }
+    return a;
+  }
+  attempt take_n(std::span<received> values, std::size_t& taken) noexcept {
+    const attempt a = this->reader().pop_n(values, taken);
+    if (taken != 0) this->freed(taken);
+    if (taken != values.size()) this->flush();
+    return a;
+  }
+  attempt take_lease(lease<received>& out) noexcept {
+    received value;
+    lease_ticket ticket;
+    const attempt a = this->reader().lease(value, ticket);
+    if (a == attempt::done) {
+      ++held_;
+      out = lease<received>(*this, value, ticket);
+      this->freed(1);  // a producer can pass by what somebody holds, not what nobody has taken
+    } else {
+      this->flush();
+    }
+    return a;
+  }
+
+ private:
+  bool acknowledge(const lease_ticket& ticket) noexcept override {
+    const bool done = this->is_open() && this->reader().acknowledge(ticket);
+    if (done) this->freed(1);
+    let_go();
+    return done;
+  }
+  bool give_back(const lease_ticket& ticket) noexcept override {
+    const bool done = this->is_open() && this->reader().give_back(ticket);
+    if (done) {
+      this->kick();  // it may be for us as well as for another
+      this->peers().pass_on();
+    }
+    let_go();
+    return done;
+  }
+  void let_go() noexcept {
+    if (--held_ == 0) self_.reset();
+  }
+  void closing() noexcept override {
+    this->flush();
+    if (held_ != 0) this->reader().give_back_all();
+  }
+  void closed() noexcept override {
+    if (held_ != 0) self_ = this->shared_from_this();  // leases refer to us
+  }
+
+  std::uint64_t held_ = 0;
   std::shared_ptr<endpoint> self_;
 };
 

@@ -47,7 +47,7 @@ class watch_endpoint final : public endpoint, private transaction_owner {
   bool corrupted() const noexcept override { return false; }
 
  private:
-  void attach(const ring_memory& memory) override { view_ = watch_view(memory); }
+  void attach(const ring_memory& memory, std::size_t) override { view_ = watch_view(memory); }
   void closing() noexcept override;
   void end_transaction() noexcept override;
 

@@ -42,8 +42,7 @@ class latest {
     return *std::launder(reinterpret_cast<control*>(memory.at));
   }
   static word* place(const ring_memory& memory, std::uint64_t version) noexcept {
-    return reinterpret_cast<word*>(memory.at + sizeof(control)) +
-           version % control::places * words;
+    return reinterpret_cast<word*>(memory.at + sizeof(control)) + version % control::places * words;
   }
 
  public:
@@ -134,8 +133,8 @@ class latest {
     /// That this version was received, by whoever was first.
     void note(std::uint64_t version) noexcept {
       std::uint64_t read = control_->read.load(std::memory_order_relaxed);
-      while (read < version && !control_->read.compare_exchange_weak(read, version,
-                                                                     std::memory_order_relaxed)) {
+      while (read < version &&
+             !control_->read.compare_exchange_weak(read, version, std::memory_order_relaxed)) {
       }
     }
 

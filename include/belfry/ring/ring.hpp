@@ -14,6 +14,12 @@
 
 namespace belfry {
 
+/// Where a consumer of a ring begins in which values stay for others.
+enum class start {
+  newest,  ///< with what is sent after it has joined
+  oldest,  ///< with the oldest value that is still there
+};
+
 /// Where a ring lies in this process, once its segment is mapped.
 struct ring_memory {
   std::byte* at = nullptr;
@@ -46,20 +52,28 @@ struct ring_traits {
   bool (*drained)(const ring_memory&);
   /// Undoes what the dead owner of the slot held. Called under the roster's lock; may be repeated.
   void (*recover)(const ring_memory&, std::size_t slot);
+  /// Every value is for one consumer, and every bit of room for one producer: a notification wakes as many as
+  /// it is good for. Else it wakes all who wait.
+  bool competing = false;
 
   constexpr std::size_t participants() const noexcept { return std::size_t{producers} + consumers; }
 };
 
-/// The answer of a ring to an attempt.
-enum class attempt { done, would_block, corrupted, too_large, denied };
+/// The answer of a ring to an attempt. Lagged: what was to be read next has been overwritten; told once.
+enum class attempt { done, would_block, corrupted, too_large, denied, lagged };
+
+/// Reader or writer of a ring. In one where several compete it says whose it is, by the slot in the roster.
+template <class Side>
+concept ring_side = std::constructible_from<Side, const ring_memory&> ||
+    std::constructible_from<Side, const ring_memory&, std::size_t> ||
+    std::constructible_from<Side, const ring_memory&, std::size_t, start>;
 
 template <class R>
 concept ring = requires(const ring_memory& memory) {
   { R::traits } -> std::convertible_to<const ring_traits&>;
   typename R::sendable;  // what a producer hands over
   typename R::received;  // what a consumer gets
-  requires std::constructible_from<typename R::writer, const ring_memory&>;
-  requires std::constructible_from<typename R::reader, const ring_memory&>;
+  requires ring_side<typename R::writer> && ring_side<typename R::reader>;
 };
 
 }  // namespace belfry

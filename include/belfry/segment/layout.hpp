@@ -76,8 +76,9 @@ struct identity {
   std::uint64_t value_bytes;
   std::uint64_t value_align;
   std::uint64_t type_fingerprint;
-  std::uint64_t capacity;         // values, or bytes for a byte ring
-  std::uint64_t abi_fingerprint;  // of a ring whose layout is a library's, else 0
+  std::uint64_t capacity;  // values, or bytes for a byte ring
+  std::uint64_t
+      abi_fingerprint;  // of a ring whose layout is a library's, or depends on its mode, else 0
   std::uint64_t ring_offset;
   std::uint64_t ring_bytes;
   std::uint64_t process_namespace;  // of the creator; counts only where peers watch pids
@@ -130,9 +131,9 @@ struct alignas(cache_line) participant_slot {
   std::atomic<slot_control> control;
   std::atomic<std::uint32_t> pid;
   std::atomic<std::uint32_t> bell_handle;  // the owner's own, where a named bell has lost its name
-  std::atomic<std::uint64_t> bell;   // identity of the named bell (inode), else 0
-  std::atomic<std::uint64_t> parks;  // how often the owner went to sleep
-  std::atomic<std::uint64_t> rings;  // how often the owner woke another
+  std::atomic<std::uint64_t> bell;         // identity of the named bell (inode), else 0
+  std::atomic<std::uint64_t> parks;        // how often the owner went to sleep
+  std::atomic<std::uint64_t> rings;        // how often the owner woke another
   /// epoch << 2 | park_state, see segment/parking.hpp; the epoch survives the owner.
   alignas(cache_line) std::atomic<std::uint64_t> park;
 };
@@ -191,6 +192,110 @@ struct latest_control {
   alignas(cache_line) std::atomic<std::uint64_t> read;     // the highest version that was received
 };
 static_assert(sizeof(latest_control) == 128);
+
+// ---- work_ring ----------------------------------------------------------------------------------------
+
+enum class work_state : std::uint8_t {
+  free = 0,     // the position that the lap says has not been used yet
+  writing = 1,  // its owner, a producer, is at it
+  passed = 2,   // the same, and a consumer has gone past it
+  ready = 3,
+  leased = 4,  // its owner, a consumer, has it
+};
+
+/// A slot's word, changed as a whole. Positions are 0, 1, 2, ...; position p is in slot p % capacity, at lap
+/// p / capacity. When it is over the slot is free at the next lap. Whoever owns a slot says so in the
+/// very compare-and-swap that takes it, so that a dead one's can be found:
+///
+///   writing, passed   free at the next lap: what was half-written has never been
+///   leased            ready again, for somebody else
+///
+/// `tail` and `head` are hints, raised by anyone, behind which there is nothing to be done: nobody depends
+/// on a raise by somebody who may be dead. `late` counts what became ready at a place that a consumer may
+/// have passed: given back, left by a dead one, finished when nobody waited for it any more. Then
+/// consumers look at all slots.
+struct work_word {
+  std::uint64_t lap = 0;
+  std::uint8_t owner = 0;  // slot of the roster + 1; 0: nobody
+  work_state state = work_state::free;
+
+  constexpr std::uint64_t bits() const noexcept {
+    return lap << 16 | std::uint64_t{owner} << 8 | static_cast<std::uint64_t>(state);
+  }
+  static constexpr work_word from(std::uint64_t bits) noexcept {
+    return {bits >> 16, static_cast<std::uint8_t>(bits >> 8), static_cast<work_state>(bits & 255)};
+  }
+  constexpr bool valid() const noexcept { return state <= work_state::leased; }
+};
+static_assert(work_word().bits() == 0);
+
+/// At ring_offset; behind it, at the next multiple of a slot's alignment, `capacity` slots: the word, and
+/// the value at its own alignment, the whole a multiple of a cache line.
+struct work_control {
+  alignas(cache_line) std::atomic<std::uint64_t> tail;  // raised by producers
+  alignas(cache_line) std::atomic<std::uint64_t> head;  // raised by consumers
+  alignas(cache_line) std::atomic<std::uint64_t> late;
+};
+static_assert(sizeof(work_control) == 192);
+
+// ---- broadcast_ring -----------------------------------------------------------------------------------
+
+/// A slot's stamp, written by the producer only: 0 before its first use, then one of these; it only grows.
+constexpr std::uint64_t broadcast_writing(std::uint64_t position) noexcept {
+  return 2 * position + 1;
+}
+constexpr std::uint64_t broadcast_whole(std::uint64_t position) noexcept {
+  return 2 * position + 2;
+}
+
+/// At ring_offset; behind it, if the ring blocks, max_participants cursors, by slot of the roster; then
+/// `capacity` slots: the stamp, and the value as whole words. Positions are 0, 1, 2, ...; position p is
+/// in slot p % capacity. The identity's abi_fingerprint says whether the ring blocks (0) or overwrites (1).
+///
+/// To write position p: stamp = writing; the words; stamp = whole, and p is sent; tail = p + 1. Of a
+/// producer that dies, its successor has to know:
+///
+///   writing at p   nothing was sent; the successor writes p anew. Readers take it for "not yet".
+///   whole at p     was sent, and `tail` is one behind: the successor sets it, and begins at p + 1
+///
+/// To read p: the stamp, which is less than whole(p) until p is there; the words; and, if the ring
+/// overwrites, the stamp once more. If it is more than whole(p), p is gone.
+///
+/// If the ring blocks, nothing is written `capacity` or more ahead of the cursor of an attached
+/// consumer. To attach:
+///
+///   C1  cursor = claim - capacity, or 0         P1  claim = the end of the room that there seems to be
+///   C2  set the bit in `attached`               P2  seq_cst fence
+///   C3  seq_cst fence                           P3  look at the cursors again: up to what they all allow,
+///   C4  cursor = claim - capacity, or more          and not beyond the claim, there is room
+///
+/// Either P3 sees the cursor, or C4 sees the claim: what lies at C4's cursor, or behind it, stays. So the
+/// claim bounds what a newcomer may ask for, and nothing else: it only grows, and one that is too high,
+/// because P3 found less room or somebody died after P1, hides some old values from newcomers.
+///
+///   dead after C2, or later     the cursor holds the producer until recover() clears the bit
+///   dead while leaving          ditto; to leave is to clear the bit
+///   cursor not told             is behind what was received: the room is found with the bit cleared
+///
+/// With no bit set, the producer claims one place at a time, so that the newest `capacity` are there for
+/// whoever comes.
+struct broadcast_control {
+  alignas(cache_line) std::atomic<std::uint64_t> tail;  // written by the producer: end of the sent
+  std::atomic<std::uint64_t> claim;  // likewise: end of what it may write, if the ring blocks
+  /// Raised by consumers, now and then and when they leave: the end of what any of them has received.
+  alignas(cache_line) std::atomic<std::uint64_t> received;
+  /// A bit per slot: its cursor counts. Without it the cursor is some former owner's. If it blocks.
+  alignas(cache_line) std::atomic<std::uint64_t> attached;
+};
+static_assert(sizeof(broadcast_control) == 192);
+static_assert(offsetof(broadcast_control, claim) == 8);
+static_assert(max_participants <= 64, "a bit of `attached` for each");
+
+/// Written by the slot's owner: the end of what it has received, and told.
+struct alignas(cache_line) broadcast_cursor {
+  std::atomic<std::uint64_t> position;
+};
+static_assert(sizeof(broadcast_cursor) == 64);
 
 // ---- watch ----------------------------------------------------------------------------------------
 

@@ -56,12 +56,14 @@ class parking {
     parked_now_.store(true, std::memory_order_relaxed);
   }
 
-  /// W5, after the bell was drained.
-  void unpark() noexcept {
-    if (!parked_now_.exchange(false, std::memory_order_relaxed)) return;
-    const std::uint64_t epoch = park_epoch(slot_->park.load(std::memory_order_relaxed));
-    slot_->park.store(park_word(epoch, layout::park_state::awake), std::memory_order_relaxed);
+  /// W5, after the bell was drained. Whether somebody had rung.
+  bool unpark() noexcept {
+    if (!parked_now_.exchange(false, std::memory_order_relaxed)) return false;
+    const std::uint64_t word = slot_->park.load(std::memory_order_relaxed);
+    slot_->park.store(park_word(park_epoch(word), layout::park_state::awake),
+                      std::memory_order_relaxed);
     mark_->store(0, std::memory_order_relaxed);
+    return state_of(word) == layout::park_state::rung;
   }
 
   /// Another thread of this process may be about to unpark.

@@ -14,7 +14,7 @@
 //   join    give up if the segment has lost its name, or loses it now because its block has lost its
 //           own to another (segment::replace): open it anew; reap; take a free slot's lock;
 //           bell = 0; ++generation, joining; pid; make the bell; bell = its inode, bell_handle; the
-//           next epoch, awake; live, no end; ring everyone who is live
+//           next epoch, awake; its side of the ring begins; live, no end; ring everyone who is live
 //   reap    whoever is not free and holds no lock, or is known to be dead by its bell: undo what it
 //           has begun in the ring; remove its bell (that of another inode only if `bell` is 0); clear
 //           its mark; free, and if it was live one more death; then ring everyone
@@ -31,6 +31,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -50,7 +51,8 @@ class roster {
     no,    ///< see the failure
     gone,  ///< the segment has lost its name: open the name again
   };
-  joined join(failure& f);
+  /// `begin` is called with the slot before the others see that we are here.
+  joined join(failure& f, const std::function<void(std::size_t)>& begin = {});
 
   /// Gives up the slot; the last one out removes the segment if its lifetime says so.
   void leave() noexcept;
@@ -64,11 +66,17 @@ class roster {
   doorbell& bell() noexcept { return bell_; }
   parking& park() noexcept { return parking_; }
 
-  /// After a publish: wakes whoever sleeps at the other side. One fence and one load if nobody does.
-  void notify() noexcept {
+  /// After a publish: wakes whoever sleeps at the other side; if they compete, as many as there is something
+  /// for. One fence and one load if nobody does.
+  void notify(std::size_t amount = 1) noexcept {
     publish_fence();
     if (somebody_parked()) [[unlikely]]
-      ring_parked();
+      ring_parked(opposite_, segment_->traits().competing ? amount : ~std::size_t{0});
+  }
+  /// Who was woken for something, and leaves it, wakes another one at its own side.
+  void pass_on() noexcept {
+    publish_fence();
+    ring_parked(role_, 1);
   }
 
   /// Looks for the dead, and frees their slots.
@@ -140,10 +148,10 @@ class roster {
 
   void remember_the_past() noexcept;
   std::size_t lock_free_slot() noexcept;
-  bool claim_slot(failure& f);
+  bool claim_slot(failure& f, const std::function<void(std::size_t)>& begin);
   bool reap_locked(evidence e) noexcept;
   void reap_and_tell(evidence e, bool wait = true) noexcept;
-  void ring_parked() noexcept;
+  void ring_parked(layout::role role, std::size_t most) noexcept;
   enum class rung { yes, nobody_there, not_reached };
   rung ring(std::size_t slot, std::uint32_t generation) noexcept;
   void ring_everyone() noexcept;

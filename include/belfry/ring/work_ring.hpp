@@ -1,0 +1,377 @@
+// Many producers, many consumers, every value to one of them. The slots and their protocol: work_slot in
+// segment/layout.hpp; checked with Spin in tests/model/work_ring.pml.
+#pragma once
+
+#include <belfry/ring/lease.hpp>
+#include <belfry/ring/ring.hpp>
+#include <belfry/ring/type_fingerprint.hpp>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <new>
+#include <span>
+#include <type_traits>
+
+namespace belfry {
+
+/// Work items, each for one consumer.
+///
+///     struct job { std::uint64_t id; std::array<char, 48> what; };
+///     using jobs = belfry::channel<belfry::work_ring<job, 1024>>;
+///
+/// Up to 32 producers and 32 consumers. Items are taken about in the order in which they were sent; one that
+/// is still being written is passed by. Nobody waits for anybody who holds an item, be he slow, stopped or
+/// dead: what a killed producer had not finished has never been; what a killed consumer had taken and not
+/// acknowledged is delivered again, to one other. `async_receive` acknowledges at once,
+/// `async_receive_lease` when the consumer says so.
+///
+/// Like any ring of ours it trusts nobody: whatever a process scribbles over it, a receive gives some value
+/// or `errc::corrupted`, and touches nothing outside.
+template <class T, std::size_t N>
+class work_ring {
+  static_assert(std::is_trivially_copyable_v<T>,
+                "a value is shared with other processes as its bytes");
+  static_assert(std::is_default_constructible_v<T>, "a failed receive completes with T{}");
+  static_assert(N > 0 && N <= (std::size_t{1} << 24));
+
+  using control = layout::work_control;
+  using word = layout::work_word;
+  using state = layout::work_state;
+
+  /// A cache line of its own for each, so that those who work on neighbours do not disturb each other.
+  struct alignas(std::max(layout::cache_line, alignof(T))) slot {
+    std::atomic<std::uint64_t> word;
+    T value;
+  };
+
+  static control& control_of(const ring_memory& memory) noexcept {
+    return *std::launder(reinterpret_cast<control*>(memory.at));
+  }
+  static slot* slots_of(const ring_memory& memory) noexcept {
+    return std::launder(reinterpret_cast<slot*>(memory.at + slots_offset));
+  }
+  static constexpr std::size_t slots_offset =
+      (sizeof(control) + alignof(slot) - 1) / alignof(slot) * alignof(slot);
+
+  static constexpr std::uint64_t lap_of(std::uint64_t position) noexcept { return position / N; }
+
+  // The words and `tail` are read and written in one order that is the same for all (seq_cst): who reads that
+  // the tail is past a place, and then what is there, must not miss what was done to it before. The model
+  // shows what is lost otherwise. Hints alone may be relaxed.
+  static constexpr auto ordered = std::memory_order_seq_cst;
+
+  static void raise(std::atomic<std::uint64_t>& hint, std::uint64_t to) noexcept {
+    std::uint64_t seen = hint.load(std::memory_order_relaxed);
+    while (seen < to && !hint.compare_exchange_weak(seen, to, ordered, std::memory_order_relaxed)) {
+    }
+  }
+
+  /// What both sides have: the ring, and the owner that their slots say.
+  class side {
+   public:
+    side(const ring_memory& memory, std::size_t owner) noexcept
+        : control_(&control_of(memory)),
+          slots_(slots_of(memory)),
+          owner_(static_cast<std::uint8_t>(owner + 1)) {}
+
+    /// Values that nobody has taken yet; a snapshot, and an estimate.
+    std::size_t size() const noexcept {
+      const std::uint64_t tail = control_->tail.load(std::memory_order_relaxed);
+      const std::uint64_t head = control_->head.load(std::memory_order_relaxed);
+      return tail > head ? static_cast<std::size_t>(std::min<std::uint64_t>(tail - head, N)) : 0;
+    }
+    bool corrupted() const noexcept { return corrupted_; }
+
+   protected:
+    slot& at(std::uint64_t position) const noexcept { return slots_[position % N]; }
+    /// Who sees a state sees what was done before it. Pairs with change() and publish().
+    word look(const slot& s) const noexcept { return word::from(s.word.load(ordered)); }
+    bool change(slot& s, word from, word to) const noexcept {
+      std::uint64_t expected = from.bits();
+      return s.word.compare_exchange_strong(expected, to.bits(), ordered,
+                                            std::memory_order_relaxed);
+    }
+    std::uint64_t tail() const noexcept { return control_->tail.load(ordered); }
+
+    control* control_;
+    slot* slots_;
+    std::uint8_t owner_;
+    bool corrupted_ = false;
+  };
+
+ public:
+  using value_type = T;
+  using sendable = T;
+  using received = T;
+
+  /// A producer's side.
+  class writer : public side {
+   public:
+    writer(const ring_memory& memory, std::size_t owner) : side(memory, owner) {}
+
+    attempt push(const T& value) noexcept {
+      std::uint64_t position = this->control_->tail.load(std::memory_order_relaxed);
+      std::size_t held = 0;  // places that somebody has not given back yet
+      for (std::size_t looks = 0; held != N && looks != 4 * N + 64; ++looks) {
+        slot& s = this->at(position);
+        const word seen = this->look(s);
+        if (!seen.valid()) return corrupt();
+        const std::uint64_t lap = lap_of(position);
+        if (seen.state == state::free && seen.lap <= lap) {
+          // Others were refused this place before, and went on: a consumer may have passed it by.
+          const bool skipped = this->tail() > position;
+          if (!this->change(s, seen, {lap, this->owner_, state::writing})) continue;
+          raise(this->control_->tail, position + 1);
+          std::memcpy(static_cast<void*>(&s.value), &value, sizeof value);
+          publish(s, lap, skipped);
+          return attempt::done;
+        }
+        if (seen.lap >= lap) {
+          // Taken, or over; whoever took it may have been killed before he came to this.
+          raise(this->control_->tail, position + 1);
+        } else {
+          if (seen.state == state::ready) break;  // nobody has taken the oldest yet
+          ++held;
+        }
+        ++position;
+      }
+      return attempt::would_block;
+    }
+    attempt push_n(std::span<const T> values, std::size_t& pushed) noexcept {
+      for (pushed = 0; pushed != values.size(); ++pushed) {
+        if (const attempt a = push(values[pushed]); a != attempt::done) return a;
+      }
+      return attempt::done;
+    }
+
+    bool writable() noexcept {
+      std::uint64_t position = this->control_->tail.load(std::memory_order_relaxed);
+      for (std::size_t i = 0; i != N; ++i, ++position) {
+        const word seen = this->look(this->at(position));
+        if (!seen.valid()) return corrupt() == attempt::corrupted;
+        if (seen.state == state::free) return true;
+        if (seen.lap < lap_of(position) && seen.state == state::ready) return false;
+      }
+      return false;
+    }
+
+   private:
+    /// A consumer that has given up waiting for this place must be told that there is something after all.
+    void publish(slot& s, std::uint64_t lap, bool skipped) noexcept {
+      const word ready{lap, 0, state::ready};
+      const word before = word::from(s.word.exchange(ready.bits(), ordered));
+      if (before.state == state::passed || skipped) {
+        this->control_->late.fetch_add(1, std::memory_order_release);
+      }
+    }
+    attempt corrupt() noexcept {
+      this->corrupted_ = true;
+      return attempt::corrupted;
+    }
+  };
+
+  /// A consumer's side.
+  class reader : public side {
+   public:
+    reader(const ring_memory& memory, std::size_t owner)
+        : side(memory, owner), head_(this->control_->head.load(std::memory_order_relaxed)) {}
+
+    attempt lease(T& value, detail::lease_ticket& what) noexcept {
+      return find([&](slot& s, word seen) {
+        if (!this->change(s, seen, {seen.lap, this->owner_, state::leased})) return false;
+        std::memcpy(static_cast<void*>(&value), &s.value, sizeof value);
+        what = {static_cast<std::size_t>(&s - this->slots_), seen.lap};
+        if (seen.lap * N + what.index == head_ && ++head_ - told_head_ >= unsaid) tell_head();
+        return true;
+      });
+    }
+    /// The item is done, and its place free. False if it is no longer held.
+    bool acknowledge(const detail::lease_ticket& what) noexcept {
+      return this->change(this->slots_[what.index], {what.lap, this->owner_, state::leased},
+                          {what.lap + 1, 0, state::free});
+    }
+    /// Somebody else is to have it.
+    bool give_back(const detail::lease_ticket& what) noexcept {
+      const bool done =
+          this->change(this->slots_[what.index], {what.lap, this->owner_, state::leased},
+                       {what.lap, 0, state::ready});
+      this->control_->late.fetch_add(1, std::memory_order_release);
+      return done;
+    }
+
+    void give_back_all() noexcept {
+      for (std::size_t i = 0; i != N; ++i) {
+        const word seen = this->look(this->slots_[i]);
+        if (seen.state == state::leased && seen.owner == this->owner_) give_back({i, seen.lap});
+      }
+    }
+
+    attempt pop(T& value) noexcept {
+      detail::lease_ticket what;
+      const attempt a = lease(value, what);
+      if (a == attempt::done) acknowledge(what);
+      return a;
+    }
+    attempt pop_n(std::span<T> values, std::size_t& popped) noexcept {
+      attempt a = attempt::done;
+      for (popped = 0; popped != values.size() && a == attempt::done;
+           popped += a == attempt::done) {
+        a = pop(values[popped]);
+      }
+      return a;
+    }
+
+    bool readable() noexcept {
+      return find([](slot&, word) { return true; }) != attempt::would_block;
+    }
+
+   private:
+    /// By how many places the others must have gone on before one that is being written is waited for no
+    /// longer.
+    static constexpr std::uint64_t patience = std::clamp<std::uint64_t>(N / 2, 1, 32);
+    /// How far behind the others' idea of the head may be.
+    static constexpr std::uint64_t unsaid = std::clamp<std::uint64_t>(N / 4, 1, 16);
+
+    /// Looks for an item, the oldest first. `take` may find that somebody was faster.
+    template <class Take>
+    attempt find(Take take) noexcept {
+      // Others are far ahead: what they have left behind `late` tells of, if it is looked into once more.
+      if (const std::uint64_t head = this->control_->head.load(std::memory_order_relaxed);
+          head > head_ + N / 2) {
+        head_ = head;
+        look_back_ = true;
+      }
+      if (const attempt a = find_late(take); a != attempt::would_block) return a;
+      std::uint64_t position = head_;
+      bool in_order = true;  // all before `position` is in somebody's hands, or over
+      for (std::size_t looks = 0; looks != 4 * N + 64; ++looks) {
+        slot& s = this->at(position);
+        const word seen = this->look(s);
+        if (!seen.valid()) return corrupt();
+        const std::uint64_t lap = lap_of(position);
+        if (seen.lap <= lap) {
+          if (seen.state == state::ready) {
+            if (!take(s, seen)) continue;
+            return attempt::done;
+          }
+          const std::uint64_t tail = this->tail();
+          if (tail <= position) {
+            tell_head();
+            return attempt::would_block;
+          }
+          // What it was before we knew the tail does not count.
+          if (this->look(s).bits() != seen.bits()) continue;
+          if (seen.state == state::free) {
+            // Nobody has used it, and nobody shall.
+            if (!this->change(s, seen, {lap + 1, 0, state::free})) continue;
+          } else if (seen.state == state::writing && seen.lap == lap) {
+            if (in_order && tail - position > patience) {
+              if (!this->change(s, seen, {lap, seen.owner, state::passed})) continue;
+            } else {
+              in_order = false;
+            }
+          }
+        }
+        ++position;
+        if (in_order) head_ = position;
+      }
+      // So far behind that it would take too long: many were killed, and nobody was here.
+      return find_anywhere(take, ~std::uint64_t{0});
+    }
+
+    /// What has become available at a place that we have passed. `late` tells of it.
+    template <class Take>
+    attempt find_late(Take take) noexcept {
+      const std::uint64_t late = this->control_->late.load(std::memory_order_acquire);
+      if (late == seen_late_ && !look_back_) return attempt::would_block;
+      const attempt a = find_anywhere(take, head_);
+      if (a == attempt::would_block) {
+        seen_late_ = late;
+        look_back_ = false;
+      }
+      return a;
+    }
+
+    template <class Take>
+    attempt find_anywhere(Take take, std::uint64_t before) noexcept {
+      for (std::size_t i = 0; i != N; ++i) {
+        slot& s = this->slots_[i];
+        const word seen = this->look(s);
+        if (!seen.valid()) return corrupt();
+        if (seen.state == state::ready && seen.lap * N + i < before && take(s, seen))
+          return attempt::done;
+      }
+      return attempt::would_block;
+    }
+
+    void tell_head() noexcept {
+      if (head_ <= told_head_) return;
+      raise(this->control_->head, head_);
+      told_head_ = head_;
+    }
+
+    attempt corrupt() noexcept {
+      this->corrupted_ = true;
+      return attempt::corrupted;
+    }
+
+    std::uint64_t head_;
+    std::uint64_t told_head_ = 0;
+    std::uint64_t seen_late_ = 0;
+    bool look_back_ = true;  // others were here before
+  };
+
+  /// Many may wait for the same thing: as many are woken as there is work for.
+  static constexpr ring_traits traits{
+      .kind = layout::ring_kind::work,
+      .producers = layout::max_participants / 2,
+      .consumers = layout::max_participants / 2,
+      .value_bytes = sizeof(T),
+      .value_align = alignof(T),
+      .type_fingerprint = type_fingerprint<T>(),
+      .abi_fingerprint = 0,
+      .align = alignof(slot),
+      .capacity = [](std::uint64_t) -> std::uint64_t { return N; },
+      .layout =
+          [](std::uint64_t, std::uint64_t) {
+            return ring_layout{slots_offset + N * sizeof(slot), 0};
+          },
+      .construct =
+          [](const ring_memory& memory) {
+            new (memory.at) control{};
+            for (std::size_t i = 0; i != N; ++i) new (slots_of(memory) + i) slot{};
+          },
+      .drained =
+          [](const ring_memory& memory) {
+            const slot* const slots = slots_of(memory);
+            return std::all_of(slots, slots + N, [](const slot& s) {
+              return word::from(s.word.load(std::memory_order_relaxed)).state == state::free;
+            });
+          },
+      .recover =
+          [](const ring_memory& memory, std::size_t owner) {
+            for (std::size_t i = 0; i != N; ++i) {
+              std::atomic<std::uint64_t>& w = slots_of(memory)[i].word;
+              std::uint64_t bits = w.load(std::memory_order_acquire);
+              const word seen = word::from(bits);
+              if (seen.owner != owner + 1) continue;
+              const bool had_taken = seen.state == state::leased;
+              const word next =
+                  had_taken ? word{seen.lap, 0, state::ready} : word{seen.lap + 1, 0, state::free};
+              // A consumer may mark as passed what its writer was killed over: once more, then.
+              if (!w.compare_exchange_strong(bits, next.bits(), std::memory_order_acq_rel,
+                                             std::memory_order_relaxed)) {
+                --i;
+              }
+            }
+            control_of(memory).late.fetch_add(1, std::memory_order_release);
+          },
+      .competing = true,
+  };
+};
+
+}  // namespace belfry

@@ -1,0 +1,436 @@
+/*
+ * The slots of `work_ring`: many producers, many consumers, and any of them may be killed between two steps.
+ *
+ *   producer  (1) t = tail   (2) reads the word of t's slot: over already, or another's: raises tail past t,
+ *             next t; an older item that nobody has taken: full; an older one in somebody's hands: next t;
+ *             free: (3) reads tail again: was the place skipped?   (4) claims it by compare-and-swap
+ *             (5) raises tail   (6) writes the value, exchanges the word for `ready`
+ *             (7) counts `late` if the place had been skipped or passed
+ *   consumer  (1) if head is further than h, may go there, and then does (2) in any case
+ *             (2) if `late` has changed: looks at all slots for an item behind h, takes it
+ *             (3) from h on, reads the word of p's slot: ready, of this lap or an older one: takes it;
+ *             over: next p   (4) reads tail: the end if p is not before it   (5) reads the word once more:
+ *             free: closes the place; a writer: waits for it, that is, looks past it, but h stays, or marks
+ *             it as passed; else it is in somebody's hands: next p
+ *   taken     by compare-and-swap to `leased`; then acknowledged (free, next lap), or put back: `ready`,
+ *             and then `late` is counted
+ *   recover   what the dead one was writing is over, what it had taken is ready again; at the end counts `late`
+ *
+ * What meets what
+ *   `h` goes past p only if nothing can become ready there, or whoever makes it so counts `late`:
+ *   closing (5) and claiming (4), marking (5) and the exchange (6), are each two writes of one word.
+ *   Somebody's hands: the consumer reads tail (4) > p and then the word (5), still held; the producer reads
+ *   the word (2), let go, and then tail (3). Whichever is later sees the other: the loads are seq_cst, and
+ *   so are the raising of tail and the giving back.
+ *   A ready item has tail behind it (5, 6), and so the consumer may stop at tail (4).
+ *   `late` is counted after `ready` is stored, and read (2) before the slots are.
+ *
+ * What is checked
+ *   No item is seen that was not sent, nor twice, unless its holder was killed or has put it back.
+ *   When nothing in the whole system can move any more (`timeout`), a consumer that sleeps has left no item
+ *   (but one whose sender stopped before (7)), and a producer that was refused has no place to go to.
+ *   Whoever was killed need not be recovered: the others go on all the same. The reaper may be killed.
+ *
+ * What is abstracted
+ *   Bells: whoever has looked in vain sleeps until something was published after its look began. To a
+ *   consumer that is an item or a late one, to a producer one that was taken or acknowledged, to both a
+ *   recovery. `late` and a consumer's copy of it are only compared: a bit. A value is written in the same
+ *   step as `ready`; before that it is 0, half-written. `head` is raised or not, as they please.
+ *   Memory is sequentially consistent.
+ *
+ * With OLD_ITEM the first lap is over, but for the first item, which somebody has put back.
+ *
+ * Variants that must fail
+ *   NO_LATE_REQUEUE  what was put back is not counted as late
+ *   NO_LATE_RECOVER  what was recovered is not counted as late
+ *   PASSED_UNSEEN    (6) does not look whether the place was passed
+ *   SKIPPED_UNSEEN   (3) is left out
+ *   NO_CLOSE         (5) goes on past a free place
+ *   WORD_FIRST       (5) goes by the word that was read before tail
+ *   PAST_TAIL        taking an older item at h raises h
+ *   HEAD_BLINDLY     (1) goes to head without a look at all slots, though an item may have become late between
+ *                    the old h and head, and its `late` may have been seen when it was not yet behind h
+ *   NO_RAISE         (2) does not raise tail past what is over, and gives up after CAPACITY looks
+ *   ROOM_AT_ACK      a producer is not told that an item was taken, only that it was acknowledged
+ *   RECOVER_FREES    recover: what the dead one had taken is over
+ */
+
+#ifndef PRODUCERS
+#define PRODUCERS 2
+#endif
+#ifndef CONSUMERS
+#define CONSUMERS 2
+#endif
+#ifndef CAPACITY
+#define CAPACITY 2
+#endif
+#ifndef MESSAGES
+#define MESSAGES 1 /* of each producer */
+#endif
+#ifndef MORE
+#define MORE 0 /* of the last producer, besides */
+#endif
+#ifndef REQUEUES
+#define REQUEUES 0 /* in all */
+#endif
+#ifndef KILLS
+#define KILLS 0
+#endif
+#ifndef KILLABLE
+#define KILLABLE (1 | 1 << CONSUMERS) /* the first of each role: the others are no different */
+#endif
+#ifndef LIVES
+#define LIVES 1 /* of a consumer */
+#endif
+#ifndef REAPER_KILLS
+#define REAPER_KILLS 0
+#endif
+#ifndef PATIENCE
+#define PATIENCE 1 /* a writer that is so near to tail is waited for */
+#endif
+
+#define ALL (CONSUMERS + PRODUCERS)
+#define bit_of(participant) (1 << (participant))
+#define TAKING ((1 << CONSUMERS) - 1)
+#define EVERYONE ((1 << ALL) - 1)
+#define SENDING (EVERYONE - TAKING)
+
+#define FREE 0
+#define WRITING 1
+#define PASSED 2
+#define READY 3
+#define LEASED 4
+#define word_of(lap, owner, state) ((lap) << 5 | (owner) << 3 | (state))
+#define state(word) ((word) & 7)
+#define owner(word) ((word) >> 3 & 3)
+#define lap(word) ((word) >> 5)
+
+#define messages(producer) (MESSAGES + ((producer) == ALL - 1 -> MORE : 0))
+
+#define slot(position) ((position) % CAPACITY)
+#define lap_at(position) ((position) / CAPACITY)
+#define max(a, b) ((a) > (b) -> (a) : (b))
+
+/* Shared memory. */
+short word[CAPACITY];
+byte value[CAPACITY];       /* 0: half-written, or nothing */
+byte tail, head;
+byte late = TAKING;         /* the consumers that have not seen the last change of the counter */
+
+/* The world around the ring. */
+byte running = EVERYONE;
+byte unreaped;              /* killed, not recovered */
+byte news = EVERYONE;       /* those for whom something was published since their look began */
+chan kill[ALL] = [0] of { bool };
+
+/* For the assertions only. */
+byte sent, leased, done;    /* sets of values */
+byte owed[ALL];             /* ready, but not counted as late yet, by whom */
+byte requeues;
+bool never_sent, twice, stranded, refused;
+
+#define is_free(s) (state(word[s]) == FREE)
+#define is_ready(s) (state(word[s]) == READY)
+#if CAPACITY == 1
+#define any(is) (is(0))
+#elif CAPACITY == 2
+#define any(is) (is(0) || is(1))
+#else
+#define any(is) (is(0) || is(1) || is(2))
+#endif
+#if PRODUCERS + CONSUMERS == 2
+#define all_owed (owed[0] | owed[1])
+#elif PRODUCERS + CONSUMERS == 3
+#define all_owed (owed[0] | owed[1] | owed[2])
+#else
+#define all_owed (owed[0] | owed[1] | owed[2] | owed[3])
+#endif
+
+/* By one who owes it. */
+inline count_late(who) { late = late | TAKING; owed[who] = 0; news = news | TAKING }
+
+inline die() { running = running & ~bit_of(me); unreaped = unreaped | bit_of(me) }
+
+/* ---- producer ------------------------------------------------------------------------------- */
+
+proctype producer(byte me) {
+    byte n, t, held;
+    short w;
+    bool skipped;
+push:
+    {
+        if
+        :: n == messages(me) -> goto idle
+        :: atomic { n < messages(me) -> news = news & ~bit_of(me); t = tail }          /* 1 */
+        fi;
+place:
+        atomic {                                                                   /* 2 */
+            w = word[slot(t)];
+            if
+            :: lap(w) > lap_at(t) -> w = 0;
+#ifdef NO_RAISE
+                held++; t++; if :: held == CAPACITY -> goto no_place :: else -> goto place fi
+#else
+                goto beyond
+#endif
+            :: lap(w) <= lap_at(t) && state(w) == FREE
+            :: lap(w) == lap_at(t) && state(w) != FREE -> w = 0; goto beyond
+            :: lap(w) < lap_at(t) && state(w) == READY -> goto no_place
+            :: lap(w) < lap_at(t) && state(w) != READY && state(w) != FREE -> w = 0;
+                held++; t++; if :: held == CAPACITY -> goto no_place :: else -> goto place fi
+            fi
+        };
+#ifndef SKIPPED_UNSEEN
+        skipped = tail > t;                                                        /* 3 */
+#endif
+        if
+        :: atomic { word[slot(t)] == w ->                                          /* 4 */
+            word[slot(t)] = word_of(lap_at(t), me, WRITING); w = 0; held = 0 }
+        :: atomic { word[slot(t)] != w -> w = 0; skipped = false; goto place }
+        fi;
+        tail = max(tail, t + 1);                                                   /* 5 */
+        atomic {                                                                   /* 6 */
+            w = word[slot(t)];
+            assert(w == word_of(lap_at(t), me, WRITING) || w == word_of(lap_at(t), me, PASSED));
+            assert(!value[slot(t)]);
+            word[slot(t)] = word_of(lap_at(t), 0, READY);
+            value[slot(t)] = 1 << ((me - CONSUMERS) * MESSAGES + n);
+            sent = sent | value[slot(t)];
+#ifdef PASSED_UNSEEN
+            w = 0;
+#endif
+            n++;
+            if
+            :: state(w) == PASSED || skipped -> owed[me] = value[slot(t)]; w = 0; t = 0; skipped = false
+            :: else -> news = news | TAKING; w = 0; t = 0; goto push
+            fi
+        };
+        atomic { count_late(me); goto push };                                      /* 7 */
+beyond: atomic { tail = max(tail, t + 1); t++; goto place };
+no_place:
+        atomic { t = 0; w = 0; held = 0 };
+        if
+        :: atomic { news & bit_of(me) -> goto push }
+        :: atomic { timeout -> refused = any(is_free) && !any(is_ready); assert(!refused) }
+        fi;
+idle:
+end_idle: false
+    } unless { atomic { kill[me]?_ -> die(); n = 0; t = 0; held = 0; w = 0; skipped = false } }
+}
+
+/* ---- consumer ------------------------------------------------------------------------------- */
+
+proctype consumer(byte me) {
+    byte h, p, v, lives = LIVES;
+    short w;
+    bool apart, among_all;
+    byte seen;
+pop:
+    {
+        atomic {                                                                   /* 1 */
+            news = news & ~bit_of(me);
+            if
+#ifdef HEAD_BLINDLY
+            :: head > h -> h = head
+#else
+            :: head > h -> h = head; late = late | bit_of(me)
+#endif
+            :: true
+            fi
+        };
+        if                                                                         /* 2 */
+        :: atomic { late & bit_of(me) -> late = late & ~bit_of(me); among_all = true }
+        :: atomic { !(late & bit_of(me)) -> goto in_order }
+        fi;
+late_one:
+        atomic {
+            if
+            :: p == CAPACITY -> among_all = false; goto in_order
+            :: else -> w = word[p];
+                if
+                :: state(w) == READY && lap(w) * CAPACITY + p < h -> goto take
+                :: else -> w = 0; p++; goto late_one
+                fi
+            fi
+        };
+in_order:
+        atomic { p = h; apart = false };
+look:
+        atomic {                                                                   /* 3 */
+            w = word[slot(p)];
+            if
+            :: lap(w) <= lap_at(p) && state(w) == READY -> goto take
+            :: lap(w) > lap_at(p) -> goto pass
+            :: else
+            fi;
+#ifndef WORD_FIRST
+            w = 0
+#endif
+        };
+        atomic { seen = tail; if :: seen <= p -> goto nothing :: else fi };        /* 4 */
+        atomic {                                                                   /* 5 */
+#ifndef WORD_FIRST
+            w = word[slot(p)];
+#endif
+            if
+            :: lap(w) > lap_at(p) -> goto pass
+            :: lap(w) <= lap_at(p) && state(w) == READY -> goto take
+#ifdef NO_CLOSE
+            :: lap(w) <= lap_at(p) && state(w) == FREE -> goto pass
+#else
+            :: lap(w) <= lap_at(p) && state(w) == FREE
+#endif
+            :: lap(w) == lap_at(p) && state(w) == WRITING && (apart || seen - p <= PATIENCE) -> apart = true; goto pass
+            :: lap(w) == lap_at(p) && state(w) == WRITING && !apart && seen - p > PATIENCE
+            :: lap(w) < lap_at(p) && state(w) == WRITING -> goto pass
+            :: lap(w) <= lap_at(p) && (state(w) == LEASED || state(w) == PASSED) -> goto pass
+            fi
+        };
+        if                                                                         /* 5: closes, or marks */
+        :: atomic { word[slot(p)] == w ->
+            word[slot(p)] = (state(w) == FREE -> word_of(lap_at(p) + 1, 0, FREE) : word_of(lap(w), owner(w), PASSED)) };
+pass:
+            atomic { w = 0; seen = 0; p++; h = (apart -> h : p); goto look }
+        :: atomic { word[slot(p)] != w -> w = 0; seen = 0; goto look }
+        fi;
+take:
+        if
+        :: atomic { word[slot(p)] == w ->
+            word[slot(p)] = word_of(lap(w), me, LEASED);
+            v = value[slot(p)];
+            never_sent = !(v & sent);
+            assert(!never_sent);
+            twice = (v & (leased | done)) != 0;
+            assert(!twice);
+            leased = leased | v;
+#ifndef ROOM_AT_ACK
+            news = news | SENDING;
+#endif
+            if
+            :: among_all -> late = late | bit_of(me)
+#ifdef PAST_TAIL
+            :: !among_all && !apart -> h = p + 1
+#else
+            :: !among_all && p == h && lap(w) == lap_at(p) -> h = p + 1
+#endif
+            :: else
+            fi;
+            p = slot(p); w = word[p]; seen = 0; apart = false; among_all = false }
+        :: atomic { word[slot(p)] != w && among_all -> w = 0; p++; goto late_one }
+        :: atomic { word[slot(p)] != w && !among_all -> w = 0; seen = 0; goto look }
+        fi;
+        if
+        :: atomic { head < h -> head = h }
+        :: true
+        fi;
+        atomic {
+            assert(word[p] == w);
+            assert(value[p] == v);
+            leased = leased & ~v;
+            if
+            :: done = done | v; word[p] = word_of(lap(w) + 1, 0, FREE); value[p] = 0; news = news | SENDING;
+                v = 0; p = 0; w = 0; goto pop
+            :: requeues < REQUEUES -> requeues++;
+                word[p] = word_of(lap(w), 0, READY); owed[me] = v; v = 0; p = 0; w = 0
+            fi
+        };
+#ifdef NO_LATE_REQUEUE
+        atomic { owed[me] = 0; news = news | TAKING; goto pop };
+#else
+        atomic { count_late(me); goto pop };
+#endif
+nothing:
+        atomic { p = 0; w = 0; seen = 0; apart = false; head = max(head, h) };
+        if
+        :: atomic { news & bit_of(me) -> goto pop }
+        :: atomic { timeout -> stranded = (sent & ~done & ~leased & ~all_owed) != 0; assert(!stranded) }
+        fi;
+end_idle: false
+    } unless { atomic { kill[me]?_ -> die(); lives--;
+        h = 0; p = 0; v = 0; w = 0; seen = 0; apart = false; among_all = false } };
+end_dead:
+    atomic { lives > 0 && !(unreaped & bit_of(me)) -> running = running | bit_of(me); late = late | bit_of(me) };
+    goto pop
+}
+
+/* ---- deaths --------------------------------------------------------------------------------- */
+
+/* Kills whom it likes, when it likes, and stops when it likes. */
+proctype kernel() {
+    byte kills, victim;
+    do
+    :: atomic {
+        kills < KILLS && (running & KILLABLE) ->
+        do
+        :: victim < ALL - 1 -> victim++
+        :: running & KILLABLE & bit_of(victim) -> kill[victim]!true; kills++; break
+        :: victim == ALL - 1 && !(running & KILLABLE & bit_of(victim)) -> break
+        od;
+        victim = 0
+        }
+    :: break
+    od
+}
+
+/* Recovers whom it likes, under the lock of the roster. One that is killed half-way is followed by the next. */
+proctype reaper() {
+    byte dead, s, deaths;
+    short w;
+    do
+    :: !(deaths && unreaped) -> break
+    :: atomic { unreaped -> dead = 0; do :: unreaped & bit_of(dead) -> break :: else -> dead++ od };
+slots:
+        if
+        :: atomic { deaths < REAPER_KILLS -> deaths++; dead = 0; s = 0 }
+        :: atomic { s < CAPACITY -> w = word[s];
+            if
+            :: owner(w) == dead && (state(w) == WRITING || state(w) == PASSED || state(w) == LEASED)
+            :: else -> w = 0; s++; goto slots
+            fi };
+            if
+            :: atomic { word[s] == w ->
+                if
+                :: state(w) == LEASED -> leased = leased & ~value[s];
+#ifdef RECOVER_FREES
+                    word[s] = word_of(lap(w) + 1, 0, FREE); value[s] = 0
+#else
+                    word[s] = word_of(lap(w), 0, READY); owed[dead] = owed[dead] | value[s]
+#endif
+                :: else -> word[s] = word_of(lap(w) + 1, 0, FREE); value[s] = 0
+                fi;
+                w = 0; s++; goto slots }
+            :: atomic { word[s] != w -> w = 0; goto slots }                        /* marked as passed meanwhile */
+            fi
+        :: atomic { s == CAPACITY ->
+#ifdef NO_LATE_RECOVER
+            owed[dead] = 0;
+#else
+            count_late(dead);
+#endif
+            news = EVERYONE; unreaped = unreaped & ~bit_of(dead); dead = 0; s = 0 }
+        fi
+    od
+}
+
+init {
+    atomic {
+        byte i;
+#ifdef OLD_ITEM
+        do
+        :: i < CAPACITY -> word[i] = (i -> word_of(1, 0, FREE) : word_of(0, 0, READY)); i++
+        :: else -> i = 0; break
+        od;
+        value[0] = 128; sent = 128; tail = CAPACITY; head = CAPACITY;
+#endif
+        if
+        :: KILLS > 0 -> run kernel(); run reaper()
+        :: else
+        fi;
+        do
+        :: i < CONSUMERS -> run consumer(i); i++
+        :: i >= CONSUMERS && i < ALL -> run producer(i); i++
+        :: i == ALL -> break
+        od;
+        i = 0
+    }
+}

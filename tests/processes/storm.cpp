@@ -1,0 +1,194 @@
+// Kill storms: producers and consumers that are killed every few milliseconds, wherever they are, and
+// replaced. Every item is accounted for in a ledger that no death can touch.
+#include "traffic.hpp"
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <random>
+#include <vector>
+
+using namespace belfry;
+using namespace belfry::test;
+
+namespace {
+
+struct work_item {
+  std::uint64_t id = 0;
+  std::array<std::uint64_t, 4> check{};
+
+  static work_item of(std::uint64_t id) {
+    work_item w{id, {}};
+    for (std::size_t i = 0; i != w.check.size(); ++i) w.check[i] = scramble({id, i});
+    return w;
+  }
+  bool whole() const {
+    for (std::size_t i = 0; i != check.size(); ++i) {
+      if (check[i] != scramble({id, i})) return false;
+    }
+    return true;
+  }
+};
+
+/// What everybody writes down, in memory that they share.
+struct ledger {
+  static constexpr std::size_t most = 1 << 24;
+
+  std::atomic<std::uint64_t> next{0};
+  std::atomic<bool> enough{false};
+  std::array<std::atomic<pid_t>, 8> joined{};        // consumers, by their numbers
+  std::array<std::atomic<std::uint8_t>, most> sent;  // 1: begun, 2: done
+  std::array<std::atomic<std::uint8_t>, most> seen;  // by how many
+  std::array<std::atomic<std::uint8_t>, most> over;  // acknowledged by one who lived
+};
+
+using jobs = channel<work_ring<work_item, 64>>;
+
+void send_work(const std::string& name, ledger& l, how way) {
+  net::io_context io;
+  auto tx = meet<jobs>::producer(io, name);
+  while (!l.enough.load(std::memory_order_relaxed)) {
+    const std::uint64_t id = l.next.fetch_add(1);
+    if (id >= ledger::most) return;
+    l.sent[id].store(1);
+    error_code ec;
+    do {
+      if (way == how::blocking) {
+        ec = tx.send(work_item::of(id));
+      } else {
+        tx.async_send(work_item::of(id), [&](error_code e) { ec = e; });
+        io.restart();
+        io.run();
+      }
+      // A consumer has died, or all have left: others are coming.
+    } while (ec == errc::peer_died || ec == errc::closed);
+    EXPECT_EQ(ec, error_code());
+    l.sent[id].store(2);
+  }
+}
+
+/// What is received is written down before it is acknowledged.
+void note(ledger& l, const work_item& w) {
+  EXPECT(w.whole());
+  EXPECT(w.id < ledger::most);
+  EXPECT(l.sent[w.id].load() != 0);
+  EXPECT_EQ(l.over[w.id].load(),
+            std::uint8_t{0});  // who had acknowledged it has never died over it
+  l.seen[w.id].fetch_add(1);
+}
+
+void receive_work(const std::string& name, ledger& l, std::size_t number, how way) {
+  net::io_context io;
+  auto rx = meet<jobs>::consumer(io, name);
+  l.joined[number].store(::getpid());
+  std::mt19937 random(static_cast<unsigned>(::getpid()));
+  for (;;) {
+    error_code ec;
+    lease<work_item> held;
+    if (way == how::blocking) {
+      // By hand: a lease at once, or a wait for one.
+      held = rx.try_receive_lease();
+      if (!held) ec = poll_for(rx);
+    } else {
+      rx.async_receive_lease([&](error_code e, lease<work_item> got) {
+        ec = e;
+        held = std::move(got);
+      });
+      io.restart();
+      io.run();
+    }
+    if (ec == errc::peer_died) continue;
+    if (ec == errc::closed) {
+      if (l.enough.load()) return;
+      continue;
+    }
+    EXPECT_EQ(ec, error_code());
+    if (!held) continue;
+    const std::uint64_t id = held.value().id;
+    if (random() % 16 == 0) {
+      held.requeue();
+      continue;
+    }
+    note(l, held.value());
+    if (random() % 256 == 0) ::usleep(300);  // long enough to be killed with it in its hands
+    EXPECT(held.ack());
+    l.over[id].store(1);
+  }
+}
+
+struct storm_result {
+  int kills = 0;
+  std::uint64_t items = 0;
+  std::uint64_t again = 0;  // were seen by more than one
+};
+
+storm_result work_storm(std::chrono::milliseconds length) {
+  const std::string name = unique_name("storm");
+  const nothing_left check(name);
+  const auto l = std::make_unique<shared<ledger>>();
+  std::mt19937 random(Catch::rngSeed());
+
+  constexpr std::size_t producers = 3;
+  constexpr std::size_t consumers = 3;
+  const auto start = [&](std::size_t i) {
+    const how way = random() % 2 == 0 ? how::blocking : how::awaited;
+    return std::make_unique<child>([&, i, way] {
+      if (i < producers) {
+        send_work(name, **l, way);
+      } else {
+        receive_work(name, **l, i - producers, way);
+      }
+    });
+  };
+  // Keeps the channel until the last consumer is there, however late that is.
+  net::io_context io;
+  auto keeper = meet<jobs>::producer(io, name);
+  std::vector<std::unique_ptr<child>> all;
+  for (std::size_t i = 0; i != producers + consumers; ++i) all.push_back(start(i));
+
+  storm_result r;
+  const auto end = std::chrono::steady_clock::now() + length;
+  while (std::chrono::steady_clock::now() < end && (*l)->next.load() < ledger::most) {
+    a_while(random, 12);
+    const std::size_t victim = random() % all.size();
+    all[victim]->kill();
+    ++r.kills;
+    all[victim] = start(victim);
+  }
+  (*l)->enough.store(true);
+  for (std::size_t i = 0; i != consumers; ++i) {
+    await([&] { return (*l)->joined[i].load() == all[producers + i]->pid(); });
+  }
+  keeper.close();
+  for (std::size_t i = 0; i != all.size(); ++i) CHECK(all[i]->wait() == 0);
+
+  const std::uint64_t items = std::min<std::uint64_t>((*l)->next.load(), ledger::most);
+  std::uint64_t lost = 0;
+  for (std::uint64_t id = 0; id != items; ++id) {
+    const unsigned sent = (*l)->sent[id].load();
+    const unsigned seen = (*l)->seen[id].load();
+    if (sent == 2) ++r.items;
+    if (sent == 2 && seen == 0) ++lost;
+    if (seen > 1) ++r.again;
+  }
+  CHECK(lost == 0);
+  CHECK(r.again > 0);
+  CHECK(r.again <= static_cast<std::uint64_t>(r.kills));  // each dead one held one item at the most
+  return r;
+}
+
+void report(const storm_result& r) {
+  WARN(r.kills << " kills, " << r.items << " items, " << r.again << " of them delivered again");
+}
+
+}  // namespace
+
+TEST_CASE("a storm over a work_ring loses and doubles nothing", "[storm-work]") {
+  const watchdog dog;
+  report(work_storm(std::chrono::seconds(sanitized ? 3 : 10)));
+}
+
+TEST_CASE("a minute's storm over a work_ring", "[.][storm-work-long]") {
+  const watchdog dog(std::chrono::seconds(600));
+  report(work_storm(std::chrono::seconds(60)));
+}

@@ -1,0 +1,385 @@
+#include "../support/rings.hpp"
+
+#include <belfry/ring/work_ring.hpp>
+
+#include <algorithm>
+#include <deque>
+#include <memory>
+#include <random>
+#include <set>
+#include <thread>
+#include <vector>
+
+using namespace belfry;
+using namespace belfry::test;
+
+namespace {
+
+struct work_value {
+  std::uint64_t n = 0;
+  std::uint64_t check = 0;
+
+  static work_value of(std::uint64_t n) { return {n, ~n}; }
+  bool whole() const { return check == ~n; }
+};
+
+/// The ring on raw memory, and its sides; owners are numbered as the slots of a roster.
+template <std::size_t N>
+struct raw_work {
+  using ring = work_ring<work_value, N>;
+  using writer = typename ring::writer;
+  using reader = typename ring::reader;
+  using state = layout::work_state;
+
+  raw_work() {
+    const ring_layout shape = ring::traits.layout(N, 0);
+    bytes.resize(shape.bytes / layout::cache_line + 1);
+    memory = {reinterpret_cast<std::byte*>(bytes.data()), shape.bytes, N};
+    ring::traits.construct(memory);
+  }
+  layout::work_control& control() { return *reinterpret_cast<layout::work_control*>(memory.at); }
+  std::atomic<std::uint64_t>& word_bits(std::size_t i) {
+    return *reinterpret_cast<std::atomic<std::uint64_t>*>(memory.at + sizeof(layout::work_control) +
+                                                          i * layout::cache_line);
+  }
+  layout::work_word word(std::size_t i) { return layout::work_word::from(word_bits(i).load()); }
+  void recover(std::size_t owner) { ring::traits.recover(memory, owner); }
+  bool drained() { return ring::traits.drained(memory); }
+
+  /// As if a producer had been stopped, or killed, right after it had taken this slot.
+  void begin_to_write(std::size_t i, std::uint64_t lap, std::size_t owner) {
+    word_bits(i).store(
+        layout::work_word{lap, static_cast<std::uint8_t>(owner + 1), state::writing}.bits());
+    control().tail.store(lap * N + i + 1);
+  }
+
+  struct alignas(layout::cache_line) line {
+    std::byte bytes[layout::cache_line];
+  };
+  std::vector<line> bytes;
+  ring_memory memory;
+};
+
+template <class Reader>
+std::vector<std::uint64_t> take_all(Reader& r) {
+  std::vector<std::uint64_t> all;
+  work_value v;
+  while (r.pop(v) == attempt::done) all.push_back(v.n);
+  return all;
+}
+
+using numbers = std::vector<std::uint64_t>;
+
+}  // namespace
+
+TEST_CASE("work is taken in the order of sending, by whoever comes", "[work_ring]") {
+  raw_work<4> ring;
+  raw_work<4>::writer a(ring.memory, 0), b(ring.memory, 1);
+  raw_work<4>::reader x(ring.memory, 32), y(ring.memory, 33);
+  for (std::uint64_t lap = 0; lap != 5; ++lap) {
+    CHECK(a.push(work_value::of(1)) == attempt::done);
+    CHECK(b.push(work_value::of(2)) == attempt::done);
+    CHECK(a.push(work_value::of(3)) == attempt::done);
+    CHECK(b.push(work_value::of(4)) == attempt::done);
+    CHECK_FALSE(a.writable());
+    CHECK(a.push(work_value::of(5)) == attempt::would_block);
+    CHECK(b.push(work_value::of(5)) == attempt::would_block);
+    work_value v;
+    for (std::uint64_t n = 1; n != 5; ++n) {
+      CHECK(x.readable());
+      CHECK((n % 2 == 0 ? y : x).pop(v) == attempt::done);
+      CHECK(v.n == n);
+      CHECK(v.whole());
+    }
+    CHECK_FALSE(x.readable());
+    CHECK(x.pop(v) == attempt::would_block);
+    CHECK(y.pop(v) == attempt::would_block);
+    CHECK(a.writable());
+    CHECK(ring.drained());
+  }
+}
+
+TEST_CASE("the words of a work_ring", "[work_ring]") {
+  using state = layout::work_state;
+  raw_work<2> ring;
+  raw_work<2>::writer tx(ring.memory, 3);
+  raw_work<2>::reader rx(ring.memory, 40);
+  const auto is = [&](std::size_t i, std::uint64_t lap, unsigned owner, state s) {
+    const layout::work_word w = ring.word(i);
+    return w.lap == lap && w.owner == owner && w.state == s;
+  };
+  CHECK(is(0, 0, 0, state::free));
+  tx.push(work_value::of(1));
+  CHECK(is(0, 0, 0, state::ready));
+  CHECK(ring.control().tail == 1);
+  work_value v;
+  detail::lease_ticket t;
+  CHECK(rx.lease(v, t) == attempt::done);
+  CHECK(is(0, 0, 41, state::leased));
+  CHECK(rx.acknowledge(t));
+  CHECK(is(0, 1, 0, state::free));
+  CHECK_FALSE(rx.acknowledge(t));
+  tx.push(work_value::of(2));
+  tx.push(work_value::of(3));
+  CHECK(is(1, 0, 0, state::ready));
+  CHECK(is(0, 1, 0, state::ready));
+  CHECK(take_all(rx) == numbers{2, 3});
+}
+
+TEST_CASE("an item that is given back goes to somebody else", "[work_ring]") {
+  raw_work<8> ring;
+  raw_work<8>::writer tx(ring.memory, 0);
+  raw_work<8>::reader x(ring.memory, 32), y(ring.memory, 33);
+  for (std::uint64_t n = 1; n != 5; ++n) tx.push(work_value::of(n));
+  work_value v;
+  detail::lease_ticket t;
+  CHECK(x.lease(v, t) == attempt::done);
+  CHECK(v.n == 1);
+  work_value w;
+  CHECK(y.pop(w) == attempt::done);
+  CHECK(w.n == 2);
+  CHECK(x.give_back(t));
+  CHECK_FALSE(x.give_back(t));
+  CHECK_FALSE(x.acknowledge(t));
+  CHECK(y.pop(w) == attempt::done);
+  CHECK(w.n == 1);  // before what is in order
+  CHECK(take_all(y) == numbers{3, 4});
+  CHECK(ring.drained());
+}
+
+TEST_CASE("what a dead consumer held is delivered again, once", "[work_ring]") {
+  raw_work<4> ring;
+  raw_work<4>::writer tx(ring.memory, 0);
+  raw_work<4>::reader dead(ring.memory, 32), x(ring.memory, 33);
+  for (std::uint64_t n = 1; n != 5; ++n) tx.push(work_value::of(n));
+  work_value v;
+  detail::lease_ticket t;
+  CHECK(dead.lease(v, t) == attempt::done);
+  CHECK(dead.lease(v, t) == attempt::done);
+  CHECK(take_all(x) == numbers{3, 4});
+  CHECK_FALSE(ring.drained());
+  ring.recover(32);
+  ring.recover(32);
+  CHECK(take_all(x) == numbers{1, 2});
+  CHECK(ring.drained());
+  CHECK_FALSE(dead.acknowledge(t));
+}
+
+TEST_CASE("what a dead producer had begun has never been", "[work_ring]") {
+  raw_work<4> ring;
+  raw_work<4>::reader rx(ring.memory, 32);
+  raw_work<4>::writer tx(ring.memory, 1);
+  tx.push(work_value::of(1));
+  ring.begin_to_write(1, 0, 0);
+  tx.push(work_value::of(3));
+  CHECK(take_all(rx) == numbers{1, 3});  // past the one that is being written
+  CHECK_FALSE(ring.drained());
+  ring.recover(0);
+  CHECK(take_all(rx).empty());
+  CHECK(ring.drained());
+  for (std::uint64_t n = 4; n != 8; ++n) CHECK(tx.push(work_value::of(n)) == attempt::done);
+  CHECK(tx.push(work_value::of(8)) == attempt::would_block);
+  CHECK(take_all(rx) == numbers{4, 5, 6, 7});
+}
+
+TEST_CASE("one that is stopped in the middle holds nobody up", "[work_ring]") {
+  const bool writes = GENERATE(true, false);
+  raw_work<8> ring;
+  raw_work<8>::writer tx(ring.memory, 1);
+  raw_work<8>::reader rx(ring.memory, 33), stopped(ring.memory, 32);
+  detail::lease_ticket t;
+  if (writes) {
+    ring.begin_to_write(0, 0, 0);
+  } else {
+    work_value v;
+    tx.push(work_value::of(0));
+    REQUIRE(stopped.lease(v, t) == attempt::done);
+  }
+  std::uint64_t next = 100;
+  for (int round = 0; round != 50; ++round) {
+    numbers sent;
+    while (tx.push(work_value::of(next)) == attempt::done) sent.push_back(next++);
+    CHECK(sent.size() == 7);
+    numbers got = take_all(rx);
+    std::sort(got.begin(), got.end());  // about in order
+    CHECK(got == sent);
+  }
+  // And when it goes on, nothing is missing.
+  if (writes) {
+    auto* const value =
+        reinterpret_cast<work_value*>(reinterpret_cast<std::byte*>(&ring.word_bits(0)) + 8);
+    *value = work_value::of(7);
+    const layout::work_word before = layout::work_word::from(
+        ring.word_bits(0).exchange(layout::work_word{0, 0, layout::work_state::ready}.bits()));
+    CHECK(before.state == layout::work_state::passed);
+    ring.control().late.fetch_add(1);
+    CHECK(take_all(rx) == numbers{7});
+  } else {
+    CHECK(stopped.give_back(t));
+    CHECK(take_all(rx) == numbers{0});
+  }
+  CHECK(ring.drained());
+  CHECK(tx.writable());
+}
+
+TEST_CASE("a consumer that comes late finds what others were to have", "[work_ring]") {
+  raw_work<4> ring;
+  raw_work<4>::writer tx(ring.memory, 0);
+  {
+    raw_work<4>::reader gone(ring.memory, 32);
+    for (std::uint64_t n = 0; n != 6; ++n) {
+      tx.push(work_value::of(n));
+      work_value v;
+      CHECK(gone.pop(v) == attempt::done);
+    }
+    tx.push(work_value::of(6));
+    work_value v;
+    detail::lease_ticket t;
+    CHECK(gone.lease(v, t) == attempt::done);
+    gone.give_back_all();
+  }
+  tx.push(work_value::of(7));
+  raw_work<4>::reader rx(ring.memory, 33);
+  CHECK(take_all(rx) == numbers{6, 7});
+}
+
+TEST_CASE("a work_ring does what a model of it does", "[work_ring]") {
+  // Two of each, leases, deaths; whatever happens in turn, no item is lost or there twice.
+  for (unsigned seed = 0; seed != (sanitized ? 40u : 400u); ++seed) {
+    CAPTURE(seed);
+    std::mt19937 random(seed);
+    raw_work<4> ring;
+    struct held_item {
+      std::uint64_t n;
+      detail::lease_ticket ticket;
+    };
+    std::vector<raw_work<4>::writer> tx{{ring.memory, 0}, {ring.memory, 1}};
+    std::vector<raw_work<4>::reader> rx{{ring.memory, 32}, {ring.memory, 33}};
+    std::vector<std::deque<held_item>> held(2);
+    std::set<std::uint64_t> in_ring;
+    std::uint64_t next = 0;
+    for (int step = 0; step != 500; ++step) {
+      const std::size_t who = random() % 2;
+      switch (random() % 8) {
+        case 0:
+        case 1:
+        case 2: {
+          const bool full = in_ring.size() + held[0].size() + held[1].size() == 4;
+          const attempt a = tx[who].push(work_value::of(next));
+          if (full) REQUIRE(a == attempt::would_block);
+          if (in_ring.empty() && !full) REQUIRE(a == attempt::done);
+          if (a == attempt::done) in_ring.insert(next++);
+          break;
+        }
+        case 3:
+        case 4:
+        case 5: {
+          work_value v;
+          detail::lease_ticket t;
+          const bool readable = rx[who].readable();
+          const attempt a = rx[who].lease(v, t);
+          REQUIRE(readable == !in_ring.empty());
+          REQUIRE((a == attempt::done) == !in_ring.empty());
+          if (a != attempt::done) break;
+          REQUIRE(v.whole());
+          REQUIRE(in_ring.erase(v.n) == 1);
+          held[who].push_back({v.n, t});
+          break;
+        }
+        case 6:
+          if (held[who].empty()) break;
+          if (random() % 4 != 0) {
+            REQUIRE(rx[who].acknowledge(held[who].front().ticket));
+          } else {
+            REQUIRE(rx[who].give_back(held[who].front().ticket));
+            in_ring.insert(held[who].front().n);
+          }
+          held[who].pop_front();
+          break;
+        case 7:
+          if (random() % 8 != 0) break;
+          ring.recover(32 + who);
+          for (const held_item& h : held[who]) in_ring.insert(h.n);
+          held[who].clear();
+          rx[who] = {ring.memory, 32 + who};
+          break;
+        default: break;
+      }
+    }
+  }
+}
+
+TEST_CASE("many threads work on a work_ring", "[work_ring]") {
+  constexpr std::uint64_t each = often(40'000);
+  constexpr std::size_t producers = 3;
+  constexpr std::size_t consumers = 3;
+  raw_work<16> ring;
+  std::vector<std::atomic<std::uint8_t>> seen(producers * each);
+  std::atomic<std::uint64_t> taken{0};
+  std::atomic<int> torn{0};
+  std::vector<std::thread> threads;
+  for (std::size_t p = 0; p != producers; ++p) {
+    threads.emplace_back([&, p] {
+      raw_work<16>::writer tx(ring.memory, p);
+      for (std::uint64_t i = 0; i != each; ++i) {
+        while (tx.push(work_value::of(p * each + i)) != attempt::done) std::this_thread::yield();
+      }
+    });
+  }
+  for (std::size_t c = 0; c != consumers; ++c) {
+    threads.emplace_back([&, c] {
+      raw_work<16>::reader rx(ring.memory, 32 + c);
+      std::mt19937 random(static_cast<unsigned>(c));
+      while (taken.load() != producers * each) {
+        work_value v;
+        detail::lease_ticket t;
+        if (rx.lease(v, t) != attempt::done) {
+          std::this_thread::yield();
+          continue;
+        }
+        if (!v.whole() || v.n >= seen.size()) {
+          ++torn;
+        } else if (random() % 8 == 0) {
+          rx.give_back(t);
+          continue;
+        } else {
+          seen[v.n].fetch_add(1);
+        }
+        rx.acknowledge(t);
+        taken.fetch_add(1);
+      }
+    });
+  }
+  for (std::thread& t : threads) t.join();
+  CHECK(torn == 0);
+  CHECK(std::all_of(seen.begin(), seen.end(), [](const auto& n) { return n.load() == 1; }));
+  CHECK(ring.drained());
+}
+
+TEST_CASE("a work_ring that was scribbled over ends in an error, or nothing, but ends",
+          "[work_ring]") {
+  std::mt19937_64 random(7);
+  for (int round = 0; round != (sanitized ? 300 : 3000); ++round) {
+    raw_work<8> ring;
+    raw_work<8>::writer tx(ring.memory, 0);
+    raw_work<8>::reader rx(ring.memory, 32);
+    for (int step = 0; step != 40; ++step) {
+      const std::uint64_t junk = random() >> (random() % 64);
+      switch (random() % 5) {
+        case 0: ring.word_bits(random() % 8).store(junk); break;
+        case 1: ring.control().head.store(junk); break;
+        case 2: ring.control().tail.store(junk); break;
+        case 3: ring.control().late.store(junk); break;
+        default: break;
+      }
+      work_value v;
+      tx.push(work_value::of(1));
+      tx.writable();
+      rx.readable();
+      rx.pop(v);
+      ring.recover(random() % 64);
+      rx.give_back_all();
+      rx.size();
+    }
+  }
+}
