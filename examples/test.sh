@@ -362,7 +362,7 @@ async_server() {
   said server '^async_server: http://localhost:[0-9]*/$'
   url=$(sed -n 's/^async_server: \(http.*\)$/\1/p' "$dir/server.log" | head -n 1)
   for turn in 1 2 3 4 5 6 7 8 9 10; do
-    curl -sS -Z --parallel-max 20 "${url}[$((100000 + turn))-$((100299 + turn))]" >>"$dir/answers" 2>"$dir/curl.log" &
+    curl -sS -Z --parallel-max 20 "${url}[$((10000 + turn))-$((10299 + turn))]" >>"$dir/answers" 2>"$dir/curl.log" &
     client=$!
     set -- $(cat /proc/$server/task/$server/children)
     [ $# -gt 0 ] && kill -9 "$1"

@@ -1,4 +1,5 @@
-// A user's program: sends itself one value through the channel named by its argument.
+// A user's program: sends itself one value through the channel named by its argument, and has a manager
+// started, by the program that was installed with the library.
 #include <belfry/belfry.hpp>
 
 #include <cstdlib>
@@ -9,5 +10,10 @@ int main(int argc, char** argv) {
   belfry::net::io_context io;
   numbers::producer tx(io, argv[1]);
   numbers::consumer rx(io, argv[1]);
-  return tx.try_send(7) && rx.try_receive() == 7 ? EXIT_SUCCESS : EXIT_FAILURE;
+  if (!tx.try_send(7) || rx.try_receive() != 7) return EXIT_FAILURE;
+
+  belfry::shared_memory_manager manager;
+  manager.start();
+  auto list = manager.shareable_list({1, 2, 3});
+  return list.size() == 3 && manager.list_segments().size() == 1 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

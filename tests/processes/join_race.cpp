@@ -7,7 +7,7 @@ using namespace belfry::test;
 
 namespace {
 
-constexpr std::uint64_t rounds = sanitized ? 2'000 : 10'000;
+constexpr std::uint64_t rounds = sanitized ? 2'000 : 6'000;
 
 /// A role may be taken for a moment, where several compete for it.
 template <class Endpoint>
@@ -93,7 +93,7 @@ TEMPLATE_TEST_CASE("both leave at the same moment, and a third joins", "[join-ra
   const event go[3];
   const event done;
   // The first two hold both roles, and leave when the third, which wants one of them, may start.
-  constexpr int times = sanitized ? 1'000 : 5'000;
+  constexpr int times = sanitized ? 1'000 : 3'000;
   child first([&] {
     for (int i = 0; i != times; ++i) {
       join[0].wait();

@@ -177,6 +177,111 @@ storm_result work_storm(std::chrono::milliseconds length) {
   return r;
 }
 
+// ---- broadcast_ring --------------------------------------------------------------------------------------
+
+template <overflow Mode>
+using news = channel<broadcast_ring<work_item, 64, Mode>>;
+
+/// One value after the other; each is in the ledger before and after.
+template <overflow Mode>
+void publish(const std::string& name, ledger& l) {
+  net::io_context io;
+  auto tx = meet<news<Mode>>::producer(io, name);
+  while (!l.enough.load(std::memory_order_relaxed)) {
+    const std::uint64_t id = l.next.load();  // nobody else is a producer now
+    if (id >= ledger::most) return;
+    l.sent[id].store(1);
+    l.next.store(id + 1);
+    error_code ec;
+    do {
+      ec = tx.send(work_item::of(id));
+    } while (ec == errc::peer_died || ec == errc::closed);
+    EXPECT_EQ(ec, error_code());
+    l.sent[id].store(2);
+  }
+}
+
+/// Nothing is missing but what its producer was killed over, and what we were told to have lost.
+template <overflow Mode>
+void follow(const std::string& name, ledger& l, std::size_t number) {
+  net::io_context io;
+  auto rx = meet<news<Mode>>::consumer(io, name);
+  l.joined[number].store(::getpid());
+  std::uint64_t next = ~std::uint64_t{0};
+  std::uint64_t lost = 0;
+  for (;;) {
+    work_item w;
+    const error_code ec = rx.receive(w);
+    if (ec == errc::peer_died) continue;
+    if (ec == errc::closed) {
+      if (l.enough.load()) return;
+      continue;
+    }
+    if (ec == errc::lagged) {
+      EXPECT(Mode == overflow::overwrite);
+      lost += rx.lost();
+      continue;
+    }
+    EXPECT_EQ(ec, error_code());
+    EXPECT(w.whole());
+    EXPECT(l.sent[w.id].load() != 0);
+    if (next != ~std::uint64_t{0}) {
+      EXPECT(w.id >= next);
+      std::uint64_t sent = 0;
+      std::uint64_t perhaps = 0;  // their producer was killed, before or after
+      for (std::uint64_t id = next; id != w.id; ++id) {
+        const unsigned state = l.sent[id].load();
+        if (state == 2) ++sent;
+        if (state == 1) ++perhaps;
+      }
+      EXPECT(lost >= sent);
+      EXPECT(lost <= sent + perhaps);
+    }
+    lost = 0;
+    next = w.id + 1;
+    l.seen[w.id].fetch_add(1);
+  }
+}
+
+template <overflow Mode>
+storm_result news_storm(std::chrono::milliseconds length) {
+  const std::string name = unique_name("news-storm");
+  const nothing_left check(name);
+  const auto l = std::make_unique<shared<ledger>>();
+  std::mt19937 random(Catch::rngSeed());
+  constexpr std::size_t consumers = 3;
+  const auto start = [&](std::size_t i) {
+    return std::make_unique<child>([&, i] {
+      if (i == consumers) {
+        publish<Mode>(name, **l);
+      } else {
+        follow<Mode>(name, **l, i);
+      }
+    });
+  };
+  std::vector<std::unique_ptr<child>> all;
+  for (std::size_t i = 0; i <= consumers; ++i) all.push_back(start(i));
+  storm_result r;
+  const auto end = std::chrono::steady_clock::now() + length;
+  while (std::chrono::steady_clock::now() < end && (*l)->next.load() < ledger::most) {
+    a_while(random, 12);
+    const std::size_t victim = random() % all.size();
+    all[victim]->kill();
+    ++r.kills;
+    all[victim] = start(victim);
+  }
+  // The producer goes when all consumers are there, so that they are told.
+  for (std::size_t i = 0; i != consumers; ++i) {
+    await([&] { return (*l)->joined[i].load() == all[i]->pid(); });
+  }
+  (*l)->enough.store(true);
+  CHECK(all[consumers]->wait() == 0);
+  for (std::size_t i = 0; i != consumers; ++i) CHECK(all[i]->wait() == 0);
+  for (std::uint64_t id = 0; id != (*l)->next.load(); ++id) r.items += (*l)->seen[id].load();
+  CHECK(r.items > 0);
+  return r;
+}
+
 void report(const storm_result& r) {
   WARN(r.kills << " kills, " << r.items << " items, " << r.again << " of them delivered again");
 }
@@ -185,10 +290,22 @@ void report(const storm_result& r) {
 
 TEST_CASE("a storm over a work_ring loses and doubles nothing", "[storm-work]") {
   const watchdog dog;
-  report(work_storm(std::chrono::seconds(sanitized ? 3 : 10)));
+  report(work_storm(std::chrono::seconds(sanitized ? 2 : 5)));
+}
+
+TEST_CASE("a storm over a broadcast_ring hides nothing from who lives", "[storm-broadcast]") {
+  const watchdog dog;
+  report(news_storm<overflow::block>(std::chrono::milliseconds(sanitized ? 1000 : 2500)));
+  report(news_storm<overflow::overwrite>(std::chrono::milliseconds(sanitized ? 1000 : 2500)));
 }
 
 TEST_CASE("a minute's storm over a work_ring", "[.][storm-work-long]") {
   const watchdog dog(std::chrono::seconds(600));
   report(work_storm(std::chrono::seconds(60)));
+}
+
+TEST_CASE("a minute's storm over a broadcast_ring", "[.][storm-broadcast-long]") {
+  const watchdog dog(std::chrono::seconds(600));
+  report(news_storm<overflow::block>(std::chrono::seconds(60)));
+  report(news_storm<overflow::overwrite>(std::chrono::seconds(60)));
 }

@@ -1,0 +1,196 @@
+// What every ring promises, whatever else it does, in every way of meeting: within one process, between two,
+// and when one of them is killed. (Each test may be run with BELFRY_TEST_MEET, see support/meeting.hpp.)
+#include "support/rings.hpp"
+
+#include <unistd.h>
+
+using namespace belfry;
+using namespace belfry::test;
+
+namespace {
+
+/// A ring of values, of which one that is sent before anybody receives is not missed.
+template <class Ring>
+struct of_ring {
+  using channel = belfry::channel<Ring>;
+  static channel_options options() {
+    channel_options o;
+    o.start = start::oldest;
+    return o;
+  }
+  static tick make(std::uint64_t n) { return {n, 0.25}; }
+};
+using of_latest = of_ring<latest<tick>>;
+using of_work = of_ring<work_ring<tick, 16>>;
+using of_news = of_ring<broadcast_ring<tick, 16>>;
+using of_feed = of_ring<broadcast_ring<tick, 16, overflow::overwrite>>;
+
+template <class Kit>
+typename Kit::channel::producer producer_of(net::io_context& io, const std::string& name) {
+  return meet<typename Kit::channel>::producer(io, name, Kit::options());
+}
+template <class Kit>
+typename Kit::channel::consumer consumer_of(net::io_context& io, const std::string& name) {
+  return meet<typename Kit::channel>::consumer(io, name, Kit::options());
+}
+
+/// The next number, or what was told instead.
+template <class Consumer>
+std::uint64_t next_number(Consumer& rx, error_code& ec) {
+  typename Consumer::value_type v{};
+  ec = rx.receive(v, std::chrono::seconds(60));
+  return ec ? 0 : number(v);
+}
+
+}  // namespace
+
+#define EVERY_RING of_values, of_bytes, of_latest, of_work, of_news, of_feed
+
+TEMPLATE_TEST_CASE("every ring: what is sent is received, and then closed is told", "[every_ring]",
+                   EVERY_RING) {
+  linked<TestType> c("every-closed");
+  told t;
+  c.rx.async_receive(t.receiver());
+  settle(c.io);
+  CHECK(t.calls == 0);
+  CHECK(c.tx.try_send(c.values.make(7)));
+  REQUIRE(run(c.io));
+  CHECK(t.calls == 1);
+  CHECK(t.ec == error_code());
+  CHECK(t.value == 7);
+  CHECK(c.tx.try_send(c.values.make(8)));
+  c.tx.close();
+  error_code ec;
+  CHECK(next_number(c.rx, ec) == 8);
+  next_number(c.rx, ec);
+  CHECK(ec == errc::closed);
+}
+
+TEMPLATE_TEST_CASE("every ring: a receive that is cancelled takes nothing", "[every_ring]",
+                   EVERY_RING) {
+  linked<TestType> c("every-cancel");
+  told t;
+  c.rx.async_receive(t.receiver());
+  settle(c.io);
+  c.tx.try_send(c.values.make(1));
+  c.rx.cancel();
+  REQUIRE(run(c.io));
+  CHECK(t.calls == 1);
+  CHECK(t.ec == net::error::operation_aborted);
+  const auto v = c.rx.try_receive();
+  REQUIRE(v);
+  CHECK(number(*v) == 1);
+}
+
+TEMPLATE_TEST_CASE("every ring: what was sent before waits for who comes", "[every_ring]",
+                   EVERY_RING) {
+  const std::string name = unique_name("every-first");
+  net::io_context io;
+  TestType values;
+  if (way_to_meet() == meeting::by_name) {
+    auto tx = producer_of<TestType>(io, name);
+    tx.try_send(values.make(5));
+  } else {  // without a name there must be somebody who has it
+    auto tx = producer_of<TestType>(io, name);
+    auto rx = consumer_of<TestType>(io, name);
+    tx.try_send(values.make(5));
+    CHECK(number(*rx.try_receive()) == 5);
+    meet<typename TestType::channel>::forget(name);
+    return;
+  }
+  CHECK(files_of(name) == 1);
+  auto rx = consumer_of<TestType>(io, name);
+  error_code ec;
+  CHECK(next_number(rx, ec) == 5);
+  rx.close();
+  CHECK(files_of(name) == 0);
+}
+
+TEMPLATE_TEST_CASE("every ring: the other side may be another process", "[every_ring]",
+                   EVERY_RING) {
+  const watchdog dog;
+  if (way_to_meet() == meeting::by_handles) return;  // tests/processes/handles.cpp
+  const std::string name = unique_name("every-process");
+  constexpr std::uint64_t count = 500;
+  net::io_context io;
+  auto rx = consumer_of<TestType>(io, name);
+  child producer([&] {
+    net::io_context own;
+    TestType values;
+    auto tx = producer_of<TestType>(own, name);
+    for (std::uint64_t n = 1; n <= count; ++n) EXPECT_EQ(tx.send(values.make(n)), error_code());
+  });
+  std::uint64_t last = 0;
+  error_code ec;
+  while (ec != errc::closed) {
+    const std::uint64_t n = next_number(rx, ec);
+    if (ec == errc::lagged || ec == errc::closed) continue;
+    REQUIRE(ec == error_code());
+    REQUIRE(n > last);  // in order; of some rings not all of them
+    last = n;
+  }
+  CHECK(last == count);
+  CHECK(producer.wait() == 0);
+}
+
+TEMPLATE_TEST_CASE("every ring: the death of a producer is told once, and the next one goes on",
+                   "[every_ring]", EVERY_RING) {
+  const watchdog dog;
+  if (way_to_meet() == meeting::by_handles) return;
+  const std::string name = unique_name("every-death");
+  net::io_context io;
+  auto rx = consumer_of<TestType>(io, name);
+  error_code ec;
+  for (std::uint64_t run = 1; run <= 3; ++run) {
+    const event sent;
+    child producer([&] {
+      net::io_context own;
+      TestType values;
+      auto tx = producer_of<TestType>(own, name);
+      EXPECT(tx.try_send(values.make(run)));
+      sent.set();
+      for (;;) ::pause();
+    });
+    sent.wait();
+    CHECK(next_number(rx, ec) == run);
+    producer.kill_unreaped();
+    next_number(rx, ec);
+    CHECK(ec == errc::peer_died);
+  }
+  TestType values;
+  auto tx = producer_of<TestType>(io, name);
+  tx.try_send(values.make(9));
+  CHECK(next_number(rx, ec) == 9);
+}
+
+TEMPLATE_TEST_CASE("every ring: a killed consumer holds nobody up", "[every_ring]", EVERY_RING) {
+  const watchdog dog;
+  if (way_to_meet() == meeting::by_handles) return;
+  const std::string name = unique_name("every-consumer");
+  net::io_context io;
+  TestType values;
+  auto tx = producer_of<TestType>(io, name);
+  const event joined;
+  child consumer([&] {
+    net::io_context own;
+    auto rx = consumer_of<TestType>(own, name);
+    joined.set();
+    for (;;) ::pause();
+  });
+  joined.wait();
+  std::uint64_t n = 0;
+  while (n != 300 && tx.try_send(values.make(n + 1))) ++n;
+  consumer.kill_unreaped();
+  // Another one comes; all can be sent that there is room for again.
+  auto rx = consumer_of<TestType>(io, name);
+  std::uint64_t last = 0;
+  while (last != 1000) {
+    while (n != 1000 && tx.try_send(values.make(n + 1))) ++n;
+    error_code ec;
+    const std::uint64_t got = next_number(rx, ec);
+    if (ec == errc::lagged) continue;
+    REQUIRE(ec == error_code());
+    REQUIRE(got > last);
+    last = got;
+  }
+}
