@@ -8,18 +8,18 @@ top=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd -P) || exit 1
 usage() {
   cat <<'END'
 sh tests/run.sh [--long] [--only CONFIG] [--packages] [--help]
-  --long         also run the tests of the suite `long`
+  --long         also run the tests of the suite `long`, and build the benchmarks
   --only CONFIG  build and test one configuration: gcc, clang-asan or clang-tsan
   --packages     print the packages that this needs, and do nothing
 END
 }
 
-# Little optimisation and few symbols: what takes the time is compiling. GCC has the examples and the
-# benchmarks, Clang the sanitizers and both Asios.
+# Little optimisation and few symbols: what takes the time is compiling. GCC has the examples, Clang the
+# sanitizers and both Asios.
 options() {  # options CONFIG: for meson setup
   echo -Ddebug=false -Dwerror=true -Dtests=enabled
   case $1 in
-    gcc) echo -Doptimization=1 -Dasio=standalone -Dexamples=enabled -Dbench=enabled ;;
+    gcc) echo -Doptimization=1 -Dasio=standalone -Dexamples=enabled -Dbench=$bench ;;
     clang-asan) echo -Doptimization=1 -Dasio=boost -Dexamples=disabled -Dbench=disabled -Dcpp_args=-g1 \
       -Db_sanitize=address,undefined -Db_lundef=false ;;
     clang-tsan) echo -Doptimization=1 -Dasio=standalone -Dexamples=disabled -Dbench=disabled -Dcpp_args=-g1 \
@@ -89,11 +89,12 @@ nothing_left() {
 }
 
 long=no
+bench=disabled
 configs='gcc clang-asan clang-tsan'
 mode=run
 while [ $# -gt 0 ]; do
   case $1 in
-    --long) long=yes ;;
+    --long) long=yes bench=enabled ;;
     --only)
       shift
       case ${1-} in

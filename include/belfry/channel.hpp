@@ -198,7 +198,8 @@ class basic_consumer
   }
 
   /// Completes with the next value. Signature: void(error_code, value_type). Errors: `peer_died`,
-  /// `closed`, `corrupted`, and what the class says of cancellation.
+  /// `closed`, `corrupted`, of a broadcast_ring that overwrites `lagged`, once, before the oldest value
+  /// that is still there (see lost()), and what the class says of cancellation.
   template <class Token = default_token>
   auto async_receive(Token&& token = Token()) {
     return this->template initiate<void(error_code, value_type)>(
