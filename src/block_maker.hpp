@@ -23,6 +23,7 @@ class block_maker {
   explicit block_maker(shared_memory& m) noexcept : block_(m) {}
   explicit block_maker(shareable_list& l) noexcept : block_(l.shm()) {}
 
+  const std::string& name() const noexcept { return block_.name(); }
   std::uint64_t id() const noexcept { return platform::id_of(block_.block_); }
   /// As CPython names its blocks: `psm_` and eight hexadecimal digits.
   static std::string new_name();

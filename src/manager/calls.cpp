@@ -1,81 +1,14 @@
 #include "calls.hpp"
 
-#include "../block_maker.hpp"
+#include "requesting.hpp"
 
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <optional>
 #include <span>
-#include <utility>
 
 namespace belfry::detail {
 namespace {
-
-using server_kind = manager_client::server_kind;
-
-/// Asks one question after the other.
-template <class Result>
-class requesting : public manager_call_for<Result> {
- public:
-  explicit requesting(client_ptr client) : chain_(std::move(client)) {}
-
-  manager_call::wait proceed() override {
-    using progress = request_chain::progress;
-    for (;;) {
-      if (!question_) {
-        question_ = next();
-        if (this->error_ || !question_) {
-          chain_.finish();
-          return manager_call::wait::none;
-        }
-      }
-      failure f;
-      switch (chain_.ask(*question_, f)) {
-        case progress::to_read: return manager_call::wait::to_read;
-        case progress::to_write: return manager_call::wait::to_write;
-        case progress::failed:
-          failed(std::move(f));
-          question_.reset();
-          if (this->error_) return manager_call::wait::none;
-          break;
-        case progress::answered:
-          question_.reset();
-          answered(chain_.session());
-          if (client().kind() == server_kind::cpython) chain_.finish();
-          break;
-      }
-    }
-  }
-  native_handle_type socket() const noexcept override { return chain_.socket(); }
-
- protected:
-  using question = request_chain::question;
-
-  /// What to ask; nothing: that was all.
-  virtual std::optional<question> next() = 0;
-  virtual void answered(client_session& s) = 0;
-  /// There was no answer. May be none the worse for it.
-  virtual void failed(failure f) { this->error_ = std::move(f); }
-
-  bool accept(client_session& s, const char* what) {
-    if (s.refused()) this->error_ = refused(what, s.refusal());
-    return !s.refused();
-  }
-  request_chain& chain() noexcept { return chain_; }
-  manager_client& client() const noexcept { return chain_.client(); }
-
-  static question ask(std::string_view method) { return {method, {}}; }
-  static question ask(std::string_view method, std::string argument) {
-    question q{method, {}};
-    q.arguments.items.emplace_back(std::move(argument));
-    return q;
-  }
-
- private:
-  request_chain chain_;
-  std::optional<question> question_;
-};
 
 // ---- connecting and starting ----------------------------------------------------------------------------
 
@@ -117,19 +50,17 @@ class starting final : public connecting {
   manager_call::wait proceed() override {
     if (!client().lifeline() && !start()) return manager_call::wait::none;
     while (!address_known_) {
-      char c = 0;
-      const platform::transferred got =
-          platform::receive_some(client().lifeline(), std::span(&c, 1));
+      std::array<char, 128> said;
+      const platform::transferred got = platform::receive_some(client().lifeline(), said);
       if (got.would_block) return manager_call::wait::to_read;
       if (got.bytes == 0) {
         error_ = {std::make_error_code(std::errc::connection_reset),
                   "the server has ended before it could be reached: " + program_};
         return manager_call::wait::none;
       }
-      if (c != '\n') {
-        line_ += c;
-        continue;
-      }
+      line_.append(said.data(), got.bytes);
+      if (!line_.ends_with('\n')) continue;  // it says nothing else
+      line_.pop_back();
       client().at(manager_address::parse(line_, error_));
       if (error_) return manager_call::wait::none;
       address_known_ = true;
@@ -286,78 +217,6 @@ class shutting_down final : public requesting<nothing> {
   bool ending_ = false;
 };
 
-// ---- a new block ----------------------------------------------------------------------------------------
-
-/// With a server of ours the block is tracked, by its inode, before it gets its name: whenever this process
-/// is killed, nobody's block is left, and nobody else's removed. CPython's wants it the other way round.
-template <class Holder>
-class making final : public requesting<Holder> {
-  using base = requesting<Holder>;
-  using question = request_chain::question;
-
- public:
-  making(client_ptr client, Holder nameless, std::string_view name)
-      : base(std::move(client)), name_(name), generate_(name.empty()) {
-    this->result_ = std::move(nameless);
-  }
-  ~making() override {
-    if (published_ && !tracked_) unpublish();  // given up in between
-  }
-
- private:
-  std::optional<question> next() override {
-    if (this->client().kind() == server_kind::cpython) {
-      if (tracked_) return std::nullopt;
-      if (!publish()) return std::nullopt;
-      return base::ask("track_segment", name_);
-    }
-    if (published_) return std::nullopt;
-    if (!taken_ && generate_) name_ = block().new_name();
-    // What was taken by another never was what the server thinks.
-    question q = base::ask(taken_ ? "release_segment" : "track_segment", name_);
-    q.arguments.items.emplace_back(std::to_string(block().id()));
-    return q;
-  }
-
-  void answered(client_session& s) override {
-    if (std::exchange(taken_, false)) {
-      if (!generate_) this->error_ = std::exchange(publishing_, {});
-      return;
-    }
-    if (!this->accept(s, "track_segment")) return;
-    tracked_ = true;
-    if (published_ || publish()) return;
-    taken_ = publishing_.code == std::errc::file_exists;
-    tracked_ = false;
-    this->error_ = taken_ ? failure() : publishing_;
-  }
-
-  bool publish() {
-    do {
-      if (generate_ && this->client().kind() == server_kind::cpython) name_ = block().new_name();
-      publishing_ = {};
-      block().publish(name_, publishing_);
-      published_ = !publishing_;
-    } while (generate_ && this->client().kind() == server_kind::cpython &&
-             publishing_.code == std::errc::file_exists);
-    if (!published_ && this->client().kind() == server_kind::cpython) this->error_ = publishing_;
-    return published_;
-  }
-  void unpublish() noexcept {
-    failure ignored;
-    platform::unlink_block(name_, ignored);
-  }
-
-  block_maker block() noexcept { return block_maker(this->result_); }
-
-  std::string name_;
-  const bool generate_;
-  bool published_ = false;
-  bool tracked_ = false;
-  bool taken_ = false;  // the name is somebody else's
-  failure publishing_;
-};
-
 }  // namespace
 
 call_ptr<nothing> start_call(client_ptr client) {
@@ -378,16 +237,6 @@ call_ptr<nothing> shutdown_call(client_ptr client) {
 
 call_ptr<std::vector<std::string>> list_call(client_ptr client) {
   return std::make_unique<listing>(std::move(client));
-}
-
-call_ptr<shared_memory> block_call(client_ptr client, shared_memory nameless,
-                                   std::string_view name) {
-  return std::make_unique<making<shared_memory>>(std::move(client), std::move(nameless), name);
-}
-
-call_ptr<shareable_list> block_call(client_ptr client, shareable_list nameless,
-                                    std::string_view name) {
-  return std::make_unique<making<shareable_list>>(std::move(client), std::move(nameless), name);
 }
 
 }  // namespace belfry::detail

@@ -58,18 +58,18 @@ void managed_channels::gone(channel& c, bool drained) noexcept {
   }
 }
 
-bool managed_channels::alarm(channel& c) noexcept {
+void managed_channels::alarm(channel& c) noexcept {
   bool somebody = false;
   for (std::size_t i = 0; i != c.handles.bells.size(); ++i) {
+    // Pairs with the release in roster::set_control().
     const auto control = c.slot(i).control.load(std::memory_order_acquire);
     somebody |= control.state != layout::slot_state::free &&
                 !platform::is_locked_by_another(c.handles.block, layout::slot_lock(i));
   }
-  if (!somebody) return false;
+  if (!somebody) return;
   auto* const header = reinterpret_cast<layout::control_header*>(c.header.data());
   header->count.alarms.fetch_add(1, std::memory_order_release);  // pairs with roster::heed_alarm()
   for (const unique_handle& bell : c.handles.bells) platform::ring_anonymous_bell(bell);
-  return true;
 }
 
 std::string to_text(const layout::identity& id) {

@@ -24,8 +24,8 @@ class managed_channels {
   /// channel goes with the last one.
   void gone(channel& c, bool drained) noexcept;
 
-  /// Rings everybody if there is somebody dead, so that the living find it. False if there is not.
-  static bool alarm(channel& c) noexcept;
+  /// Rings everybody if there is somebody dead, so that the living find it.
+  static void alarm(channel& c) noexcept;
 
  private:
   std::map<std::string, std::shared_ptr<channel>> channels_;

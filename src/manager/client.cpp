@@ -1,6 +1,5 @@
 #include "client.hpp"
 
-#include "collect.hpp"
 #include "endpoint_of.hpp"
 #include "tracked_blocks.hpp"
 

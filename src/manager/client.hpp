@@ -47,6 +47,7 @@ class manager_client {
   bool md5_allowed() const;
   const manager_options& options() const noexcept { return options_; }
 
+  /// Whoever sees that it is ready sees where, and what kind it is. Each the other's partner.
   bool ready() const noexcept { return ready_.load(std::memory_order_acquire); }
   void set_ready(bool ready) noexcept { ready_.store(ready, std::memory_order_release); }
   server_kind kind() const noexcept { return kind_.load(std::memory_order_relaxed); }
@@ -90,7 +91,8 @@ class request_chain {
     pickle::tuple arguments;
   };
 
-  /// Asks; false: something has gone wrong, see `f`. `answered`: the answer is in session().
+  /// Goes on with asking as far as it can without waiting. `answered`: the answer is in session();
+  /// `failed`: see `f`.
   enum class progress { answered, failed, to_read, to_write };
   progress ask(const question& q, failure& f);
   client_session& session() noexcept { return connection_->session; }
