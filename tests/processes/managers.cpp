@@ -66,7 +66,8 @@ struct process_state {
 };
 process_state state_of(const std::string& pid) {
   std::ifstream file("/proc/" + pid + "/stat");
-  const std::string line((std::istreambuf_iterator<char>(file)), {});
+  std::string line;
+  std::getline(file, line);  // nothing, if it ends between the opening and the reading
   const std::size_t open = line.find('(');
   const std::size_t close = line.rfind(')');
   if (close == line.npos) return {};

@@ -152,16 +152,14 @@ class basic_consumer_endpoint : public endpoint {
     notice_ = room_notice(memory.capacity);
   }
   void freed(std::uint64_t amount) noexcept {
-    // Nobody waits for room; but what was received may have to be said.
-    if constexpr (
-        requires { Ring::never_full; } && !requires { reader_->tell(); })
-      return;
+    if constexpr (never_full) return;  // nobody waits for room
     // A message may be released while an operation sleeps: nothing would tell of it later.
     if (notice_.freed(amount) || peers().park().is_parked()) flush();
   }
   void flush() noexcept final {
     if constexpr (requires { reader_->tell(); })
       reader_->tell();  // room is seen only if it is told
+    if constexpr (never_full) return;
     const unsigned messages = notice_.pending();
     if (messages == 0) return;
     notice_.told();
@@ -173,13 +171,15 @@ class basic_consumer_endpoint : public endpoint {
   }
 
  private:
+  static constexpr bool never_full = requires { Ring::never_full; };
+
   std::optional<typename Ring::reader> reader_;
   room_notice notice_{1};
 };
 
 /// Values are copied out, which frees their place.
 template <ring Ring>
-class consumer_endpoint final : public basic_consumer_endpoint<Ring> {
+class copying_consumer_endpoint : public basic_consumer_endpoint<Ring> {
  public:
   using basic_consumer_endpoint<Ring>::basic_consumer_endpoint;
   using typename basic_consumer_endpoint<Ring>::received;
@@ -199,6 +199,12 @@ class consumer_endpoint final : public basic_consumer_endpoint<Ring> {
     if (taken != values.size()) this->flush();
     return a;
   }
+};
+
+template <ring Ring>
+class consumer_endpoint final : public copying_consumer_endpoint<Ring> {
+ public:
+  using copying_consumer_endpoint<Ring>::copying_consumer_endpoint;
 };
 
 /// Messages are lent out, and their release frees their place.
@@ -246,26 +252,11 @@ class consumer_endpoint<byte_ring> final : public basic_consumer_endpoint<byte_r
 
 /// Items are copied out, and held until they are acknowledged: at once, or when the user says so.
 template <leasing_ring Ring>
-class consumer_endpoint<Ring> final : public basic_consumer_endpoint<Ring>, private lease_source {
+class consumer_endpoint<Ring> final : public copying_consumer_endpoint<Ring>, private lease_source {
  public:
-  using basic_consumer_endpoint<Ring>::basic_consumer_endpoint;
+  using copying_consumer_endpoint<Ring>::copying_consumer_endpoint;
   using typename basic_consumer_endpoint<Ring>::received;
 
-  attempt take(received& value) noexcept {
-    const attempt a = this->reader().pop(value);
-    if (a == attempt::done) {
-      this->freed(1);
-    } else {
-      this->flush();
-    }
-    return a;
-  }
-  attempt take_n(std::span<received> values, std::size_t& taken) noexcept {
-    const attempt a = this->reader().pop_n(values, taken);
-    if (taken != 0) this->freed(taken);
-    if (taken != values.size()) this->flush();
-    return a;
-  }
   attempt take_lease(lease<received>& out) noexcept {
     received value;
     lease_ticket ticket;

@@ -286,6 +286,7 @@ class work_ring {
     /// What has become available at a place that we have passed. `late` tells of it.
     template <class Take>
     attempt find_late(Take take) noexcept {
+      // Pairs with the releases in publish(), give_back() and recover().
       const std::uint64_t late = this->control_->late.load(std::memory_order_acquire);
       if (late == seen_late_ && !look_back_) return attempt::would_block;
       const attempt a = find_anywhere(take, head_);
@@ -356,18 +357,20 @@ class work_ring {
           [](const ring_memory& memory, std::size_t owner) {
             for (std::size_t i = 0; i != N; ++i) {
               std::atomic<std::uint64_t>& w = slots_of(memory)[i].word;
-              std::uint64_t bits = w.load(std::memory_order_acquire);
-              const word seen = word::from(bits);
-              if (seen.owner != owner + 1) continue;
-              const bool had_taken = seen.state == state::leased;
-              const word next =
-                  had_taken ? word{seen.lap, 0, state::ready} : word{seen.lap + 1, 0, state::free};
-              // A consumer may mark as passed what its writer was killed over: once more, then.
-              if (!w.compare_exchange_strong(bits, next.bits(), std::memory_order_acq_rel,
-                                             std::memory_order_relaxed)) {
-                --i;
+              // Twice: a consumer may mark meanwhile that it has passed by. Nobody honest does more.
+              for (int attempt = 0; attempt != 2; ++attempt) {
+                std::uint64_t bits = w.load(ordered);
+                const word seen = word::from(bits);
+                if (seen.owner != owner + 1) break;
+                const word next = seen.state == state::leased ? word{seen.lap, 0, state::ready}
+                                                              : word{seen.lap + 1, 0, state::free};
+                if (w.compare_exchange_strong(bits, next.bits(), ordered,
+                                              std::memory_order_relaxed)) {
+                  break;
+                }
               }
             }
+            // Pairs with the acquire in reader::find_late(), as all that count it.
             control_of(memory).late.fetch_add(1, std::memory_order_release);
           },
       .competing = true,

@@ -100,8 +100,8 @@ struct control_header {
     std::atomic<std::uint64_t> joins;
     std::atomic<std::uint64_t> leaves;
     std::atomic<std::uint64_t> deaths;
-    /// How often a manager has found somebody dead whose slot is not free yet. A hint: whoever it rings then
-    /// looks for the dead.
+    /// How often a manager has found somebody dead whose slot is not free yet. A hint, changed without the
+    /// lock: whoever it rings then looks for the dead.
     std::atomic<std::uint64_t> alarms;
   } count;
 };
