@@ -20,13 +20,20 @@ std::pair<int, int> place_of(int cpu) {
 
 }  // namespace
 
-cpu_pair choose_cpus() {
+std::vector<int> allowed_cpus() {
   cpu_set_t allowed;
   CPU_ZERO(&allowed);
-  if (::sched_getaffinity(0, sizeof allowed, &allowed) != 0) return {};
-  cpu_pair best;
+  std::vector<int> all;
+  if (::sched_getaffinity(0, sizeof allowed, &allowed) != 0) return {-1};
   for (int cpu = 0; cpu != CPU_SETSIZE; ++cpu) {
-    if (!CPU_ISSET(cpu, &allowed)) continue;
+    if (CPU_ISSET(cpu, &allowed)) all.push_back(cpu);
+  }
+  return all;
+}
+
+cpu_pair choose_cpus() {
+  cpu_pair best;
+  for (const int cpu : allowed_cpus()) {
     if (best.lead < 0) {
       best.lead = cpu;
       continue;

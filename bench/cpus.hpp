@@ -3,6 +3,8 @@
 
 #include <belfry/detail/pause.hpp>
 
+#include <vector>
+
 #include <sched.h>
 
 namespace belfry::bench {
@@ -14,6 +16,9 @@ struct cpu_pair {
 };
 
 cpu_pair choose_cpus();
+
+/// All that this process may run on; -1 alone if that is not known.
+std::vector<int> allowed_cpus();
 
 /// Keeps this process on one processor; nothing for -1.
 void pin(int cpu);

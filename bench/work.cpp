@@ -2,10 +2,9 @@
 // for many of Boost.Lockfree, polled as well, and of Boost.Interprocess, which waits.
 #include "asio.hpp"
 #include "cases.hpp"
-#include "child.hpp"
+#include "crowd.hpp"
 #include "memory.hpp"
 #include "messages.hpp"
-#include "timer.hpp"
 
 #include <belfry/channel.hpp>
 #include <belfry/ring/work_ring.hpp>
@@ -13,11 +12,9 @@
 #include <boost/interprocess/ipc/message_queue.hpp>
 #include <boost/lockfree/queue.hpp>
 
-#include <algorithm>
 #include <array>
-#include <atomic>
 #include <functional>
-#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -27,73 +24,37 @@ namespace belfry::bench {
 namespace {
 
 constexpr std::size_t places = 1024;
-constexpr std::size_t most = 4;
-constexpr auto turn = std::chrono::milliseconds(300);
-
-struct notes {
-  std::atomic<int> ready{0};
-  std::atomic<bool> go{false};
-  std::atomic<bool> over{false};
-  struct alignas(64) count {
-    std::atomic<std::uint64_t> taken{0};
-  };
-  std::array<count, most> consumers;
-};
-
-void wait_for_start(notes& n) {
-  n.ready.fetch_add(1);
-  while (!n.go.load()) ::sched_yield();
-}
 
 /// `push(i)`: false if there is no room.
 template <class Push>
-void produce(notes& n, Push push) {
-  wait_for_start(n);
-  for (std::uint64_t i = 0; !n.over.load(std::memory_order_relaxed); ++i) {
-    while (!push(i) && !n.over.load(std::memory_order_relaxed)) ::sched_yield();
+void produce(crowd_member& self, Push push) {
+  self.wait_for_start();
+  for (std::uint64_t i = 0; !self.is_over(); ++i) {
+    while (!push(i) && !self.is_over()) ::sched_yield();
   }
 }
-/// `pop()`: false if there is nothing.
+/// `pop()`: how many.
 template <class Pop>
-void consume(notes& n, std::size_t i, Pop pop) {
-  wait_for_start(n);
-  std::uint64_t taken = 0;
-  while (!n.over.load(std::memory_order_relaxed)) {
-    if (!pop()) {
-      ::sched_yield();
+void consume(crowd_member& self, Pop pop) {
+  self.wait_for_start();
+  while (!self.is_over()) {
+    if (const std::size_t count = pop(); count != 0) {
+      self.done(count);
     } else {
-      n.consumers[i].taken.store(++taken, std::memory_order_relaxed);
+      ::sched_yield();
     }
   }
 }
 
-/// Items a second.
-double rate(std::size_t each, const std::function<void(notes&, std::size_t)>& producer,
-            const std::function<void(notes&, std::size_t)>& consumer) {
-  const inherited<notes> n;
-  std::vector<std::unique_ptr<child>> children;
+/// So many pairs, each with its producer and its consumer on different processors.
+double rate(std::size_t each, const std::function<void(crowd_member&)>& producer,
+            const std::function<void(crowd_member&)>& consumer) {
+  std::vector<std::function<void(crowd_member&)>> members;
   for (std::size_t i = 0; i != each; ++i) {
-    children.push_back(std::make_unique<child>([&, i] { return producer(*n, i), true; }));
-    children.push_back(std::make_unique<child>([&, i] { return consumer(*n, i), true; }));
+    members.push_back(producer);
+    members.push_back(consumer);
   }
-  while (n->ready.load() != static_cast<int>(2 * each)) {
-    throw_if_interrupted();
-    ::usleep(1000);
-  }
-  const auto sum = [&] {
-    std::uint64_t all = 0;
-    for (const auto& one : n->consumers) all += one.taken.load();
-    return static_cast<double>(all);
-  };
-  n->go.store(true);
-  ::usleep(50'000);
-  const auto begin = stopwatch::now();
-  const double before = sum();
-  ::usleep(static_cast<useconds_t>(std::chrono::microseconds(turn).count()));
-  const double result = (sum() - before) / seconds(stopwatch::now() - begin).count();
-  n->over.store(true);
-  for (const auto& c : children) c->wait(std::chrono::seconds(10));
-  return result;
+  return crowd_rate(members);
 }
 
 template <class Value>
@@ -102,18 +63,46 @@ double ours(std::size_t each) {
   const meeting_point<jobs> place("work");
   return rate(
       each,
-      [&](notes& n, std::size_t) {
+      [&](crowd_member& self) {
         net::io_context io;
         auto tx = place.producer(io);
-        produce(n, [&, v = Value{}](std::uint64_t i) mutable {
+        produce(self, [&, v = Value{}](std::uint64_t i) mutable {
           v.number(i);
           return tx.try_send(v);
         });
       },
-      [&](notes& n, std::size_t i) {
+      [&](crowd_member& self) {
         net::io_context io;
         auto rx = place.consumer(io);
-        consume(n, i, [&] { return rx.try_receive().has_value(); });
+        consume(self, [&] { return rx.try_receive() ? 1u : 0u; });
+      });
+}
+
+template <class Value>
+double ours_in_batches(std::size_t each) {
+  using jobs = channel<work_ring<Value, places>>;
+  const meeting_point<jobs> place("work");
+  return rate(
+      each,
+      [&](crowd_member& self) {
+        net::io_context io;
+        auto tx = place.producer(io);
+        std::array<Value, 32> values{};
+        std::span<Value> rest;
+        produce(self, [&](std::uint64_t i) {
+          if (rest.empty()) {
+            for (Value& v : values) v.number(i);
+            rest = values;
+          }
+          rest = rest.subspan(tx.try_send_n(rest));
+          return rest.empty();
+        });
+      },
+      [&](crowd_member& self) {
+        net::io_context io;
+        auto rx = place.consumer(io);
+        std::array<Value, 32> values{};
+        consume(self, [&] { return rx.try_receive_n(values); });
       });
 }
 
@@ -123,15 +112,15 @@ double of_lockfree(std::size_t each) {
   const inherited<queue> q;
   return rate(
       each,
-      [&](notes& n, std::size_t) {
-        produce(n, [&, v = Value{}](std::uint64_t i) mutable {
+      [&](crowd_member& self) {
+        produce(self, [&, v = Value{}](std::uint64_t i) mutable {
           v.number(i);
           return q->push(v);
         });
       },
-      [&](notes& n, std::size_t i) {
+      [&](crowd_member& self) {
         Value v;
-        consume(n, i, [&] { return q->pop(v); });
+        consume(self, [&] { return q->pop(v) ? 1u : 0u; });
       });
 }
 
@@ -146,42 +135,41 @@ double of_interprocess(std::size_t each) {
   ipc::message_queue(ipc::create_only, name.c_str(), places, sizeof(Value));
   return rate(
       each,
-      [&](notes& n, std::size_t) {
+      [&](crowd_member& self) {
         ipc::message_queue q(ipc::open_only, name.c_str());
-        produce(n, [&, v = Value{}](std::uint64_t i) mutable {
+        produce(self, [&, v = Value{}](std::uint64_t i) mutable {
           v.number(i);
           return q.try_send(&v, sizeof v, 0);
         });
       },
-      [&](notes& n, std::size_t i) {
+      [&](crowd_member& self) {
         ipc::message_queue q(ipc::open_only, name.c_str());
         Value v;
         ipc::message_queue::size_type got = 0;
         unsigned priority = 0;
-        consume(n, i, [&] { return q.try_receive(&v, sizeof v, got, priority); });
+        consume(self, [&] { return q.try_receive(&v, sizeof v, got, priority) ? 1u : 0u; });
       });
-}
-
-template <class Rate>
-double median(Rate rate) {
-  std::array<double, 5> all;
-  for (double& r : all) r = rate();
-  std::sort(all.begin(), all.end());
-  return all[all.size() / 2];
 }
 
 template <std::size_t Bytes>
 void compare(report& out) {
   using value = message<Bytes>;
   for (const std::size_t each : {1, 2, 4}) {
-    out.add({"work",
-             "msg/s",
-             {{"bytes", static_cast<int>(Bytes)},
-              {"each", std::to_string(each) + " x " + std::to_string(each)}},
-             figure{median([&] { return ours<value>(each); })},
-             {{"boost::lockfree::queue", figure{median([&] { return of_lockfree<value>(each); })}},
-              {"Boost.Interprocess message_queue",
-               figure{median([&] { return of_interprocess<value>(each); })}}}});
+    std::vector<crowd_entrant> all{{[&] { return ours<value>(each); }},
+                                   {[&] { return ours_in_batches<value>(each); }},
+                                   {[&] { return of_lockfree<value>(each); }},
+                                   {[&] { return of_interprocess<value>(each); }}};
+    take_turns(all);
+    for (const std::size_t i : {0, 1}) {
+      out.add({"work",
+               "msg/s",
+               {{"bytes", static_cast<int>(Bytes)},
+                {"each", std::to_string(each) + " x " + std::to_string(each)},
+                {"how", i == 0 ? "try one by one" : "batches of 32"}},
+               figure{all[i].median()},
+               {{"boost::lockfree::queue", figure{all[2].median()}},
+                {"Boost.Interprocess message_queue", figure{all[3].median()}}}});
+    }
   }
 }
 

@@ -38,6 +38,9 @@
  *   step as `ready`; before that it is 0, half-written. `head` is raised or not, as they please.
  *   Memory is sequentially consistent.
  *
+ *   To take and to acknowledge at once is one write, as if nobody had moved in between; to claim several places
+ *   before tail is raised is the work of several producers who are killed together.
+ *
  * With OLD_ITEM the first lap is over, but for the first item, which somebody has put back.
  *
  * Variants that must fail

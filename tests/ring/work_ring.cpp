@@ -40,7 +40,7 @@ struct raw_work {
   layout::work_control& control() { return *reinterpret_cast<layout::work_control*>(memory.at); }
   std::atomic<std::uint64_t>& word_bits(std::size_t i) {
     return *reinterpret_cast<std::atomic<std::uint64_t>*>(memory.at + sizeof(layout::work_control) +
-                                                          i * layout::cache_line);
+                                                          i * 3 * sizeof(std::uint64_t));  // and two of the value
   }
   layout::work_word word(std::size_t i) { return layout::work_word::from(word_bits(i).load()); }
   void recover(std::size_t owner) { ring::traits.recover(memory, owner); }

@@ -2,11 +2,11 @@
 // dead process leaves: broadcast_control in segment/layout.hpp.
 #pragma once
 
+#include <belfry/ring/atomic_words.hpp>
 #include <belfry/ring/ring.hpp>
 #include <belfry/ring/type_fingerprint.hpp>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <bit>
 #include <cstddef>
@@ -63,14 +63,11 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
   using cursor = layout::broadcast_cursor;
   using word = std::atomic<std::uint64_t>;
   static constexpr bool blocks = Mode == overflow::block;
-  static constexpr std::size_t words = (sizeof(T) + 7) / 8;
-  using image = std::array<std::uint64_t, words>;
 
-  /// Words, because readers may look while the producer writes: that is no data race, and the stamp says
-  /// whether it was in vain.
+  /// Readers may look while the producer writes; the stamp says whether it was in vain.
   struct slot {
     word stamp;
-    std::array<word, words> value;
+    detail::atomic_words<T> value;
   };
 
   static constexpr std::size_t slots_offset =
@@ -173,17 +170,13 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
 
    private:
     void write(const T& value) noexcept {
-      image bytes{};
-      std::memcpy(bytes.data(), &value, sizeof value);
       slot& to = slots_[tail_ % N];
       // Who sees that this one is being overwritten sees the tail. Pairs with the acquires in
       // reader::take().
       to.stamp.store(writing(tail_), std::memory_order_release);
       // Who sees one of these words sees the stamp. Pairs with the fence in reader::take().
       std::atomic_thread_fence(std::memory_order_release);
-      for (std::size_t i = 0; i != words; ++i) {
-        to.value[i].store(bytes[i], std::memory_order_relaxed);
-      }
+      to.value.store(value);
       // Who sees the stamp sees the words. Pairs with the acquire in reader::take().
       to.stamp.store(whole(tail_), std::memory_order_release);
       ++tail_;
@@ -344,11 +337,8 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
         return attempt::would_block;
       }
       if (there != whole(next_)) return attempt::lagged;
-      image bytes;
       const slot& from = slots_[next_ % N];
-      for (std::size_t i = 0; i != words; ++i) {
-        bytes[i] = from.value[i].load(std::memory_order_relaxed);
-      }
+      const auto bytes = from.value.load();
       if constexpr (!blocks) {
         // If one of these words was a later one, this sees it in the stamp. Pairs with the fence in
         // writer::write(); the acquire, with the release there.

@@ -1,10 +1,10 @@
 // One producer, many consumers, the newest value only.
 #pragma once
 
+#include <belfry/ring/atomic_words.hpp>
 #include <belfry/ring/ring.hpp>
 #include <belfry/ring/type_fingerprint.hpp>
 
-#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -34,15 +34,14 @@ class latest {
   static_assert(std::is_default_constructible_v<T>, "a failed receive completes with T{}");
 
   using control = layout::latest_control;
-  using word = std::atomic<std::uint64_t>;
-  static constexpr std::size_t words = (sizeof(T) + 7) / 8;
-  using image = std::array<std::uint64_t, words>;
+  using value_words = detail::atomic_words<T>;
 
   static control& control_of(const ring_memory& memory) noexcept {
     return *std::launder(reinterpret_cast<control*>(memory.at));
   }
-  static word* place(const ring_memory& memory, std::uint64_t version) noexcept {
-    return reinterpret_cast<word*>(memory.at + sizeof(control)) + version % control::places * words;
+  static value_words& place(const ring_memory& memory, std::uint64_t version) noexcept {
+    return std::launder(reinterpret_cast<value_words*>(
+        memory.at + sizeof(control)))[version % control::places];
   }
 
  public:
@@ -58,13 +57,10 @@ class latest {
     explicit writer(const ring_memory& memory) : memory_(memory), control_(&control_of(memory)) {}
 
     attempt push(const T& value) noexcept {
-      image bytes{};
-      std::memcpy(bytes.data(), &value, sizeof value);
       const std::uint64_t next = control_->version.load(std::memory_order_relaxed) + 1;
       // Who sees one of these words sees that the version is near. Pairs with the fence in pop().
       std::atomic_thread_fence(std::memory_order_release);
-      word* const to = place(memory_, next);
-      for (std::size_t i = 0; i != words; ++i) to[i].store(bytes[i], std::memory_order_relaxed);
+      place(memory_, next).store(value);
       // Who sees the version sees the words. Pairs with the acquire in pop().
       control_->version.store(next, std::memory_order_release);
       return attempt::done;
@@ -96,11 +92,7 @@ class latest {
         const std::uint64_t version = control_->version.load(std::memory_order_acquire);
         if (version == seen_) return attempt::would_block;
         if (version < seen_) return attempt::corrupted;  // it only grows
-        image bytes;
-        const word* const from = place(memory_, version);
-        for (std::size_t i = 0; i != words; ++i) {
-          bytes[i] = from[i].load(std::memory_order_relaxed);
-        }
+        const auto bytes = place(memory_, version).load();
         // Pairs with the fence in push().
         std::atomic_thread_fence(std::memory_order_acquire);
         const std::uint64_t after = control_->version.load(std::memory_order_relaxed);
@@ -155,14 +147,13 @@ class latest {
       .capacity = [](std::uint64_t) -> std::uint64_t { return 1; },
       .layout =
           [](std::uint64_t, std::uint64_t) {
-            return ring_layout{sizeof(control) + control::places * words * sizeof(word), 0};
+            return ring_layout{sizeof(control) + control::places * sizeof(value_words), 0};
           },
       .construct =
           [](const ring_memory& memory) {
             new (memory.at) control{};
-            for (std::size_t i = 0; i != control::places * words; ++i) {
-              new (place(memory, 0) + i) word(0);
-            }
+            for (std::size_t i = 0; i != control::places; ++i)
+              new (&place(memory, i)) value_words{};
           },
       .drained =
           [](const ring_memory& memory) {

@@ -2,6 +2,8 @@
 // segment/layout.hpp; checked with Spin in tests/model/work_ring.pml.
 #pragma once
 
+#include <belfry/detail/prefetch.hpp>
+#include <belfry/ring/atomic_words.hpp>
 #include <belfry/ring/lease.hpp>
 #include <belfry/ring/ring.hpp>
 #include <belfry/ring/type_fingerprint.hpp>
@@ -11,7 +13,6 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <new>
 #include <span>
 #include <type_traits>
@@ -41,21 +42,21 @@ class work_ring {
   using control = layout::work_control;
   using word = layout::work_word;
   using state = layout::work_state;
+  static constexpr std::size_t prefetched = 4;  // slots
 
-  /// A cache line of its own for each, so that those who work on neighbours do not disturb each other.
-  struct alignas(std::max(layout::cache_line, alignof(T))) slot {
+  /// Consumers copy a value before they know whether it is theirs; the change of the word says so.
+  struct slot {
     std::atomic<std::uint64_t> word;
-    T value;
+    detail::atomic_words<T> value;
   };
 
   static control& control_of(const ring_memory& memory) noexcept {
     return *std::launder(reinterpret_cast<control*>(memory.at));
   }
-  static slot* slots_of(const ring_memory& memory) noexcept {
-    return std::launder(reinterpret_cast<slot*>(memory.at + slots_offset));
+  static std::span<slot, N> slots_of(const ring_memory& memory) noexcept {
+    slot* const first = std::launder(reinterpret_cast<slot*>(memory.at + sizeof(control)));
+    return std::span<slot, N>(first, N);
   }
-  static constexpr std::size_t slots_offset =
-      (sizeof(control) + alignof(slot) - 1) / alignof(slot) * alignof(slot);
 
   static constexpr std::uint64_t lap_of(std::uint64_t position) noexcept { return position / N; }
 
@@ -75,7 +76,7 @@ class work_ring {
    public:
     side(const ring_memory& memory, std::size_t owner) noexcept
         : control_(&control_of(memory)),
-          slots_(slots_of(memory)),
+          slots_(slots_of(memory).data()),
           owner_(static_cast<std::uint8_t>(owner + 1)) {}
 
     /// Values that nobody has taken yet; a snapshot, and an estimate.
@@ -87,13 +88,22 @@ class work_ring {
     bool corrupted() const noexcept { return corrupted_; }
 
    protected:
-    slot& at(std::uint64_t position) const noexcept { return slots_[position % N]; }
+    static std::size_t index_of(std::uint64_t position) noexcept { return position % N; }
+    /// Slots come over from the other side's processor one after the other: the next ones meanwhile.
+    void prefetch_after(std::uint64_t position) const noexcept {
+      const slot& next = slots_[index_of(position + prefetched)];
+      detail::prefetch_for_write(&next.word);
+      if constexpr (sizeof(slot) > layout::cache_line)
+        detail::prefetch_for_write(reinterpret_cast<const char*>(&next) + layout::cache_line);
+    }
     /// Who sees a state sees what was done before it. Pairs with change() and publish().
-    word look(const slot& s) const noexcept { return word::from(s.word.load(ordered)); }
-    bool change(slot& s, word from, word to) const noexcept {
+    word look(std::size_t index) const noexcept {
+      return word::from(slots_[index].word.load(ordered));
+    }
+    bool change(std::size_t index, word from, word to) const noexcept {
       std::uint64_t expected = from.bits();
-      return s.word.compare_exchange_strong(expected, to.bits(), ordered,
-                                            std::memory_order_relaxed);
+      return slots_[index].word.compare_exchange_strong(expected, to.bits(), ordered,
+                                                        std::memory_order_relaxed);
     }
     std::uint64_t tail() const noexcept { return control_->tail.load(ordered); }
 
@@ -114,20 +124,61 @@ class work_ring {
     writer(const ring_memory& memory, std::size_t owner) : side(memory, owner) {}
 
     attempt push(const T& value) noexcept {
+      hold place;
       std::uint64_t position = this->control_->tail.load(std::memory_order_relaxed);
+      if (const attempt a = claim(position, place); a != attempt::done) return a;
+      raise(this->control_->tail, place.position + 1);
+      publish(place, value);
+      return attempt::done;
+    }
+    /// Claims several places before the tail is raised past all of them.
+    attempt push_n(std::span<const T> values, std::size_t& pushed) noexcept {
+      std::array<hold, most_held> places;
+      pushed = 0;
+      std::uint64_t position = this->control_->tail.load(std::memory_order_relaxed);
+      for (attempt a = attempt::done; pushed != values.size();) {
+        const std::size_t wanted = std::min(values.size() - pushed, most_held);
+        std::size_t claimed = 0;
+        while (claimed != wanted && (a = claim(position, places[claimed])) == attempt::done) ++claimed;
+        if (claimed != 0) raise(this->control_->tail, places[claimed - 1].position + 1);
+        for (std::size_t i = 0; i != claimed; ++i) publish(places[i], values[pushed++]);
+        if (a != attempt::done) return a;
+      }
+      return attempt::done;
+    }
+
+    bool writable() noexcept {
+      std::uint64_t position = this->control_->tail.load(std::memory_order_relaxed);
+      for (std::size_t i = 0; i != N; ++i, ++position) {
+        const word seen = this->look(this->index_of(position));
+        if (!seen.valid()) return corrupt() == attempt::corrupted;
+        if (seen.state == state::free) return true;
+        if (seen.lap < lap_of(position) && seen.state == state::ready) return false;
+      }
+      return false;
+    }
+
+   private:
+    struct hold {
+      std::uint64_t position = 0;
+      bool skipped = false;  // others were refused the place before, and went on: a consumer may have, too
+    };
+    static constexpr std::size_t most_held = std::clamp<std::size_t>(N / 4, 1, 32);
+
+    /// The first free place from `position` on, which then is the one behind it. Whoever it is claimed for
+    /// must raise the tail past it.
+    attempt claim(std::uint64_t& position, hold& place) noexcept {
       std::size_t held = 0;  // places that somebody has not given back yet
       for (std::size_t looks = 0; held != N && looks != 4 * N + 64; ++looks) {
-        slot& s = this->at(position);
-        const word seen = this->look(s);
+        const std::size_t index = this->index_of(position);
+        const word seen = this->look(index);
         if (!seen.valid()) return corrupt();
         const std::uint64_t lap = lap_of(position);
         if (seen.state == state::free && seen.lap <= lap) {
-          // Others were refused this place before, and went on: a consumer may have passed it by.
-          const bool skipped = this->tail() > position;
-          if (!this->change(s, seen, {lap, this->owner_, state::writing})) continue;
-          raise(this->control_->tail, position + 1);
-          std::memcpy(static_cast<void*>(&s.value), &value, sizeof value);
-          publish(s, lap, skipped);
+          this->prefetch_after(position);
+          place = {position, this->tail() > position};
+          if (!this->change(index, seen, {lap, this->owner_, state::writing})) continue;
+          ++position;
           return attempt::done;
         }
         if (seen.lap >= lap) {
@@ -141,30 +192,14 @@ class work_ring {
       }
       return attempt::would_block;
     }
-    attempt push_n(std::span<const T> values, std::size_t& pushed) noexcept {
-      for (pushed = 0; pushed != values.size(); ++pushed) {
-        if (const attempt a = push(values[pushed]); a != attempt::done) return a;
-      }
-      return attempt::done;
-    }
 
-    bool writable() noexcept {
-      std::uint64_t position = this->control_->tail.load(std::memory_order_relaxed);
-      for (std::size_t i = 0; i != N; ++i, ++position) {
-        const word seen = this->look(this->at(position));
-        if (!seen.valid()) return corrupt() == attempt::corrupted;
-        if (seen.state == state::free) return true;
-        if (seen.lap < lap_of(position) && seen.state == state::ready) return false;
-      }
-      return false;
-    }
-
-   private:
     /// A consumer that has given up waiting for this place must be told that there is something after all.
-    void publish(slot& s, std::uint64_t lap, bool skipped) noexcept {
-      const word ready{lap, 0, state::ready};
-      const word before = word::from(s.word.exchange(ready.bits(), ordered));
-      if (before.state == state::passed || skipped) {
+    void publish(const hold& place, const T& value) noexcept {
+      const std::size_t index = this->index_of(place.position);
+      this->slots_[index].value.store(value);
+      const word ready{lap_of(place.position), 0, state::ready};
+      const word before = word::from(this->slots_[index].word.exchange(ready.bits(), ordered));
+      if (before.state == state::passed || place.skipped) {
         this->control_->late.fetch_add(1, std::memory_order_release);
       }
     }
@@ -181,23 +216,23 @@ class work_ring {
         : side(memory, owner), head_(this->control_->head.load(std::memory_order_relaxed)) {}
 
     attempt lease(T& value, detail::lease_ticket& what) noexcept {
-      return find([&](slot& s, word seen) {
-        if (!this->change(s, seen, {seen.lap, this->owner_, state::leased})) return false;
-        std::memcpy(static_cast<void*>(&value), &s.value, sizeof value);
-        what = {static_cast<std::size_t>(&s - this->slots_), seen.lap};
-        if (seen.lap * N + what.index == head_ && ++head_ - told_head_ >= unsaid) tell_head();
+      return find([&](std::size_t index, word seen) {
+        if (!this->change(index, seen, {seen.lap, this->owner_, state::leased})) return false;
+        this->slots_[index].value.load(value);
+        what = {index, seen.lap};
+        taken(index, seen);
         return true;
       });
     }
     /// The item is done, and its place free. False if it is no longer held.
     bool acknowledge(const detail::lease_ticket& what) noexcept {
-      return this->change(this->slots_[what.index], {what.lap, this->owner_, state::leased},
+      return this->change(what.index, {what.lap, this->owner_, state::leased},
                           {what.lap + 1, 0, state::free});
     }
     /// Somebody else is to have it.
     bool give_back(const detail::lease_ticket& what) noexcept {
       const bool done =
-          this->change(this->slots_[what.index], {what.lap, this->owner_, state::leased},
+          this->change(what.index, {what.lap, this->owner_, state::leased},
                        {what.lap, 0, state::ready});
       this->control_->late.fetch_add(1, std::memory_order_release);
       return done;
@@ -205,16 +240,19 @@ class work_ring {
 
     void give_back_all() noexcept {
       for (std::size_t i = 0; i != N; ++i) {
-        const word seen = this->look(this->slots_[i]);
+        const word seen = this->look(i);
         if (seen.state == state::leased && seen.owner == this->owner_) give_back({i, seen.lap});
       }
     }
 
+    /// A lease and its acknowledgement in one. What was copied is whole if nobody has changed the word since.
     attempt pop(T& value) noexcept {
-      detail::lease_ticket what;
-      const attempt a = lease(value, what);
-      if (a == attempt::done) acknowledge(what);
-      return a;
+      return find([&](std::size_t index, word seen) {
+        this->slots_[index].value.load(value);
+        if (!this->change(index, seen, {seen.lap + 1, 0, state::free})) return false;
+        taken(index, seen);
+        return true;
+      });
     }
     attempt pop_n(std::span<T> values, std::size_t& popped) noexcept {
       attempt a = attempt::done;
@@ -226,7 +264,7 @@ class work_ring {
     }
 
     bool readable() noexcept {
-      return find([](slot&, word) { return true; }) != attempt::would_block;
+      return find([](std::size_t, word) { return true; }) != attempt::would_block;
     }
 
    private:
@@ -235,6 +273,11 @@ class work_ring {
     static constexpr std::uint64_t patience = std::clamp<std::uint64_t>(N / 2, 1, 32);
     /// How far behind the others' idea of the head may be.
     static constexpr std::uint64_t unsaid = std::clamp<std::uint64_t>(N / 4, 1, 16);
+
+    void taken(std::size_t index, word seen) noexcept {
+      this->prefetch_after(index);
+      if (seen.lap * N + index == head_ && ++head_ - told_head_ >= unsaid) tell_head();
+    }
 
     /// Looks for an item, the oldest first. `take` may find that somebody was faster.
     template <class Take>
@@ -249,13 +292,13 @@ class work_ring {
       std::uint64_t position = head_;
       bool in_order = true;  // all before `position` is in somebody's hands, or over
       for (std::size_t looks = 0; looks != 4 * N + 64; ++looks) {
-        slot& s = this->at(position);
-        const word seen = this->look(s);
+        const std::size_t index = this->index_of(position);
+        const word seen = this->look(index);
         if (!seen.valid()) return corrupt();
         const std::uint64_t lap = lap_of(position);
         if (seen.lap <= lap) {
           if (seen.state == state::ready) {
-            if (!take(s, seen)) continue;
+            if (!take(index, seen)) continue;
             return attempt::done;
           }
           const std::uint64_t tail = this->tail();
@@ -264,13 +307,13 @@ class work_ring {
             return attempt::would_block;
           }
           // What it was before we knew the tail does not count.
-          if (this->look(s).bits() != seen.bits()) continue;
+          if (this->look(index).bits() != seen.bits()) continue;
           if (seen.state == state::free) {
             // Nobody has used it, and nobody shall.
-            if (!this->change(s, seen, {lap + 1, 0, state::free})) continue;
+            if (!this->change(index, seen, {lap + 1, 0, state::free})) continue;
           } else if (seen.state == state::writing && seen.lap == lap) {
             if (in_order && tail - position > patience) {
-              if (!this->change(s, seen, {lap, seen.owner, state::passed})) continue;
+              if (!this->change(index, seen, {lap, seen.owner, state::passed})) continue;
             } else {
               in_order = false;
             }
@@ -299,11 +342,10 @@ class work_ring {
 
     template <class Take>
     attempt find_anywhere(Take take, std::uint64_t before) noexcept {
-      for (std::size_t i = 0; i != N; ++i) {
-        slot& s = this->slots_[i];
-        const word seen = this->look(s);
+      for (std::size_t index = 0; index != N; ++index) {
+        const word seen = this->look(index);
         if (!seen.valid()) return corrupt();
-        if (seen.state == state::ready && seen.lap * N + i < before && take(s, seen))
+        if (seen.state == state::ready && seen.lap * N + index < before && take(index, seen))
           return attempt::done;
       }
       return attempt::would_block;
@@ -335,36 +377,34 @@ class work_ring {
       .value_align = alignof(T),
       .type_fingerprint = type_fingerprint<T>(),
       .abi_fingerprint = 0,
-      .align = alignof(slot),
+      .align = layout::cache_line,
       .capacity = [](std::uint64_t) -> std::uint64_t { return N; },
       .layout =
           [](std::uint64_t, std::uint64_t) {
-            return ring_layout{slots_offset + N * sizeof(slot), 0};
+            return ring_layout{sizeof(control) + N * sizeof(slot), 0};
           },
       .construct =
           [](const ring_memory& memory) {
             new (memory.at) control{};
-            for (std::size_t i = 0; i != N; ++i) new (slots_of(memory) + i) slot{};
+            for (slot& s : slots_of(memory)) new (&s) slot{};
           },
       .drained =
           [](const ring_memory& memory) {
-            const slot* const slots = slots_of(memory);
-            return std::all_of(slots, slots + N, [](const slot& s) {
+            return std::ranges::all_of(slots_of(memory), [](const slot& s) {
               return word::from(s.word.load(std::memory_order_relaxed)).state == state::free;
             });
           },
       .recover =
           [](const ring_memory& memory, std::size_t owner) {
-            for (std::size_t i = 0; i != N; ++i) {
-              std::atomic<std::uint64_t>& w = slots_of(memory)[i].word;
+            for (slot& s : slots_of(memory)) {
               // Twice: a consumer may mark meanwhile that it has passed by. Nobody honest does more.
               for (int attempt = 0; attempt != 2; ++attempt) {
-                std::uint64_t bits = w.load(ordered);
+                std::uint64_t bits = s.word.load(ordered);
                 const word seen = word::from(bits);
                 if (seen.owner != owner + 1) break;
                 const word next = seen.state == state::leased ? word{seen.lap, 0, state::ready}
                                                               : word{seen.lap + 1, 0, state::free};
-                if (w.compare_exchange_strong(bits, next.bits(), ordered,
+                if (s.word.compare_exchange_strong(bits, next.bits(), ordered,
                                               std::memory_order_relaxed)) {
                   break;
                 }

@@ -229,8 +229,8 @@ struct work_word {
 };
 static_assert(work_word().bits() == 0);
 
-/// At ring_offset; behind it, at the next multiple of a slot's alignment, `capacity` slots: the word, and
-/// the value at its own alignment, the whole a multiple of a cache line.
+/// At ring_offset; behind it `capacity` slots: the word, and the value in words of 8 bytes. (Packed: what goes
+/// from one processor to another is cache lines, and the fewer the better, even if neighbours share them.)
 struct work_control {
   alignas(cache_line) std::atomic<std::uint64_t> tail;  // raised by producers
   alignas(cache_line) std::atomic<std::uint64_t> head;  // raised by consumers
