@@ -1,257 +1,14 @@
 // kill -9 after any single instruction of every operation: who is left goes on, misses nothing that was
 // sent, gets nothing twice that was received, is told of the death once, and nothing stays behind.
 #include "stepping.hpp"
-#include "support/rings.hpp"
-#include "traffic.hpp"
-
-#include <deque>
+#include "survivors.hpp"
 
 #if defined(__x86_64__)
 
 using namespace belfry;
 using namespace belfry::test;
 
-namespace belfry::test {
-
-using newest = channel<latest<value>>;
-using jobs = channel<work_ring<value, 64>>;
-template <>
-struct traffic<newest> : traffic<values> {};
-template <>
-struct traffic<jobs> : traffic<values> {};
-
-}  // namespace belfry::test
-
 namespace {
-
-// ---- what is promised by which ring ---------------------------------------------------------------------
-
-/// Only the newest value is received, by each consumer; there is always room.
-template <class Channel>
-constexpr bool only_newest = requires {
-  Channel::ring_type::never_full;
-};
-template <class Channel>
-constexpr bool in_place = std::is_same_v<Channel, frames>;
-template <class Channel>
-constexpr bool leases = detail::leasing_ring<typename Channel::ring_type>;
-
-using layout::role;
-enum class peer { none, awake, asleep };
-const char* name_of(peer p) {
-  return std::array{"alone", "its peer awake", "its peer asleep"}[static_cast<std::size_t>(p)];
-}
-
-/// The items of the victim, or those that it is to receive, are of run 1; those of a successor of run 2.
-constexpr item nth(std::uint64_t seq) { return {1, seq}; }
-constexpr std::uint64_t prepared = 2;  // items sent, or received, before the operation
-constexpr std::uint64_t batch = 3;
-
-// ---- the survivors, in this process ---------------------------------------------------------------------
-
-template <class Done>
-void run_until(net::io_context& io, Done done) {
-  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-  io.restart();
-  while (!done()) {
-    EXPECT(std::chrono::steady_clock::now() < limit);  // asleep for ever
-    io.run_one_for(std::chrono::milliseconds(500));
-    if (io.stopped()) io.restart();
-  }
-}
-
-/// Sends what it is told to, and sleeps whenever there is no room.
-template <class Channel>
-class surviving_producer {
- public:
-  surviving_producer(net::io_context& io, const std::string& name)
-      : io_(io), tx_(io, name, options<Channel>()) {}
-
-  void push(item what) {
-    todo_.emplace_back(what);
-    if (todo_.size() == 1) start();
-  }
-  /// The next items of run 1.
-  void send(std::uint64_t count) {
-    for (; count != 0; --count) push(nth(next_++));
-    run_until(io_, [this] { return idle(); });
-  }
-  /// Until it waits for room.
-  void fill() {
-    while (idle()) {
-      while (tx_.try_send(outgoing<Channel>(nth(next_)).get())) ++next_;
-      push(nth(next_++));
-      settle(io_);
-    }
-  }
-  bool idle() const { return todo_.empty(); }
-
-  typename Channel::producer& tx() { return tx_; }
-  std::uint64_t next() const { return next_; }
-  unsigned deaths() const { return deaths_; }
-  unsigned ends() const { return ends_; }
-
- private:
-  void start() {
-    tx_.async_send(todo_.front().get(), [this](error_code ec) {
-      if (ec == errc::closed) {
-        ++ends_;
-        tx_.async_wait_peer([this](error_code) { start(); });
-        return;
-      }
-      if (ec == errc::peer_died) {
-        ++deaths_;
-      } else {
-        EXPECT_EQ(ec, error_code());
-        todo_.pop_front();
-      }
-      if (!todo_.empty()) start();
-    });
-  }
-
-  net::io_context& io_;
-  typename Channel::producer tx_;
-  std::deque<outgoing<Channel>> todo_;
-  std::uint64_t next_ = 0;
-  unsigned deaths_ = 0;
-  unsigned ends_ = 0;
-};
-
-/// Receives what comes, from the time when it is told to listen, and sleeps in between.
-template <class Channel>
-class surviving_consumer {
- public:
-  surviving_consumer(net::io_context& io, const std::string& name)
-      : io_(io), rx_(io, name, options<Channel>()) {}
-
-  void listen() {
-    if (!std::exchange(listening_, true)) start();
-  }
-  typename Channel::consumer& rx() { return rx_; }
-  const std::vector<item>& got() const { return got_; }
-  bool has(item what) const { return !got_.empty() && got_.back() == what; }
-  unsigned deaths() const { return deaths_; }
-  unsigned ends() const { return ends_; }
-  /// Everybody who was there has left.
-  bool deserted() const { return deserted_; }
-
- private:
-  void start() {
-    deserted_ = false;
-    rx_.async_receive([this](error_code ec, typename Channel::consumer::value_type v) {
-      if (ec == net::error::operation_aborted) return;
-      if (ec == errc::closed) {
-        ++ends_;
-        deserted_ = true;
-        rx_.async_wait_peer([this](error_code e) {
-          if (!e) start();
-        });
-        return;
-      }
-      if (ec == errc::peer_died) {
-        ++deaths_;
-      } else {
-        EXPECT_EQ(ec, error_code());
-        got_.push_back(read(v));
-      }
-      v = {};
-      start();
-    });
-  }
-
-  net::io_context& io_;
-  typename Channel::consumer rx_;
-  bool listening_ = false;
-  bool deserted_ = false;
-  std::vector<item> got_;
-  unsigned deaths_ = 0;
-  unsigned ends_ = 0;
-};
-
-template <class Channel>
-struct survivors {
-  explicit survivors(std::string n) : name(std::move(n)) {}
-  void add_producer() { tx.emplace(io, name); }
-  void add_consumer() { rx.emplace(io, name); }
-
-  /// Before the operation: somebody of this role, who has something to do, or sleeps for lack of it.
-  void add(role r, peer how) {
-    if (how == peer::none) return;
-    if (r == role::consumer) {
-      add_consumer();
-      if (how == peer::asleep) rx->listen();
-    } else {
-      add_producer();
-      if (how == peer::asleep && !only_newest<Channel>) return tx->fill();
-      tx->send(prepared + batch);
-    }
-    settle(io);
-  }
-  /// There is room for somebody of either role, at once; what is sent is received.
-  void go_on() {
-    if (!tx) add_producer();
-    if (!rx) add_consumer();
-    rx->listen();
-    tx->push({2, 0});
-    tx->push({2, 1});
-    run_until(io, [this] { return tx->idle(); });
-    tx->tx().close();
-    run_until(io, [this] { return rx->deserted() && rx->has({2, 1}); });
-    rx->rx().close();
-  }
-  /// Sent in the end: by whoever was before, so many; and by go_on().
-  std::vector<item> items(std::uint64_t from, std::uint64_t to) const {
-    std::vector<item> all;
-    for (; from < to; ++from) all.push_back(nth(from));
-    all.push_back({2, 0});
-    all.push_back({2, 1});
-    return all;
-  }
-  /// All of these were received: a latest may have skipped some of them.
-  void expect_got(const std::vector<item>& all) const {
-    if (!only_newest<Channel>) {
-      EXPECT(rx->got() == all);
-      return;
-    }
-    EXPECT(std::ranges::includes(all, rx->got(), before));
-    EXPECT(std::ranges::adjacent_find(rx->got(), std::not_fn(before)) == rx->got().end());
-  }
-  static bool before(item a, item b) { return std::pair(a.run, a.seq) < std::pair(b.run, b.seq); }
-
-  net::io_context io;
-  std::string name;
-  std::optional<surviving_producer<Channel>> tx;
-  std::optional<surviving_consumer<Channel>> rx;
-};
-
-/// A participant in a process of its own, which is left alone by destructors: it is killed.
-template <class Endpoint>
-class doomed {
- public:
-  template <class Channel>
-  void join(const survivors<Channel>& s) {
-    io_ = new net::io_context;
-    at_ = new Endpoint(*io_, s.name, options<Channel>());
-  }
-  /// In two steps: the context first.
-  void make_context() { io_ = new net::io_context; }
-  void join_here(const std::string& name, const channel_options& o) {
-    at_ = new Endpoint(*io_, name, o);
-  }
-
-  Endpoint* operator->() const { return at_; }
-  net::io_context& io() const { return *io_; }
-
- private:
-  net::io_context* io_ = nullptr;
-  Endpoint* at_ = nullptr;
-};
-
-/// What was sent by, and what is left to, one whose work was cut short: the number of the first item that it
-/// has not come to, judging from what others have received.
-std::uint64_t items_of_run_1(const std::vector<item>& got) {
-  return static_cast<std::uint64_t>(std::ranges::count_if(got, [](item i) { return i.run == 1; }));
-}
 
 // ---- a producer is killed ---------------------------------------------------------------------------------
 
@@ -378,7 +135,7 @@ class killed_consumer {
   }
   void rest() {
     settle(s_.io);
-    if (peer_ == peer::asleep && !only_newest<Channel>) s_.tx->fill();
+    if (peer_ == peer::asleep && !never_full<Channel>) s_.tx->fill();
   }
   void act() {
     switch (how_) {
@@ -409,6 +166,15 @@ class killed_consumer {
       s_.go_on();
       EXPECT_EQ(s_.tx->deaths() + s_.tx->ends(), 0u);
       s_.expect_got(s_.items(0, s_.tx->next()));
+      return 0;
+    } else if constexpr (to_everybody<Channel>) {
+      run_until(s_.io, [&] { return s_.tx->idle(); });  // held by the dead no longer
+      s_.go_on();
+      EXPECT(s_.tx->deaths() <= 1 && s_.tx->ends() == 0);
+      // A successor begins at the oldest that the victim may have needed.
+      const std::uint64_t rest = items_of_run_1(s_.rx->got());
+      EXPECT(s_.rx->got() == s_.items(s_.tx->next() - rest, s_.tx->next()));
+      EXPECT(s_.tx->next() - rest <= taken_->load() + enough);
       return 0;
     } else {
       run_until(s_.io, [&] {
@@ -517,7 +283,7 @@ class killed_leaving {
   void act() { victim_->close(); }
   unsigned follow() {
     unsigned left = 0;
-    const bool told = peer_ == peer::asleep && !(Role == role::consumer && only_newest<Channel>);
+    const bool told = peer_ == peer::asleep && (Role == role::producer || fills_alone<Channel>);
     if (told) {
       run_until(s_.io, [&] { return news() != 0; });
       left = ends();
@@ -824,7 +590,7 @@ void kill_senders(const std::string& ring) {
       kill_everywhere<victim>(ring + ": " + name_of(how) + with(p), how, p);
     }
   }
-  if (only_newest<Channel>) return;
+  if (never_full<Channel>) return;
   kill_everywhere<victim>(ring + ": " + name_of(sending::park), sending::park, peer::awake);
 }
 
@@ -832,7 +598,7 @@ template <class Channel>
 void kill_receivers(const std::string& ring) {
   using victim = killed_consumer<Channel>;
   for (const peer p : {peer::awake, peer::asleep}) {
-    if (p == peer::asleep && only_newest<Channel>) break;  // nobody waits for room
+    if (p == peer::asleep && never_full<Channel>) break;  // nobody waits for room
     for (const receiving how : {receiving::one, receiving::many, receiving::held,
                                 receiving::lease_ack, receiving::lease_requeue}) {
       if (how == receiving::held && !in_place<Channel>) continue;
@@ -923,6 +689,10 @@ TEST_CASE("a latest's, killed after any instruction", "[every-instruction-latest
 TEST_CASE("a work_ring's, killed after any instruction", "[every-instruction-work]") {
   kill_all<jobs>("work_ring", extent::brief);
 }
+TEST_CASE("a broadcast_ring's, killed after any instruction", "[every-instruction-broadcast]") {
+  kill_all<news>("broadcast_ring<block>", extent::brief);
+  kill_all<flashes>("broadcast_ring<overwrite>", extent::brief);
+}
 TEST_CASE("a watch's, killed after any instruction", "[every-instruction-watch]") {
   kill_watchers();
 }
@@ -943,6 +713,11 @@ TEST_CASE("a latest's, killed after every instruction", "[.][every-instruction-l
 TEST_CASE("a work_ring's, killed after every instruction", "[.][every-instruction-work-long]") {
   kill_sample = ~std::size_t{0};
   kill_all<jobs>("work_ring", extent::brief);
+}
+TEST_CASE("a broadcast_ring's, killed after every instruction", "[.][every-instruction-broadcast-long]") {
+  kill_sample = ~std::size_t{0};
+  kill_all<news>("broadcast_ring<block>", extent::brief);
+  kill_all<flashes>("broadcast_ring<overwrite>", extent::brief);
 }
 TEST_CASE("a watch's, killed after every instruction", "[.][every-instruction-watch-long]") {
   kill_sample = ~std::size_t{0};

@@ -7,6 +7,7 @@
 //       void prepare();                           // in the victim, up to the operation
 //       void rest();                              // here, when the victim has come so far
 //       void act();                               // in the victim: the operation
+//       void meanwhile();                         // here, if there is one: it is stopped, and alive
 //       unsigned follow();                        // here, when it is dead: the survivors go on
 //     };
 //
@@ -245,6 +246,9 @@ void kill_everywhere(const std::string& what, const Arguments&... arguments) {
     Scene scene(name, arguments...);
     stepped victim = begin(scene);
     if (again) way = walk_through(victim, name);
+    if constexpr (requires { scene.meanwhile(); }) {
+      if (again) scene.meanwhile();
+    }
     victim.kill();
     whole = scene.follow();
   }
@@ -257,6 +261,7 @@ void kill_everywhere(const std::string& what, const Arguments&... arguments) {
       Scene scene(name, arguments...);
       stepped victim = begin(scene);
       const bool there = victim.go(way, count);
+      if constexpr (requires { scene.meanwhile(); }) scene.meanwhile();
       victim.kill();
       ++kills;
       if (!there) ++strays;
