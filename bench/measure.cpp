@@ -91,4 +91,12 @@ std::vector<std::optional<figure>> measure(const std::vector<entrant>& entrants,
   return results;
 }
 
+std::vector<std::pair<std::string, std::optional<figure>>> named(
+    const std::vector<entrant>& entrants, const std::vector<std::optional<figure>>& figures,
+    std::size_t count) {
+  std::vector<std::pair<std::string, std::optional<figure>>> result;
+  for (std::size_t i = 0; i != count; ++i) result.emplace_back(entrants[i].name, figures[i]);
+  return result;
+}
+
 }  // namespace belfry::bench

@@ -4,7 +4,10 @@
 #include "contender.hpp"
 
 #include <chrono>
+#include <cstddef>
 #include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace belfry::bench {
@@ -21,5 +24,10 @@ struct effort {
 /// another one first in every round. Medians of the rounds; none for an entrant that could not run.
 std::vector<std::optional<figure>> measure(const std::vector<entrant>& entrants,
                                            const effort& how = {});
+
+/// The first so many entrants by their names, with what they have achieved.
+std::vector<std::pair<std::string, std::optional<figure>>> named(
+    const std::vector<entrant>& entrants, const std::vector<std::optional<figure>>& figures,
+    std::size_t count);
 
 }  // namespace belfry::bench
