@@ -30,6 +30,9 @@ constexpr bench_case cases[] = {
     {"stream-64", "... of 64 bytes", stream<64>},
     {"stream-256", "... of 256 bytes", stream<256>},
     {"stream-4096", "... of 4096 bytes", stream<4096>},
+    {"stream-65536", "... of 64 KiB", stream<(64 << 10)>},
+    {"stream-1048576", "... of 1 MiB", stream<(1 << 20)>},
+    {"stream-4194304", "... of 4 MiB", stream<(4 << 20)>},
     {"syscalls", "system calls per message; processor time over ten idle seconds", syscalls},
     {"many", "round trip on one of 1, 100, 1000 channels in one io_context", many},
     {"watch-rtt", "notify and async_changed, there and back, both sides asleep", watch_rtt},
@@ -52,7 +55,7 @@ void usage(std::FILE* to) {
 
 void list_cases() {
   for (const bench_case& c : cases) {
-    std::printf("%-12s %s\n", std::string(c.name).c_str(), std::string(c.about).c_str());
+    std::printf("%-14s %s\n", std::string(c.name).c_str(), std::string(c.about).c_str());
   }
 }
 

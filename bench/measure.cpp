@@ -77,7 +77,7 @@ std::vector<std::optional<figure>> measure(const std::vector<entrant>& entrants,
       const double more = how.seconds / std::max(r.figures.back().seconds, 1e-6);
       r.operations =
           static_cast<std::uint64_t>(static_cast<double>(r.operations) * std::min(more, 8.0));
-      r.operations = std::max<std::uint64_t>(r.operations, 100);
+      r.operations = std::max(r.operations, how.least);
       settled = settled && more < 4;
       r.figures.clear();
     }

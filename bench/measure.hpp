@@ -17,6 +17,7 @@ struct effort {
       1000;  // operations of the very first turn; the first rounds only find out how many it takes
   double seconds = 0.05;  // how long a contender's turn in a round is meant to take
   int rounds = 15;
+  std::uint64_t least = 100;  // operations of a turn, however long they take
   std::chrono::seconds limit{60};  // when a turn is given up
 };
 

@@ -76,12 +76,10 @@ class iceoryx {
     /// Without a copy: what is lent is to be sent, what is received to be released.
     void* loan(std::size_t bytes) {
       void* result = nullptr;
-      // All chunks may be with the receiver, which gives them back without a word.
-      while (publisher_->loan(static_cast<std::uint32_t>(bytes))
-                 .and_then([&](void*& to) { result = to; })
-                 .has_error()) {
-        ::sched_yield();
-      }
+      const bool lent = !publisher_->loan(static_cast<std::uint32_t>(bytes))
+                             .and_then([&](void*& to) { result = to; })
+                             .has_error();
+      if (!lent) throw std::runtime_error("no memory of this size is left");
       return result;
     }
     void send(void* loan) { publisher_->publish(loan); }
@@ -103,8 +101,8 @@ class iceoryx {
 
     void subscribe(const iceoryx& topics, const char* way) {
       iox::popo::SubscriberOptions options;
-      options.queueCapacity =
-          std::min<std::uint64_t>(depth(topics.bytes_), 256);  // the most it can
+      // 256 are the most it can; the daemon has memory for half of what a ring has of large ones.
+      options.queueCapacity = std::clamp<std::uint64_t>(depth(topics.bytes_) / 2, 4, 256);
       options.queueFullPolicy = iox::popo::QueueFullPolicy::BLOCK_PRODUCER;
       subscriber_.emplace(service(topics, way), options);
       wait_set_.emplace();

@@ -37,7 +37,7 @@ class posix_message_queue {
           name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NONBLOCK | O_CLOEXEC, 0600, &attributes));
       if (handle_) break;
     }
-    if (!handle_) fail("mq_open");
+    if (!handle_) fail("mq_open (fs.mqueue.msgsize_max is the largest message)");
     ::mq_unlink(name.c_str());
   }
 

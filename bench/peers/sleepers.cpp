@@ -13,7 +13,9 @@ std::vector<entrant> sleeping_round_trips(double units) {
       enter<asio_socket_round_trip>("asio unix socket", units),
       enter<asio_pipe_round_trip>("asio pipe", units),
   };
-  enter_transports<transport_round_trip>(all, units);
+  enter_transports(all, [units]<transport T>(const char* name) {
+    return enter<transport_round_trip<T>>(name, units);
+  });
   return all;
 }
 

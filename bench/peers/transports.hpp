@@ -36,15 +36,14 @@ using iceoryx_loans = transport_stream<Bytes, missing_transport>;
 
 namespace belfry::bench {
 
-/// Every transport in this kind of contender, a template of a transport.
-template <template <transport> class Contender, class... Arguments>
-void enter_transports(std::vector<entrant>& all, Arguments... arguments) {
-  all.push_back(enter<Contender<zeromq>>("ZeroMQ", arguments...));
-  all.push_back(enter<Contender<nng_pair>>("nng", arguments...));
-  all.push_back(
-      enter<Contender<interprocess_queue>>("Boost.Interprocess message_queue", arguments...));
-  all.push_back(enter<Contender<posix_queue>>("mq + epoll", arguments...));
-  all.push_back(enter<Contender<iceoryx>>("iceoryx", arguments...));
+/// Every transport by its name: `make.operator()<Transport>(name)` is its entrant.
+template <class Make>
+void enter_transports(std::vector<entrant>& all, Make make) {
+  all.push_back(make.template operator()<zeromq>("ZeroMQ"));
+  all.push_back(make.template operator()<nng_pair>("nng"));
+  all.push_back(make.template operator()<interprocess_queue>("Boost.Interprocess message_queue"));
+  all.push_back(make.template operator()<posix_queue>("mq + epoll"));
+  all.push_back(make.template operator()<iceoryx>("iceoryx"));
 }
 
 }  // namespace belfry::bench
