@@ -1,17 +1,13 @@
 // Blocks that a manager looks after: create and have tracked, open by name, release; by one client, and by
 // eight at the same time; against CPython's manager with CPython's clients.
 #include "cases.hpp"
-#include "child.hpp"
-#include "memory.hpp"
+#include "crowd.hpp"
 #include "peers/cpython.hpp"
-#include "timer.hpp"
 
 #include <belfry/shared_memory_manager.hpp>
 
-#include <algorithm>
-#include <array>
-#include <atomic>
-#include <memory>
+#include <chrono>
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -22,62 +18,19 @@ constexpr int most_clients = 8;
 constexpr std::size_t block_bytes = 4096;
 constexpr auto turn = std::chrono::milliseconds(500);
 
-struct notes {
-  std::atomic<int> ready{0};
-  std::atomic<bool> go{false};
-  std::atomic<bool> over{false};
-  std::array<std::atomic<std::uint64_t>, most_clients> lives{};
-};
-
-bool be_client(const std::string& address, const std::string& key, notes& n,
-               std::atomic<std::uint64_t>& lives) {
-  auto manager = shared_memory_manager::connect(address, key);
-  n.ready.fetch_add(1);
-  while (!n.go.load()) ::usleep(100);
-  while (!n.over.load(std::memory_order_relaxed)) {
-    const shared_memory made = manager.shared_memory(block_bytes);
-    const shared_memory opened = shared_memory::open(made.name());
-    manager.release(made);
-    lives.fetch_add(1, std::memory_order_relaxed);
-  }
-  return true;
-}
-
 /// Lives a second.
-double rate(const shared_memory_manager& manager, int clients) {
-  const inherited<notes> n;
-  std::vector<std::unique_ptr<child>> children;
-  for (int i = 0; i != clients; ++i) {
-    children.push_back(std::make_unique<child>([&, i] {
-      return be_client(manager.address(), manager.authkey(), *n,
-                       n->lives[static_cast<std::size_t>(i)]);
-    }));
-  }
-  while (n->ready.load() != clients) {
-    throw_if_interrupted();
-    ::usleep(1000);
-  }
-  const auto sum = [&] {
-    std::uint64_t all = 0;
-    for (const auto& one : n->lives) all += one.load();
-    return static_cast<double>(all);
+double rate_of(const shared_memory_manager& manager, int clients) {
+  const part client = [&manager](member& me) {
+    auto mine = shared_memory_manager::connect(manager.address(), manager.authkey());
+    me.ready();
+    while (!me.over()) {
+      const shared_memory made = mine.shared_memory(block_bytes);
+      const shared_memory opened = shared_memory::open(made.name());
+      mine.release(made);
+      me.done();
+    }
   };
-  n->go.store(true);
-  ::usleep(50'000);
-  const auto begin = stopwatch::now();
-  const double before = sum();
-  ::usleep(static_cast<useconds_t>(std::chrono::microseconds(turn).count()));
-  const double result = (sum() - before) / seconds(stopwatch::now() - begin).count();
-  n->over.store(true);
-  for (const auto& c : children) c->wait(std::chrono::seconds(10));
-  return result;
-}
-
-double median_rate(const shared_memory_manager& manager, int clients) {
-  std::array<double, 5> rates;
-  for (double& r : rates) r = rate(manager, clients);
-  std::sort(rates.begin(), rates.end());
-  return rates[rates.size() / 2];
+  return rate(std::vector<part>(static_cast<std::size_t>(clients), client), turn);
 }
 
 // The tracker of resources, in which every process of CPython's notes its blocks, is left out: it would
@@ -138,7 +91,7 @@ void manager(report& out) {
         {"manager",
          "op/s",
          {{"clients", clients}},
-         figure{median_rate(ours, clients)},
+         median_rates({{"belfry", [&] { return rate_of(ours, clients); }}})[0],
          {{"CPython SharedMemoryManager", find(theirs, "clients-" + std::to_string(clients))}}});
   }
   ours.shutdown();

@@ -2,10 +2,9 @@
 // for many of Boost.Lockfree, polled as well, and of Boost.Interprocess, which waits.
 #include "asio.hpp"
 #include "cases.hpp"
-#include "child.hpp"
+#include "crowd.hpp"
 #include "memory.hpp"
 #include "messages.hpp"
-#include "timer.hpp"
 
 #include <belfry/channel.hpp>
 #include <belfry/ring/work_ring.hpp>
@@ -13,107 +12,42 @@
 #include <boost/interprocess/ipc/message_queue.hpp>
 #include <boost/lockfree/queue.hpp>
 
-#include <algorithm>
-#include <array>
-#include <atomic>
-#include <functional>
-#include <memory>
+#include <chrono>
+#include <cstddef>
 #include <string>
 #include <vector>
-
-#include <sched.h>
 
 namespace belfry::bench {
 namespace {
 
 constexpr std::size_t places = 1024;
-constexpr std::size_t most = 4;
 constexpr auto turn = std::chrono::milliseconds(300);
 
-struct notes {
-  std::atomic<int> ready{0};
-  std::atomic<bool> go{false};
-  std::atomic<bool> over{false};
-  struct alignas(64) count {
-    std::atomic<std::uint64_t> taken{0};
-  };
-  std::array<count, most> consumers;
-};
-
-void wait_for_start(notes& n) {
-  n.ready.fetch_add(1);
-  while (!n.go.load()) ::sched_yield();
-}
-
-/// `push(i)`: false if there is no room.
-template <class Push>
-void produce(notes& n, Push push) {
-  wait_for_start(n);
-  for (std::uint64_t i = 0; !n.over.load(std::memory_order_relaxed); ++i) {
-    while (!push(i) && !n.over.load(std::memory_order_relaxed)) ::sched_yield();
-  }
-}
-/// `pop()`: false if there is nothing.
-template <class Pop>
-void consume(notes& n, std::size_t i, Pop pop) {
-  wait_for_start(n);
-  std::uint64_t taken = 0;
-  while (!n.over.load(std::memory_order_relaxed)) {
-    if (!pop()) {
-      ::sched_yield();
-    } else {
-      n.consumers[i].taken.store(++taken, std::memory_order_relaxed);
-    }
-  }
-}
-
-/// Items a second.
-double rate(std::size_t each, const std::function<void(notes&, std::size_t)>& producer,
-            const std::function<void(notes&, std::size_t)>& consumer) {
-  const inherited<notes> n;
-  std::vector<std::unique_ptr<child>> children;
-  for (std::size_t i = 0; i != each; ++i) {
-    children.push_back(std::make_unique<child>([&, i] { return producer(*n, i), true; }));
-    children.push_back(std::make_unique<child>([&, i] { return consumer(*n, i), true; }));
-  }
-  while (n->ready.load() != static_cast<int>(2 * each)) {
-    throw_if_interrupted();
-    ::usleep(1000);
-  }
-  const auto sum = [&] {
-    std::uint64_t all = 0;
-    for (const auto& one : n->consumers) all += one.taken.load();
-    return static_cast<double>(all);
-  };
-  n->go.store(true);
-  ::usleep(50'000);
-  const auto begin = stopwatch::now();
-  const double before = sum();
-  ::usleep(static_cast<useconds_t>(std::chrono::microseconds(turn).count()));
-  const double result = (sum() - before) / seconds(stopwatch::now() - begin).count();
-  n->over.store(true);
-  for (const auto& c : children) c->wait(std::chrono::seconds(10));
-  return result;
+/// As many of the one as of the other.
+double rate_of(std::size_t each, const part& producer, const part& consumer) {
+  std::vector<part> parts(each, producer);
+  parts.insert(parts.end(), each, consumer);
+  return rate(parts, turn);
 }
 
 template <class Value>
 double ours(std::size_t each) {
   using jobs = channel<work_ring<Value, places>>;
   const meeting_point<jobs> place("work");
-  return rate(
+  return rate_of(
       each,
-      [&](notes& n, std::size_t) {
+      [&](member& me) {
         net::io_context io;
         auto tx = place.producer(io);
-        produce(n, [&, v = Value{}](std::uint64_t i) mutable {
+        produce(me, [&, v = Value{}](std::uint64_t i) mutable {
           v.number(i);
           return tx.try_send(v);
         });
       },
-      [&](notes& n, std::size_t i) {
+      [&](member& me) {
         net::io_context io;
         auto rx = place.consumer(io);
-        consume(n, i, [&] { return rx.try_receive().has_value(); });
+        consume(me, [&] { return rx.try_receive().has_value(); });
       });
 }
 
@@ -121,17 +55,17 @@ template <class Value>
 double of_lockfree(std::size_t each) {
   using queue = boost::lockfree::queue<Value, boost::lockfree::capacity<places>>;
   const inherited<queue> q;
-  return rate(
+  return rate_of(
       each,
-      [&](notes& n, std::size_t) {
-        produce(n, [&, v = Value{}](std::uint64_t i) mutable {
+      [&](member& me) {
+        produce(me, [&, v = Value{}](std::uint64_t i) mutable {
           v.number(i);
           return q->push(v);
         });
       },
-      [&](notes& n, std::size_t i) {
+      [&](member& me) {
         Value v;
-        consume(n, i, [&] { return q->pop(v); });
+        consume(me, [&] { return q->pop(v); });
       });
 }
 
@@ -144,44 +78,40 @@ double of_interprocess(std::size_t each) {
     ~removal() { ipc::message_queue::remove(name.c_str()); }
   } const at_the_end{name};
   ipc::message_queue(ipc::create_only, name.c_str(), places, sizeof(Value));
-  return rate(
+  return rate_of(
       each,
-      [&](notes& n, std::size_t) {
+      [&](member& me) {
         ipc::message_queue q(ipc::open_only, name.c_str());
-        produce(n, [&, v = Value{}](std::uint64_t i) mutable {
+        produce(me, [&, v = Value{}](std::uint64_t i) mutable {
           v.number(i);
           return q.try_send(&v, sizeof v, 0);
         });
       },
-      [&](notes& n, std::size_t i) {
+      [&](member& me) {
         ipc::message_queue q(ipc::open_only, name.c_str());
         Value v;
         ipc::message_queue::size_type got = 0;
         unsigned priority = 0;
-        consume(n, i, [&] { return q.try_receive(&v, sizeof v, got, priority); });
+        consume(me, [&] { return q.try_receive(&v, sizeof v, got, priority); });
       });
-}
-
-template <class Rate>
-double median(Rate rate) {
-  std::array<double, 5> all;
-  for (double& r : all) r = rate();
-  std::sort(all.begin(), all.end());
-  return all[all.size() / 2];
 }
 
 template <std::size_t Bytes>
 void compare(report& out) {
   using value = message<Bytes>;
   for (const std::size_t each : {1, 2, 4}) {
+    const auto figures = median_rates({
+        {"belfry", [each] { return ours<value>(each); }},
+        {"boost::lockfree::queue", [each] { return of_lockfree<value>(each); }},
+        {"Boost.Interprocess message_queue", [each] { return of_interprocess<value>(each); }},
+    });
     out.add({"work",
              "msg/s",
              {{"bytes", static_cast<int>(Bytes)},
               {"each", std::to_string(each) + " x " + std::to_string(each)}},
-             figure{median([&] { return ours<value>(each); })},
-             {{"boost::lockfree::queue", figure{median([&] { return of_lockfree<value>(each); })}},
-              {"Boost.Interprocess message_queue",
-               figure{median([&] { return of_interprocess<value>(each); })}}}});
+             figures[0],
+             {{"boost::lockfree::queue", figures[1]},
+              {"Boost.Interprocess message_queue", figures[2]}}});
   }
 }
 

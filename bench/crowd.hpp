@@ -1,0 +1,88 @@
+// Many processes at once, and how much all of them do in a second.
+#pragma once
+
+#include "contender.hpp"
+#include "memory.hpp"
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <sched.h>
+
+namespace belfry::bench {
+
+inline constexpr std::size_t most_members = 16;
+
+/// What all of a crowd see.
+struct crowd_notes {
+  std::atomic<std::size_t> ready{0};
+  std::atomic<bool> go{false};
+  std::atomic<bool> over{false};
+  struct alignas(64) count {
+    std::atomic<std::uint64_t> done{0};
+  };
+  std::array<count, most_members> members;
+};
+
+/// One of the processes, as it sees itself.
+class member {
+ public:
+  member(crowd_notes& notes, std::size_t index)
+      : notes_(notes), count_(notes.members[index].done) {}
+
+  /// Returns when all the others are ready, too.
+  void ready();
+  bool over() const noexcept { return notes_.over.load(std::memory_order_relaxed); }
+  /// Counts; who does not is not counted.
+  void done() noexcept { count_.store(++done_, std::memory_order_relaxed); }
+
+ private:
+  crowd_notes& notes_;
+  std::atomic<std::uint64_t>& count_;
+  std::uint64_t done_ = 0;
+};
+
+/// What one of them does: prepares, is ready, and goes on until it is over.
+using part = std::function<void(member&)>;
+
+/// What all together count in a second, once they have been at it for a moment. Throws if one fails.
+double rate(const std::vector<part>& parts, std::chrono::milliseconds turn);
+
+/// `push(i)`: false if there is no room yet.
+template <class Push>
+void produce(member& me, Push push) {
+  me.ready();
+  for (std::uint64_t i = 0; !me.over(); ++i) {
+    while (!push(i) && !me.over()) ::sched_yield();
+  }
+}
+/// `pop()`: false if there is nothing yet.
+template <class Pop>
+void consume(member& me, Pop pop) {
+  me.ready();
+  while (!me.over()) {
+    if (pop()) {
+      me.done();
+    } else {
+      ::sched_yield();
+    }
+  }
+}
+
+/// A crowd that can be gathered anew for every round.
+struct crowd {
+  std::string name;
+  std::function<double()> rate;
+};
+
+/// Medians of rounds in which all take turns; none for one that could not.
+std::vector<std::optional<figure>> median_rates(const std::vector<crowd>& crowds, int rounds = 5);
+
+}  // namespace belfry::bench
