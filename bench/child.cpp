@@ -40,10 +40,12 @@ child::child(const std::function<bool()>& body) {
 }
 
 child::~child() {
-  ::kill(pid_, SIGTERM);
+  ask_to_end();
   wait(std::chrono::seconds(2));
   kill();
 }
+
+void child::ask_to_end() const noexcept { ::kill(pid_, SIGTERM); }
 
 void child::kill() noexcept {
   ::kill(pid_, SIGKILL);

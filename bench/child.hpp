@@ -23,7 +23,9 @@ class child {
 
   /// Becomes readable when the process has ended.
   int end() const noexcept { return end_.get(); }
-  /// Waits for that.
+  /// Asks it to, as the destructor does, which gives it little time.
+  void ask_to_end() const noexcept;
+  /// Waits for its end.
   void wait(std::chrono::milliseconds limit) const noexcept;
   /// It has ended, and not with status 0.
   bool has_failed() const noexcept;

@@ -2,92 +2,103 @@
 
 #include "child.hpp"
 #include "cpus.hpp"
-#include "memory.hpp"
 #include "timer.hpp"
 
 #include <algorithm>
-#include <array>
+#include <cstdio>
+#include <exception>
 #include <memory>
-#include <numeric>
 #include <stdexcept>
 
-#include <sched.h>
 #include <unistd.h>
 
 namespace belfry::bench {
 namespace {
 
-constexpr std::size_t most_members = 64;
-constexpr auto settling = std::chrono::milliseconds(30);
-constexpr auto turn = std::chrono::milliseconds(200);
+constexpr auto warm_up = std::chrono::milliseconds(50);
 
-struct board {
-  struct alignas(64) counter {
-    std::atomic<std::uint64_t> done{0};
-  };
-  crowd_member::shared_state state;
-  std::array<counter, most_members> counters;
+void sleep_for(std::chrono::microseconds time) { ::usleep(static_cast<useconds_t>(time.count())); }
 
-  double sum() const {
-    return std::accumulate(counters.begin(), counters.end(), 0.0, [](double all, const counter& c) {
-      return all + static_cast<double>(c.done.load(std::memory_order_relaxed));
-    });
+bool play(const part& p, member me) {
+  try {
+    p(me);
+    return true;
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "belfry-bench: %s\n", e.what());
+    return false;
   }
-};
+}
 
-void sleep_for(std::chrono::microseconds time) {
-  ::usleep(static_cast<useconds_t>(time.count()));
+using children = std::vector<std::unique_ptr<child>>;
+
+void throw_if_failed(const children& all) {
+  for (const auto& c : all) {
+    if (c->has_failed()) throw std::runtime_error("a process has failed");
+  }
 }
 
 }  // namespace
 
-void crowd_member::wait_for_start() const {
-  all_.ready.fetch_add(1);
-  while (!all_.go.load()) ::sched_yield();
+void member::ready() {
+  notes_.ready.fetch_add(1);
+  while (!notes_.go.load()) sleep_for(std::chrono::microseconds(100));
 }
 
-double crowd_rate(const std::vector<std::function<void(crowd_member&)>>& members) {
-  if (members.size() > most_members) throw std::invalid_argument("too many processes");
+double rate(const std::vector<part>& parts, std::chrono::milliseconds turn) {
+  if (parts.size() > most_members) throw std::length_error("too many processes");
   const std::vector<int> cpus = allowed_cpus();
-  const inherited<board> b;
-  std::vector<std::unique_ptr<child>> children;
-  for (std::size_t i = 0; i != members.size(); ++i) {
-    children.push_back(std::make_unique<child>([&, i] {
+  const inherited<crowd_notes> notes;
+  children all;
+  for (std::size_t i = 0; i != parts.size(); ++i) {
+    all.push_back(std::make_unique<child>([&, i] {
       pin(cpus[i % cpus.size()]);
-      crowd_member self(b->state, b->counters[i].done);
-      members[i](self);
-      return true;
+      return play(parts[i], member(*notes, i));
     }));
   }
-  while (b->state.ready.load() != static_cast<int>(members.size())) {
+  while (notes->ready.load() != parts.size()) {
     throw_if_interrupted();
-    for (const auto& c : children) {
-      if (c->has_failed()) throw std::runtime_error("one of the processes has failed");
-    }
-    ::usleep(1000);
+    throw_if_failed(all);
+    sleep_for(std::chrono::milliseconds(1));
   }
-  b->state.go.store(true);
-  sleep_for(settling);
+  const auto sum = [&] {
+    std::uint64_t done = 0;
+    for (const auto& m : notes->members) done += m.done.load();
+    return static_cast<double>(done);
+  };
+  notes->go.store(true);
+  sleep_for(warm_up);
   const auto begin = stopwatch::now();
-  const double before = b->sum();
+  const double before = sum();
   sleep_for(turn);
-  const double rate = (b->sum() - before) / seconds(stopwatch::now() - begin).count();
-  b->state.over.store(true);
-  for (const auto& c : children) c->wait(std::chrono::seconds(10));
-  return rate;
+  const double result = (sum() - before) / seconds(stopwatch::now() - begin).count();
+  notes->over.store(true);
+  for (const auto& c : all) c->wait(std::chrono::seconds(10));
+  throw_if_failed(all);
+  return result;
 }
 
-double crowd_entrant::median() const {
-  std::vector<double> sorted(rates);
-  const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2);
-  std::nth_element(sorted.begin(), middle, sorted.end());
-  return *middle;
-}
-
-void take_turns(std::vector<crowd_entrant>& entrants, int rounds) {
+std::vector<std::optional<figure>> median_rates(const std::vector<crowd>& crowds, int rounds) {
+  std::vector<std::vector<double>> rates(crowds.size());
+  std::vector<bool> works(crowds.size(), true);
   for (int round = 0; round != rounds; ++round) {
-    for (crowd_entrant& e : entrants) e.rates.push_back(e.rate());
+    for (std::size_t i = 0; i != crowds.size(); ++i) {
+      if (!works[i]) continue;
+      try {
+        rates[i].push_back(crowds[i].rate());
+      } catch (const std::exception& e) {
+        std::fprintf(stderr, "belfry-bench: %s: %s\n", crowds[i].name.c_str(), e.what());
+        works[i] = false;
+      }
+    }
   }
+  std::vector<std::optional<figure>> medians(crowds.size());
+  for (std::size_t i = 0; i != crowds.size(); ++i) {
+    if (!works[i]) continue;
+    const auto middle = rates[i].begin() + rounds / 2;
+    std::nth_element(rates[i].begin(), middle, rates[i].end());
+    medians[i] = figure{*middle};
+  }
+  return medians;
 }
 
 }  // namespace belfry::bench

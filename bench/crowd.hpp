@@ -1,49 +1,91 @@
-// Many processes at the same thing, and how often they get it done.
+// Many processes at once, and how much all of them do in a second.
 #pragma once
 
+#include "contender.hpp"
+#include "memory.hpp"
+
+#include <array>
 #include <atomic>
+#include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
+#include <string>
 #include <vector>
+
+#include <sched.h>
 
 namespace belfry::bench {
 
-/// What a member of a crowd does until it is over.
-class crowd_member {
- public:
-  struct shared_state {
-    std::atomic<int> ready{0};
-    std::atomic<bool> go{false};
-    std::atomic<bool> over{false};
+inline constexpr std::size_t most_members = 64;
+
+/// What all of a crowd see.
+struct crowd_notes {
+  std::atomic<std::size_t> ready{0};
+  std::atomic<bool> go{false};
+  std::atomic<bool> over{false};
+  struct alignas(64) count {
+    std::atomic<std::uint64_t> done{0};
   };
+  std::array<count, most_members> members;
+};
 
-  crowd_member(shared_state& all, std::atomic<std::uint64_t>& done) : all_(all), done_(done) {}
+/// One of the processes, as it sees itself.
+class member {
+ public:
+  member(crowd_notes& notes, std::size_t index)
+      : notes_(notes), count_(notes.members[index].done) {}
 
-  /// When it has made everything that it needs.
-  void wait_for_start() const;
-  bool is_over() const noexcept { return all_.over.load(std::memory_order_relaxed); }
-  /// One more, or several.
-  void done(std::uint64_t count = 1) noexcept {
-    done_.store(count_ += count, std::memory_order_relaxed);
+  /// Returns when all the others are ready, too.
+  void ready();
+  bool over() const noexcept { return notes_.over.load(std::memory_order_relaxed); }
+  /// Counts; who does not is not counted.
+  void done(std::uint64_t more = 1) noexcept {
+    count_.store(done_ += more, std::memory_order_relaxed);
   }
 
  private:
-  shared_state& all_;
-  std::atomic<std::uint64_t>& done_;
-  std::uint64_t count_ = 0;
+  crowd_notes& notes_;
+  std::atomic<std::uint64_t>& count_;
+  std::uint64_t done_ = 0;
 };
 
-/// Runs each of these in a process of its own, the first on one processor, the second on another, and so on
-/// in turns; returns how often they have said `done` in a second, all together.
-double crowd_rate(const std::vector<std::function<void(crowd_member&)>>& members);
+/// What one of them does: prepares, is ready, and goes on until it is over.
+using part = std::function<void(member&)>;
 
-/// Who is compared, and what it has brought.
-struct crowd_entrant {
+/// What all together count in a second, once they have been at it for a moment; each of them on one
+/// processor, the next one on the next. Throws if one fails.
+double rate(const std::vector<part>& parts, std::chrono::milliseconds turn);
+
+/// `push(i)`: false if there is no room yet.
+template <class Push>
+void produce(member& me, Push push) {
+  me.ready();
+  for (std::uint64_t i = 0; !me.over(); ++i) {
+    while (!push(i) && !me.over()) ::sched_yield();
+  }
+}
+/// `pop()`: how many; none if there is nothing yet.
+template <class Pop>
+void consume(member& me, Pop pop) {
+  me.ready();
+  while (!me.over()) {
+    if (const std::size_t count = pop(); count != 0) {
+      me.done(count);
+    } else {
+      ::sched_yield();
+    }
+  }
+}
+
+/// A crowd that can be gathered anew for every round.
+struct crowd {
+  std::string name;
   std::function<double()> rate;
-  std::vector<double> rates = {};
-  double median() const;
 };
-/// Everybody in turn, several times: so that the machine's moods meet all of them.
-void take_turns(std::vector<crowd_entrant>& entrants, int rounds = 7);
+
+/// Medians of rounds in which all take turns; none for one that could not.
+std::vector<std::optional<figure>> median_rates(const std::vector<crowd>& crowds, int rounds = 5);
 
 }  // namespace belfry::bench

@@ -4,22 +4,22 @@
 #include "measure.hpp"
 #include "peers/bare_queue.hpp"
 #include "peers/ping_pong.hpp"
+#include "peers/sleepers.hpp"
 
 namespace belfry::bench {
 namespace {
 
-void compare(report& out, const char* name, entrant belfry) {
-  const auto figures = measure({
-      std::move(belfry),
+/// Against what is below, and perhaps against what one would use instead.
+void compare(report& out, const char* name, entrant belfry,
+             const std::vector<entrant>& others = {}) {
+  std::vector<entrant> entrants{
       enter<ping_pong>("bare cache line ping-pong", nanoseconds.units),
-      enter<bare_queue_round_trip>("bare boost::lockfree::spsc_queue", nanoseconds.units),
-  });
-  out.add({name,
-           "ns",
-           {},
-           figures[0],
-           {{"bare cache line ping-pong", figures[1]},
-            {"bare boost::lockfree::spsc_queue", figures[2]}}});
+      enter<bare_queue_round_trip>("bare boost::lockfree::spsc_queue", nanoseconds.units)};
+  entrants.insert(entrants.end(), others.begin(), others.end());
+  const std::size_t peers = entrants.size();
+  entrants.push_back(std::move(belfry));
+  const auto figures = measure(entrants);
+  out.add({name, "ns", {}, figures[peers], named(entrants, figures, peers)});
 }
 
 }  // namespace
@@ -27,7 +27,8 @@ void compare(report& out, const char* name, entrant belfry) {
 void hot_rtt(report& out) {
   compare(out, "hot-rtt",
           enter<awaited_round_trip>("belfry, spin", meeting_point<letters>::by::name, nanoseconds,
-                                    std::chrono::microseconds(100)));
+                                    std::chrono::microseconds(100)),
+          sleeping_round_trips(nanoseconds.units));
 }
 
 void hot_rtt_try(report& out) {

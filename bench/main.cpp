@@ -30,11 +30,16 @@ constexpr bench_case cases[] = {
     {"stream-64", "... of 64 bytes", stream<64>},
     {"stream-256", "... of 256 bytes", stream<256>},
     {"stream-4096", "... of 4096 bytes", stream<4096>},
+    {"stream-65536", "... of 64 KiB", stream<(64 << 10)>},
+    {"stream-1048576", "... of 1 MiB", stream<(1 << 20)>},
+    {"stream-4194304", "... of 4 MiB", stream<(4 << 20)>},
     {"syscalls", "system calls per message; processor time over ten idle seconds", syscalls},
     {"many", "round trip on one of 1, 100, 1000 channels in one io_context", many},
     {"watch-rtt", "notify and async_changed, there and back, both sides asleep", watch_rtt},
     {"latest", "the newest value: cost of a write, and of a look", newest},
     {"work", "items from 1, 2, 4 producers to as many consumers, each for one", work},
+    {"broadcast", "what a value costs its producer with 1, 4, 16 consumers", broadcast},
+    {"redelivery", "from a kill -9 of who holds an item to its delivery to another one", redelivery},
     {"list", "an element of a shareable_list: get, set, iterate, count", list},
     {"block", "create, open, unlink and close a shared_memory", block},
     {"manager", "create, have tracked, open and release a block, by 1 and 8 clients of a manager", manager},
@@ -52,7 +57,7 @@ void usage(std::FILE* to) {
 
 void list_cases() {
   for (const bench_case& c : cases) {
-    std::printf("%-12s %s\n", std::string(c.name).c_str(), std::string(c.about).c_str());
+    std::printf("%-14s %s\n", std::string(c.name).c_str(), std::string(c.about).c_str());
   }
 }
 

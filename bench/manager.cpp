@@ -6,7 +6,8 @@
 
 #include <belfry/shared_memory_manager.hpp>
 
-#include <functional>
+#include <chrono>
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -15,25 +16,21 @@ namespace {
 
 constexpr int most_clients = 8;
 constexpr std::size_t block_bytes = 4096;
+constexpr auto turn = std::chrono::milliseconds(500);
 
-void be_client(const shared_memory_manager& server, crowd_member& self) {
-  auto manager = shared_memory_manager::connect(server.address(), server.authkey());
-  self.wait_for_start();
-  while (!self.is_over()) {
-    const shared_memory made = manager.shared_memory(block_bytes);
-    const shared_memory opened = shared_memory::open(made.name());
-    manager.release(made);
-    self.done();
-  }
-}
-
-/// Lives of a block a second.
-double median_rate(const shared_memory_manager& server, int clients) {
-  const std::vector<std::function<void(crowd_member&)>> members(
-      static_cast<std::size_t>(clients), [&](crowd_member& self) { be_client(server, self); });
-  std::vector<crowd_entrant> ours{{[&] { return crowd_rate(members); }}};
-  take_turns(ours);
-  return ours.front().median();
+/// Lives a second.
+double rate_of(const shared_memory_manager& manager, int clients) {
+  const part client = [&manager](member& me) {
+    auto mine = shared_memory_manager::connect(manager.address(), manager.authkey());
+    me.ready();
+    while (!me.over()) {
+      const shared_memory made = mine.shared_memory(block_bytes);
+      const shared_memory opened = shared_memory::open(made.name());
+      mine.release(made);
+      me.done();
+    }
+  };
+  return rate(std::vector<part>(static_cast<std::size_t>(clients), client), turn);
 }
 
 // The tracker of resources, in which every process of CPython's notes its blocks, is left out: it would
@@ -94,7 +91,7 @@ void manager(report& out) {
         {"manager",
          "op/s",
          {{"clients", clients}},
-         figure{median_rate(ours, clients)},
+         median_rates({{"belfry", [&] { return rate_of(ours, clients); }}})[0],
          {{"CPython SharedMemoryManager", find(theirs, "clients-" + std::to_string(clients))}}});
   }
   ours.shutdown();

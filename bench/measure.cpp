@@ -77,7 +77,7 @@ std::vector<std::optional<figure>> measure(const std::vector<entrant>& entrants,
       const double more = how.seconds / std::max(r.figures.back().seconds, 1e-6);
       r.operations =
           static_cast<std::uint64_t>(static_cast<double>(r.operations) * std::min(more, 8.0));
-      r.operations = std::max<std::uint64_t>(r.operations, 100);
+      r.operations = std::max(r.operations, how.least);
       settled = settled && more < 4;
       r.figures.clear();
     }
@@ -89,6 +89,14 @@ std::vector<std::optional<figure>> measure(const std::vector<entrant>& entrants,
   std::vector<std::optional<figure>> results;
   for (const record& r : records) results.push_back(r.summary());
   return results;
+}
+
+std::vector<std::pair<std::string, std::optional<figure>>> named(
+    const std::vector<entrant>& entrants, const std::vector<std::optional<figure>>& figures,
+    std::size_t count) {
+  std::vector<std::pair<std::string, std::optional<figure>>> result;
+  for (std::size_t i = 0; i != count; ++i) result.emplace_back(entrants[i].name, figures[i]);
+  return result;
 }
 
 }  // namespace belfry::bench

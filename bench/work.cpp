@@ -13,68 +13,44 @@
 #include <boost/lockfree/queue.hpp>
 
 #include <array>
-#include <functional>
+#include <chrono>
+#include <cstddef>
 #include <span>
 #include <string>
 #include <vector>
-
-#include <sched.h>
 
 namespace belfry::bench {
 namespace {
 
 constexpr std::size_t places = 1024;
-
-/// `push(i)`: false if there is no room.
-template <class Push>
-void produce(crowd_member& self, Push push) {
-  self.wait_for_start();
-  for (std::uint64_t i = 0; !self.is_over(); ++i) {
-    while (!push(i) && !self.is_over()) ::sched_yield();
-  }
-}
-/// `pop()`: how many.
-template <class Pop>
-void consume(crowd_member& self, Pop pop) {
-  self.wait_for_start();
-  while (!self.is_over()) {
-    if (const std::size_t count = pop(); count != 0) {
-      self.done(count);
-    } else {
-      ::sched_yield();
-    }
-  }
-}
+constexpr std::size_t batch = 32;
+constexpr auto turn = std::chrono::milliseconds(200);
 
 /// So many pairs, each with its producer and its consumer on different processors.
-double rate(std::size_t each, const std::function<void(crowd_member&)>& producer,
-            const std::function<void(crowd_member&)>& consumer) {
-  std::vector<std::function<void(crowd_member&)>> members;
-  for (std::size_t i = 0; i != each; ++i) {
-    members.push_back(producer);
-    members.push_back(consumer);
-  }
-  return crowd_rate(members);
+double rate_of(std::size_t each, const part& producer, const part& consumer) {
+  std::vector<part> parts;
+  for (std::size_t i = 0; i != each; ++i) parts.insert(parts.end(), {producer, consumer});
+  return rate(parts, turn);
 }
 
 template <class Value>
 double ours(std::size_t each) {
   using jobs = channel<work_ring<Value, places>>;
   const meeting_point<jobs> place("work");
-  return rate(
+  return rate_of(
       each,
-      [&](crowd_member& self) {
+      [&](member& me) {
         net::io_context io;
         auto tx = place.producer(io);
-        produce(self, [&, v = Value{}](std::uint64_t i) mutable {
+        produce(me, [&, v = Value{}](std::uint64_t i) mutable {
           v.number(i);
           return tx.try_send(v);
         });
       },
-      [&](crowd_member& self) {
+      [&](member& me) {
         net::io_context io;
         auto rx = place.consumer(io);
-        consume(self, [&] { return rx.try_receive() ? 1u : 0u; });
+        consume(me, [&] { return rx.try_receive() ? 1 : 0; });
       });
 }
 
@@ -82,14 +58,14 @@ template <class Value>
 double ours_in_batches(std::size_t each) {
   using jobs = channel<work_ring<Value, places>>;
   const meeting_point<jobs> place("work");
-  return rate(
+  return rate_of(
       each,
-      [&](crowd_member& self) {
+      [&](member& me) {
         net::io_context io;
         auto tx = place.producer(io);
-        std::array<Value, 32> values{};
+        std::array<Value, batch> values{};
         std::span<Value> rest;
-        produce(self, [&](std::uint64_t i) {
+        produce(me, [&](std::uint64_t i) {
           if (rest.empty()) {
             for (Value& v : values) v.number(i);
             rest = values;
@@ -98,11 +74,11 @@ double ours_in_batches(std::size_t each) {
           return rest.empty();
         });
       },
-      [&](crowd_member& self) {
+      [&](member& me) {
         net::io_context io;
         auto rx = place.consumer(io);
-        std::array<Value, 32> values{};
-        consume(self, [&] { return rx.try_receive_n(values); });
+        std::array<Value, batch> values{};
+        consume(me, [&] { return rx.try_receive_n(values); });
       });
 }
 
@@ -110,17 +86,17 @@ template <class Value>
 double of_lockfree(std::size_t each) {
   using queue = boost::lockfree::queue<Value, boost::lockfree::capacity<places>>;
   const inherited<queue> q;
-  return rate(
+  return rate_of(
       each,
-      [&](crowd_member& self) {
-        produce(self, [&, v = Value{}](std::uint64_t i) mutable {
+      [&](member& me) {
+        produce(me, [&, v = Value{}](std::uint64_t i) mutable {
           v.number(i);
           return q->push(v);
         });
       },
-      [&](crowd_member& self) {
+      [&](member& me) {
         Value v;
-        consume(self, [&] { return q->pop(v) ? 1u : 0u; });
+        consume(me, [&] { return q->pop(v) ? 1 : 0; });
       });
 }
 
@@ -133,21 +109,21 @@ double of_interprocess(std::size_t each) {
     ~removal() { ipc::message_queue::remove(name.c_str()); }
   } const at_the_end{name};
   ipc::message_queue(ipc::create_only, name.c_str(), places, sizeof(Value));
-  return rate(
+  return rate_of(
       each,
-      [&](crowd_member& self) {
+      [&](member& me) {
         ipc::message_queue q(ipc::open_only, name.c_str());
-        produce(self, [&, v = Value{}](std::uint64_t i) mutable {
+        produce(me, [&, v = Value{}](std::uint64_t i) mutable {
           v.number(i);
           return q.try_send(&v, sizeof v, 0);
         });
       },
-      [&](crowd_member& self) {
+      [&](member& me) {
         ipc::message_queue q(ipc::open_only, name.c_str());
         Value v;
         ipc::message_queue::size_type got = 0;
         unsigned priority = 0;
-        consume(self, [&] { return q.try_receive(&v, sizeof v, got, priority) ? 1u : 0u; });
+        consume(me, [&] { return q.try_receive(&v, sizeof v, got, priority) ? 1 : 0; });
       });
 }
 
@@ -155,20 +131,21 @@ template <std::size_t Bytes>
 void compare(report& out) {
   using value = message<Bytes>;
   for (const std::size_t each : {1, 2, 4}) {
-    std::vector<crowd_entrant> all{{[&] { return ours<value>(each); }},
-                                   {[&] { return ours_in_batches<value>(each); }},
-                                   {[&] { return of_lockfree<value>(each); }},
-                                   {[&] { return of_interprocess<value>(each); }}};
-    take_turns(all);
+    const auto figures = median_rates({
+        {"belfry", [each] { return ours<value>(each); }},
+        {"belfry, batches", [each] { return ours_in_batches<value>(each); }},
+        {"boost::lockfree::queue", [each] { return of_lockfree<value>(each); }},
+        {"Boost.Interprocess message_queue", [each] { return of_interprocess<value>(each); }},
+    });
     for (const std::size_t i : {0, 1}) {
       out.add({"work",
                "msg/s",
                {{"bytes", static_cast<int>(Bytes)},
                 {"each", std::to_string(each) + " x " + std::to_string(each)},
                 {"how", i == 0 ? "try one by one" : "batches of 32"}},
-               figure{all[i].median()},
-               {{"boost::lockfree::queue", figure{all[2].median()}},
-                {"Boost.Interprocess message_queue", figure{all[3].median()}}}});
+               figures[i],
+               {{"boost::lockfree::queue", figures[2]},
+                {"Boost.Interprocess message_queue", figures[3]}}});
     }
   }
 }

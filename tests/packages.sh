@@ -10,9 +10,18 @@ packages() {
         printf '%s\n' g++ meson ninja-build pkg-config libasio-dev libssl-dev libcli11-dev
         boost_package ;;
       tests) printf '%s\n' catch2 spin python3 cmake curl ;;
-      bench) printf '%s\n' strace python3 ;;
+      bench)
+        printf '%s\n' strace python3 cmake
+        available libzmq3-dev libnng-dev libiceoryx-posh-dev iceoryx ;;
       clang) printf '%s\n' clang; clang_runtime_package ;;
     esac
+  done
+}
+
+# available PACKAGE…: those of them that this distribution has; the benchmarks do without the others.
+available() {
+  for package; do
+    LC_ALL=C apt-cache policy "$package" 2>/dev/null | grep -q '^ *Candidate: [^(]' && echo "$package"
   done
 }
 

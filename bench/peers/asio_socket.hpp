@@ -3,8 +3,8 @@
 
 #include "../asio.hpp"
 #include "../contender.hpp"
-#include "../messages.hpp"
 #include "../timer.hpp"
+#include "asio_round_trip.hpp"
 
 #include <belfry/detail/native_handle.hpp>
 
@@ -49,19 +49,20 @@ class asio_socket_round_trip final : public contender {
     lap_timer timer(n, 1);
     net::io_context io(1);
     const others waiting(io, bystanders_, 0);
-    run(io, ping(pair_.socket(io, 0), n, timer));
+    auto socket = pair_.socket(io, 0);
+    run(io, asio_ping(socket, socket, n, timer));
     return timer.median(units_);
   }
 
   void follow(std::uint64_t n) override {
     net::io_context io(1);
     const others waiting(io, bystanders_, 1);
-    run(io, pong(pair_.socket(io, 1), n));
+    auto socket = pair_.socket(io, 1);
+    run(io, asio_pong(socket, socket, n));
   }
 
  private:
   using protocol = net::local::stream_protocol;
-  using letter = message<16>;
 
   /// Sockets that nothing ever arrives at.
   class others {
@@ -78,29 +79,6 @@ class asio_socket_round_trip final : public contender {
     std::array<char, 16> discarded_;
     std::vector<protocol::socket> sockets_;
   };
-
-  static void whole(std::size_t bytes) {
-    if (bytes != sizeof(letter)) throw std::runtime_error("a message came in parts");
-  }
-
-  static net::awaitable<void> ping(protocol::socket s, std::uint64_t n, lap_timer& timer) {
-    letter m{};
-    for (std::uint64_t i = 0; i != n; ++i) {
-      m.number(i);
-      whole(co_await s.async_write_some(net::buffer(m.words), net::use_awaitable));
-      whole(co_await s.async_read_some(net::buffer(m.words), net::use_awaitable));
-      check(m, i);
-      timer.done();
-    }
-  }
-
-  static net::awaitable<void> pong(protocol::socket s, std::uint64_t n) {
-    letter m{};
-    for (std::uint64_t i = 0; i != n; ++i) {
-      whole(co_await s.async_read_some(net::buffer(m.words), net::use_awaitable));
-      whole(co_await s.async_write_some(net::buffer(m.words), net::use_awaitable));
-    }
-  }
 
   double units_;
   socket_pair pair_;

@@ -9,6 +9,7 @@
 
 #include <cerrno>
 #include <cstddef>
+#include <memory>
 #include <system_error>
 
 #include <fcntl.h>
@@ -30,24 +31,25 @@ class kernel_stream final : public contender {
     if (r != 0) throw std::system_error(errno, std::system_category(), "pipe or socketpair");
     out_ = detail::unique_handle(ends[0]);
     in_ = detail::unique_handle(ends[1]);
+    if (kind == conduit::pipe) ::fcntl(in_.get(), F_SETPIPE_SZ, 1 << 20);  // if we may
   }
 
   figure lead(std::uint64_t n) override {
     rate_timer timer(n);
-    message<Bytes> m{};
+    const auto m = std::make_unique<message<Bytes>>();
     for (std::uint64_t i = 0; i != n;) {
-      transfer(m, [&](char* at, std::size_t bytes) { return ::read(out_.get(), at, bytes); });
-      check(m, i);
+      transfer(*m, [&](char* at, std::size_t bytes) { return ::read(out_.get(), at, bytes); });
+      check(*m, i);
       timer.arrived(++i);
     }
     return timer.per_second(n);
   }
 
   void follow(std::uint64_t n) override {
-    message<Bytes> m{};
+    const auto m = std::make_unique<message<Bytes>>();
     for (std::uint64_t i = 0; i != n; ++i) {
-      m.number(i);
-      transfer(m, [&](char* at, std::size_t bytes) { return ::write(in_.get(), at, bytes); });
+      m->number(i);
+      transfer(*m, [&](char* at, std::size_t bytes) { return ::write(in_.get(), at, bytes); });
     }
   }
 

@@ -1,0 +1,166 @@
+// iceoryx: a topic each way, untyped, with loans; a WaitSet for whoever finds nothing.
+#pragma once
+
+#include "../memory.hpp"
+#include "../transport.hpp"
+#include "roudi.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <iceoryx_hoofs/log/logmanager.hpp>
+#include <iceoryx_posh/internal/runtime/posh_runtime_impl.hpp>
+#include <iceoryx_posh/popo/untyped_publisher.hpp>
+#include <iceoryx_posh/popo/untyped_subscriber.hpp>
+#include <iceoryx_posh/popo/wait_set.hpp>
+#include <new>
+#include <optional>
+#include <stdexcept>
+#include <string>
+
+#include <unistd.h>
+
+namespace belfry::bench {
+
+/// A process's registration with the daemon. iceoryx's own ends with `exit`, which our processes do not
+/// get to; and the daemon minds those who have gone without a word.
+class iceoryx_session final : public iox::runtime::PoshRuntimeImpl {
+ public:
+  explicit iceoryx_session(const std::string& name) : iceoryx_session(to_runtime_name(name)) {}
+
+ private:
+  using name_type = iox::RuntimeName_t;
+  using optional_name = iox::cxx::optional<const name_type*>;
+
+  explicit iceoryx_session(const name_type& name) : PoshRuntimeImpl(optional_name(&name)) {
+    current_ = this;
+    setRuntimeFactory([](optional_name) -> PoshRuntime& { return *current_; });
+  }
+  static name_type to_runtime_name(const std::string& name) {
+    using iox::log::LogLevel;
+    iox::log::LogManager::GetLogManager().SetDefaultLogLevel(
+        LogLevel::kError, iox::log::LogLevelOutput::kHideLogLevel);
+    return name_type(iox::cxx::TruncateToCapacity, name.c_str());
+  }
+
+  static inline iceoryx_session* current_ = nullptr;
+};
+
+class iceoryx {
+ public:
+  iceoryx(std::size_t bytes, traffic ways)
+      : name_(unique_name("iceoryx")), bytes_(bytes), ways_(ways) {
+    roudi::need();
+  }
+
+  class endpoint {
+   public:
+    endpoint(const iceoryx& topics, side s)
+        : session_(topics.name_ + (s == side::lead ? "-lead" : "-follow")) {
+      const bool lead = s == side::lead;
+      if (lead || topics.ways_ == traffic::both_ways) subscribe(topics, lead ? "back" : "there");
+      if (!lead || topics.ways_ == traffic::both_ways) publish(topics, lead ? "there" : "back");
+    }
+
+    void send(const void* from, std::size_t bytes) {
+      void* const to = loan(bytes);
+      std::memcpy(to, from, bytes);
+      send(to);
+    }
+    void receive(void* to, std::size_t bytes) {
+      const void* const from = receive();
+      std::memcpy(to, from, bytes);
+      release(from);
+    }
+
+    /// Without a copy: what is lent is to be sent, what is received to be released.
+    void* loan(std::size_t bytes) {
+      void* result = nullptr;
+      const bool lent = !publisher_->loan(static_cast<std::uint32_t>(bytes))
+                             .and_then([&](void*& to) { result = to; })
+                             .has_error();
+      if (!lent) throw std::runtime_error("no memory of this size is left");
+      return result;
+    }
+    void send(void* loan) { publisher_->publish(loan); }
+    const void* receive() {
+      const void* result = nullptr;
+      while (subscriber_->take().and_then([&](const void*& from) { result = from; }).has_error()) {
+        wait_set_->wait();
+      }
+      return result;
+    }
+    void release(const void* received) { subscriber_->release(received); }
+
+   private:
+    static iox::capro::ServiceDescription service(const iceoryx& topics, const char* way) {
+      using text = iox::capro::IdString_t;
+      return {text("belfry-bench"), text(iox::cxx::TruncateToCapacity, topics.name_.c_str()),
+              text(iox::cxx::TruncateToCapacity, way)};
+    }
+
+    void subscribe(const iceoryx& topics, const char* way) {
+      iox::popo::SubscriberOptions options;
+      // 256 are the most it can; the daemon has memory for half of what a ring has of large ones.
+      options.queueCapacity = std::clamp<std::uint64_t>(depth(topics.bytes_) / 2, 4, 256);
+      options.queueFullPolicy = iox::popo::QueueFullPolicy::BLOCK_PRODUCER;
+      subscriber_.emplace(service(topics, way), options);
+      wait_set_.emplace();
+      const bool attached =
+          !wait_set_->attachState(*subscriber_, iox::popo::SubscriberState::HAS_DATA).has_error();
+      if (!attached) throw std::runtime_error("nothing to wait with");
+    }
+    /// And waits for the subscriber, as what is sent before is lost.
+    void publish(const iceoryx& topics, const char* way) {
+      iox::popo::PublisherOptions options;
+      options.subscriberTooSlowPolicy = iox::popo::ConsumerTooSlowPolicy::WAIT_FOR_CONSUMER;
+      publisher_.emplace(service(topics, way), options);
+      while (!publisher_->hasSubscribers()) ::usleep(100);
+    }
+
+    iceoryx_session session_;
+    std::optional<iox::popo::UntypedSubscriber> subscriber_;
+    std::optional<iox::popo::UntypedPublisher> publisher_;
+    std::optional<iox::popo::WaitSet<>> wait_set_;  // destroyed before what is attached to it
+  };
+
+ private:
+  std::string name_;
+  std::size_t bytes_;
+  traffic ways_;
+};
+
+/// Written and read where the messages lie.
+template <std::size_t Bytes>
+class iceoryx_loans final : public contender {
+ public:
+  figure lead(std::uint64_t n) override {
+    iceoryx::endpoint end(topics_, side::lead);
+    rate_timer timer(n);
+    for (std::uint64_t i = 0; i != n;) {
+      const void* const m = end.receive();
+      check(*static_cast<const message<Bytes>*>(m), i);
+      end.release(m);
+      timer.arrived(++i);
+    }
+    const figure result = timer.per_second(n);
+    arrived_.say();
+    return result;
+  }
+
+  void follow(std::uint64_t n) override {
+    iceoryx::endpoint end(topics_, side::follow);
+    for (std::uint64_t i = 0; i != n; ++i) {
+      auto* const m = new (end.loan(Bytes)) message<Bytes>;
+      m->number(i);
+      end.send(m);
+    }
+    arrived_.await();
+  }
+
+ private:
+  iceoryx topics_{Bytes, traffic::one_way};
+  arrival arrived_;
+};
+
+}  // namespace belfry::bench

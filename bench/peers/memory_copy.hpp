@@ -1,0 +1,60 @@
+// The limit for what is copied: memcpy into shared memory on one processor, memcpy out of it on another.
+#pragma once
+
+#include "../contender.hpp"
+#include "../cpus.hpp"
+#include "../memory.hpp"
+#include "../messages.hpp"
+#include "../timer.hpp"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstring>
+#include <memory>
+
+namespace belfry::bench {
+
+/// As few slots as let both work at the same time, so that they stay in the caches if they can.
+template <std::size_t Bytes>
+class memory_copy final : public contender {
+  static constexpr std::size_t slots =
+      std::clamp<std::size_t>((std::size_t{1} << 20) / Bytes, 2, 64);
+
+ public:
+  figure lead(std::uint64_t n) override {
+    const auto m = std::make_unique<message<Bytes>>();
+    rate_timer timer(n);
+    for (std::uint64_t i = 0; i != n;) {
+      while (shared_->written.load(std::memory_order_acquire) == i) relax();
+      std::memcpy(m.get(), &shared_->data[i % slots], Bytes);
+      shared_->read.store(i + 1, std::memory_order_release);
+      check(*m, i);
+      timer.arrived(++i);
+    }
+    return timer.per_second(n);
+  }
+
+  void follow(std::uint64_t n) override {
+    const auto m = std::make_unique<message<Bytes>>();
+    for (std::uint64_t i = 0; i != n; ++i) {
+      m->number(i);
+      while (i - shared_->read.load(std::memory_order_acquire) == slots) relax();
+      std::memcpy(&shared_->data[i % slots], m.get(), Bytes);
+      shared_->written.store(i + 1, std::memory_order_release);
+    }
+  }
+
+ private:
+  /// Each side's acquire pairs with the other one's release.
+  struct memory {
+    alignas(128) std::atomic<std::uint64_t> written;
+    alignas(128) std::atomic<std::uint64_t> read;
+    alignas(128) std::array<message<Bytes>, slots> data;
+  };
+
+  inherited<memory> shared_;
+};
+
+}  // namespace belfry::bench

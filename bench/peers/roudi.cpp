@@ -1,0 +1,93 @@
+#include "roudi.hpp"
+
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <unistd.h>
+
+namespace belfry::bench {
+namespace {
+
+constexpr auto start_limit = std::chrono::seconds(20);
+constexpr auto stop_limit = std::chrono::seconds(10);
+
+/// What it would have removed, had it ended well: its sockets and locks, its own segment and that of the
+/// group for whose processes it has made memory.
+void remove_files() {
+  std::error_code ignored;
+  for (const char* name : {"roudi", "roudi.lock", "iox-unique-roudi.lock"}) {
+    std::filesystem::remove(std::filesystem::path("/tmp") / name, ignored);
+  }
+  std::filesystem::remove("/dev/shm/iceoryx_mgmt", ignored);
+  if (const group* const g = ::getgrgid(::getegid())) {
+    std::filesystem::remove(std::filesystem::path("/dev/shm") / g->gr_name, ignored);
+  }
+}
+
+/// Reads what it writes until it says that it is ready; throws if it does not.
+void wait_until_ready(int output) {
+  std::string text;
+  char part[512];
+  pollfd event{output, POLLIN, 0};
+  while (text.find("ready for clients") == std::string::npos) {
+    const int n =
+        ::poll(&event, 1, static_cast<int>(std::chrono::milliseconds(start_limit).count()));
+    throw_if_interrupted();
+    if (n == -1 && errno == EINTR) continue;
+    const ssize_t bytes = n == 1 ? ::read(output, part, sizeof part) : 0;
+    if (bytes <= 0) throw std::runtime_error("iox-roudi does not start: " + text);
+    text.append(part, static_cast<std::size_t>(bytes));
+  }
+}
+
+}  // namespace
+
+void roudi::need() { static const roudi one; }
+
+roudi::roudi() : owner_(::getpid()) {
+  // It would end at once, but not before it had touched the memory of the one that is running.
+  if (std::filesystem::exists("/tmp/roudi")) {
+    throw std::runtime_error("iox-roudi is running already, or has left /tmp/roudi behind");
+  }
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) {
+    throw std::system_error(errno, std::system_category(), "pipe");
+  }
+  output_ = detail::unique_handle(ends[0]);
+  process_.emplace([&] {
+    ::dup2(ends[1], STDOUT_FILENO);
+    ::dup2(ends[1], STDERR_FILENO);
+    ::execlp("iox-roudi", "iox-roudi", "--log-level", "fatal", nullptr);
+    std::perror("iox-roudi");
+    return false;
+  });
+  ::close(ends[1]);
+  try {
+    wait_until_ready(output_.get());
+  } catch (...) {
+    stop();
+    throw;
+  }
+}
+
+roudi::~roudi() {
+  if (::getpid() != owner_) return;  // a process that ends as this one does, but is not this one
+  stop();
+}
+
+void roudi::stop() {
+  process_->ask_to_end();
+  process_->wait(stop_limit);
+  process_.reset();
+  remove_files();
+}
+
+}  // namespace belfry::bench

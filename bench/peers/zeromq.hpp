@@ -1,0 +1,86 @@
+// ZeroMQ over ipc://, at an abstract address: a PAIR for both ways, PUSH and PULL for one.
+#pragma once
+
+#include "../memory.hpp"
+#include "../transport.hpp"
+
+#include <cstddef>
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+#include <zmq.h>
+
+namespace belfry::bench {
+
+/// A socket, in a context and so with an I/O thread of its own. Destroyed when everything is sent.
+class zeromq_socket {
+ public:
+  zeromq_socket(int type, std::size_t in_flight) : context_(::zmq_ctx_new()) {
+    socket_.reset(::zmq_socket(context_.get(), type));
+    if (!socket_) fail();
+    set(ZMQ_SNDHWM, static_cast<int>(in_flight));
+    set(ZMQ_RCVHWM, static_cast<int>(in_flight));
+    set(ZMQ_RECONNECT_IVL, 1);  // ms: whoever connects may be first
+  }
+
+  void set(int option, int value) {
+    succeed(::zmq_setsockopt(socket_.get(), option, &value, sizeof value));
+  }
+  void bind(const std::string& address) { succeed(::zmq_bind(socket_.get(), address.c_str())); }
+  void connect(const std::string& address) {
+    succeed(::zmq_connect(socket_.get(), address.c_str()));
+  }
+
+  void send(const void* from, std::size_t bytes) {
+    succeed(::zmq_send(socket_.get(), from, bytes, 0));
+  }
+  void receive(void* to, std::size_t bytes) {
+    const int n = ::zmq_recv(socket_.get(), to, bytes, 0);
+    succeed(n);
+    expect_size(static_cast<std::size_t>(n), bytes);
+  }
+
+ private:
+  [[noreturn]] static void fail() { throw std::runtime_error(::zmq_strerror(::zmq_errno())); }
+  static void succeed(int result) {
+    if (result == -1) fail();
+  }
+
+  struct close {
+    void operator()(void* socket) const { ::zmq_close(socket); }
+  };
+  struct term {
+    void operator()(void* context) const { ::zmq_ctx_term(context); }
+  };
+  std::unique_ptr<void, term> context_;
+  std::unique_ptr<void, close> socket_;
+};
+
+class zeromq {
+ public:
+  zeromq(std::size_t bytes, traffic ways)
+      : address_("ipc://@" + unique_name("zeromq")), bytes_(bytes), ways_(ways) {}
+
+  class endpoint : public zeromq_socket {
+   public:
+    endpoint(const zeromq& z, side s)
+        : zeromq_socket(z.ways_ == traffic::both_ways ? ZMQ_PAIR
+                        : s == side::lead             ? ZMQ_PULL
+                                                      : ZMQ_PUSH,
+                        depth(z.bytes_)) {
+      if (s == side::lead) {
+        bind(z.address_);
+      } else {
+        connect(z.address_);
+      }
+    }
+  };
+
+ private:
+  std::string address_;
+  std::size_t bytes_;
+  traffic ways_;
+};
+
+}  // namespace belfry::bench
