@@ -32,6 +32,7 @@ constexpr bench_case cases[] = {
     {"stream-4096", "... of 4096 bytes", stream<4096>},
     {"syscalls", "system calls per message; processor time over ten idle seconds", syscalls},
     {"many", "round trip on one of 1, 100, 1000 channels in one io_context", many},
+    {"death", "from kill -9 of a process to the completion of who waits for it", death},
     {"watch-rtt", "notify and async_changed, there and back, both sides asleep", watch_rtt},
     {"latest", "the newest value: cost of a write, and of a look", newest},
     {"work", "items from 1, 2, 4 producers to as many consumers, each for one", work},
