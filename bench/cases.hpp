@@ -24,6 +24,7 @@ void block(report& out);
 void manager(report& out);
 void work(report& out);
 void death(report& out);
+void open_load(report& out);
 
 /// The second half of `syscalls`: processor time while nothing happens.
 void idle(report& out);

@@ -1,4 +1,4 @@
-// Which processors the two processes run on.
+// Which processors the two processes run on, and for how long.
 #pragma once
 
 #include <belfry/detail/pause.hpp>
@@ -17,6 +17,9 @@ cpu_pair choose_cpus();
 
 /// Keeps this process on one processor; nothing for -1.
 void pin(int cpu);
+
+/// Processor time that this process has used.
+double cpu_seconds();
 
 /// Whether both processes have to share one processor.
 extern const bool one_cpu;

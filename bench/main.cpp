@@ -30,6 +30,7 @@ constexpr bench_case cases[] = {
     {"stream-64", "... of 64 bytes", stream<64>},
     {"stream-256", "... of 256 bytes", stream<256>},
     {"stream-4096", "... of 4096 bytes", stream<4096>},
+    {"open-load", "latency at 1 k to 1 M messages a second, sent when they are due", open_load},
     {"syscalls", "system calls per message; processor time over ten idle seconds", syscalls},
     {"many", "round trip on one of 1, 100, 1000 channels in one io_context", many},
     {"death", "from kill -9 of a process to the completion of who waits for it", death},

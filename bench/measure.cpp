@@ -24,12 +24,20 @@ struct record {
 
   std::optional<figure> summary() const {
     if (!works || figures.empty()) return {};
-    std::vector<double> values, p99s;
-    for (const figure& f : figures) {
-      values.push_back(f.value);
-      p99s.push_back(f.p99);
+    const auto of = [this](auto member) {
+      std::vector<double> values;
+      for (const figure& f : figures) values.push_back(member(f));
+      return median(std::move(values));
+    };
+    figure all;
+    for (double figure::*const member :
+         {&figure::value, &figure::p99, &figure::p999, &figure::cpu, &figure::wake_ups}) {
+      all.*member = of([&](const figure& f) { return f.*member; });
     }
-    return figure{median(values), median(p99s), 0};
+    for (std::size_t i = 0; i != all.curve.size(); ++i) {
+      all.curve[i] = of([&](const figure& f) { return f.curve[i]; });
+    }
+    return all;
   }
 };
 

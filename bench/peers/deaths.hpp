@@ -76,7 +76,10 @@ class epoll_pidfd_bond {
     }
     void told() {
       epoll_event event{};
-      if (::epoll_wait(poll_.get(), &event, 1, -1) != 1) fail("epoll_wait");
+      int n = 0;
+      while ((n = ::epoll_wait(poll_.get(), &event, 1, -1)) == -1 && errno == EINTR) {
+      }
+      if (n != 1) fail("epoll_wait");
     }
     void done() { end_.reset(); }
 
