@@ -32,7 +32,7 @@ constexpr bench_case cases[] = {
     {"stream-4096", "... of 4096 bytes", stream<4096>},
     {"open-load", "latency at 1 k to 1 M messages a second, sent when they are due", open_load},
     {"syscalls", "system calls per message; processor time over ten idle seconds", syscalls},
-    {"many", "round trip on one of 1, 100, 1000 channels in one io_context", many},
+    {"many", "round trip on one of 1 to 10,000 channels in one io_context; what it takes to have them", many},
     {"death", "from kill -9 of a process to the completion of who waits for it", death},
     {"watch-rtt", "notify and async_changed, there and back, both sides asleep", watch_rtt},
     {"latest", "the newest value: cost of a write, and of a look", newest},

@@ -22,4 +22,9 @@ struct effort {
 std::vector<std::optional<figure>> measure(const std::vector<entrant>& entrants,
                                            const effort& how = {});
 
+/// For what takes long to set up: one pair of processes for all rounds, in which contenders can keep what
+/// they have set up between their turns. The first round does not count.
+std::vector<std::optional<figure>> measure_kept(const std::vector<entrant>& entrants,
+                                                std::uint64_t operations, const effort& how = {});
+
 }  // namespace belfry::bench
