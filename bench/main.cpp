@@ -32,6 +32,7 @@ constexpr bench_case cases[] = {
     {"stream-4096", "... of 4096 bytes", stream<4096>},
     {"open-load", "latency at 1 k to 1 M messages a second, sent when they are due", open_load},
     {"syscalls", "system calls per message; processor time over ten idle seconds", syscalls},
+    {"wakeups", "wake-ups, system calls per message at 10 k and 100 k messages a second", wake_ups},
     {"many", "round trip on one of 1 to 10,000 channels in one io_context; what it takes to have them", many},
     {"death", "from kill -9 of a process to the completion of who waits for it", death},
     {"watch-rtt", "notify and async_changed, there and back, both sides asleep", watch_rtt},
@@ -102,9 +103,12 @@ int main(int argc, char** argv) {
   const std::vector<std::string_view> arguments(argv + 1, argv + argc);
   try {
     catch_signals();
-    // What the case `syscalls` runs under strace: --stream-once ENTRANT MESSAGES
+    // What `syscalls` and `wakeups` run under strace: --stream-once WAY MESSAGES, --load-once WAY RATE MESSAGES
     if (arguments.size() == 3 && arguments[0] == "--stream-once") {
       return stream_once(argv[2], std::strtoull(argv[3], nullptr, 10)), 0;
+    }
+    if (arguments.size() == 4 && arguments[0] == "--load-once") {
+      return load_once(argv[2], std::atoi(argv[3]), std::strtoull(argv[4], nullptr, 10)), 0;
     }
     return run(arguments);
   } catch (const interrupted& i) {

@@ -27,25 +27,31 @@ namespace belfry::bench {
 using load_message = message<16>;
 inline constexpr std::size_t load_capacity = 4096;  // messages, of every ring
 
+/// How the sender waits until a message is due. To wake up takes its time, so usually it spends the rest,
+/// or all if that is little, looking at the clock. Asleep it leaves its processor to whoever looks on.
+enum class pacing { punctual, asleep };
+
 /// Messages per second, spread evenly.
 class schedule {
  public:
-  explicit schedule(int rate) : gap_(std::chrono::nanoseconds(std::chrono::seconds(1)) / rate) {}
+  schedule(int rate, pacing how)
+      : gap_(std::chrono::nanoseconds(std::chrono::seconds(1)) / rate),
+        awake_for_(how == pacing::asleep ? 0 : 300) {}
 
   stopwatch::time_point due(stopwatch::time_point begin, std::uint64_t i) const {
     return begin + gap_ * static_cast<std::int64_t>(i);
   }
 
-  /// To wake up is no part of what is measured: the last of the time is spent looking at the clock.
-  static stopwatch::time_point wait_until(stopwatch::time_point due, stopwatch::time_point now) {
-    constexpr auto late_at_worst = std::chrono::microseconds(300);
-    if (due - now > 2 * late_at_worst) std::this_thread::sleep_until(due - late_at_worst);
+  /// Returns the time.
+  stopwatch::time_point wait_until(stopwatch::time_point due, stopwatch::time_point now) const {
+    if (due - now > 2 * awake_for_) std::this_thread::sleep_until(due - awake_for_);
     while ((now = stopwatch::now()) < due) relax();
     return now;
   }
 
  private:
   std::chrono::nanoseconds gap_;
+  std::chrono::microseconds awake_for_;
 };
 
 /// What the receiver writes down. The first tenth does not count: it warms up.
@@ -110,14 +116,14 @@ class latency_log {
 ///     sender(conduit);    void send(const load_message&);        // waits if there is no room
 ///     receiver(conduit);  void receive(latency_log&);            // until it is complete
 ///
-/// The sender looks at the clock all the time, as the load demands it; so of its processor time only
-/// what it spends in `send` counts, beside all that the receiver uses.
+/// As the sender looks at the clock all the time, only what it spends in `send` counts of its processor
+/// time, beside all that the receiver uses.
 template <class Conduit>
 class open_load_through final : public contender {
  public:
   template <class... Arguments>
-  explicit open_load_through(int rate, Arguments... arguments)
-      : schedule_(rate), conduit_(arguments...) {}
+  open_load_through(int rate, pacing how, Arguments... arguments)
+      : schedule_(rate, how), conduit_(arguments...) {}
 
   figure lead(std::uint64_t n) override {
     latency_log log(n);
