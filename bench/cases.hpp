@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,9 @@ void manager(report& out);
 void work(report& out);
 void broadcast(report& out);
 void redelivery(report& out);
+void death(report& out);
+void open_load(report& out);
+void wake_ups(report& out);
 
 /// The second half of `syscalls`: processor time while nothing happens.
 void idle(report& out);
@@ -37,5 +41,10 @@ struct stream_way {
 };
 std::vector<stream_way> stream_ways();
 void stream_once(const std::string& name, std::uint64_t messages);
+
+/// The same of an open load.
+std::vector<stream_way> load_ways();
+void load_once(const std::string& name, int rate, std::uint64_t messages);
+std::optional<figure> load(const std::string& name, int rate);
 
 }  // namespace belfry::bench

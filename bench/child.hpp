@@ -21,6 +21,7 @@ class child {
   child(const child&) = delete;
   child& operator=(const child&) = delete;
 
+  pid_t pid() const noexcept { return pid_; }
   /// Becomes readable when the process has ended.
   int end() const noexcept { return end_.get(); }
   /// Asks it to, as the destructor does, which gives it little time.

@@ -1,6 +1,7 @@
 // What is compared: one way in which two processes can do it.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -8,11 +9,22 @@
 
 namespace belfry::bench {
 
+/// Where the curve of a distribution is drawn.
+inline constexpr std::array percentiles{50.0, 60.0, 70.0, 75.0,  80.0,  85.0,  90.0,  92.5,
+                                        95.0, 96.0, 97.0, 98.0,  98.5,  99.0,  99.3,  99.5,
+                                        99.7, 99.8, 99.9, 99.93, 99.95, 99.97, 99.98, 99.99};
+
 /// What one round has brought.
 struct figure {
   double value = 0;    // in the unit of the case
   double p99 = 0;      // the 99th percentile; 0 where there is none
   double seconds = 0;  // how long it took, so that the next round can take as long as is wanted
+
+  // Of an open load alone.
+  double p999 = 0;
+  double cpu = 0;                                  // seconds of processor time per million messages
+  double wake_ups = 0;                             // of the receiver, per message
+  std::array<double, percentiles.size()> curve{};  // 0 where there were too few messages
 };
 
 /// Constructed before the two processes are forked, with everything that both inherit; whatever has

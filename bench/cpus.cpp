@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <sched.h>
+#include <time.h>
 
 namespace belfry::bench {
 namespace {
@@ -54,6 +55,12 @@ void pin(int cpu) {
   CPU_ZERO(&only);
   CPU_SET(cpu, &only);
   ::sched_setaffinity(0, sizeof only, &only);
+}
+
+double cpu_seconds() {
+  timespec t{};
+  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
 }
 
 const bool one_cpu = choose_cpus().follow < 0;

@@ -1,4 +1,4 @@
-// Which processors the two processes run on.
+// Which processors the two processes run on, and for how long.
 #pragma once
 
 #include <belfry/detail/pause.hpp>
@@ -22,6 +22,9 @@ std::vector<int> allowed_cpus();
 
 /// Keeps this process on one processor; nothing for -1.
 void pin(int cpu);
+
+/// Processor time that this process has used.
+double cpu_seconds();
 
 /// Whether both processes have to share one processor.
 extern const bool one_cpu;

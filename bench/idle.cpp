@@ -6,16 +6,8 @@
 
 #include <chrono>
 
-#include <time.h>
-
 namespace belfry::bench {
 namespace {
-
-double cpu_seconds() {
-  timespec t{};
-  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-  return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
-}
 
 /// What can be waited at: a channel each way, or a socket.
 class channel_pair {

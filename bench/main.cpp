@@ -33,8 +33,11 @@ constexpr bench_case cases[] = {
     {"stream-65536", "... of 64 KiB", stream<(64 << 10)>},
     {"stream-1048576", "... of 1 MiB", stream<(1 << 20)>},
     {"stream-4194304", "... of 4 MiB", stream<(4 << 20)>},
+    {"open-load", "latency at 1 k to 1 M messages a second, sent when they are due", open_load},
     {"syscalls", "system calls per message; processor time over ten idle seconds", syscalls},
-    {"many", "round trip on one of 1, 100, 1000 channels in one io_context", many},
+    {"wakeups", "wake-ups, system calls per message at 10 k and 100 k messages a second", wake_ups},
+    {"many", "round trip on one of 1 to 10,000 channels in one io_context; what it takes to have them", many},
+    {"death", "from kill -9 of a process to the completion of who waits for it", death},
     {"watch-rtt", "notify and async_changed, there and back, both sides asleep", watch_rtt},
     {"latest", "the newest value: cost of a write, and of a look", newest},
     {"work", "items from 1, 2, 4 producers to as many consumers, each for one", work},
@@ -105,9 +108,12 @@ int main(int argc, char** argv) {
   const std::vector<std::string_view> arguments(argv + 1, argv + argc);
   try {
     catch_signals();
-    // What the case `syscalls` runs under strace: --stream-once ENTRANT MESSAGES
+    // What `syscalls` and `wakeups` run under strace: --stream-once WAY MESSAGES, --load-once WAY RATE MESSAGES
     if (arguments.size() == 3 && arguments[0] == "--stream-once") {
       return stream_once(argv[2], std::strtoull(argv[3], nullptr, 10)), 0;
+    }
+    if (arguments.size() == 4 && arguments[0] == "--load-once") {
+      return load_once(argv[2], std::atoi(argv[3]), std::strtoull(argv[4], nullptr, 10)), 0;
     }
     return run(arguments);
   } catch (const interrupted& i) {

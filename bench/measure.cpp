@@ -24,33 +24,49 @@ struct record {
 
   std::optional<figure> summary() const {
     if (!works || figures.empty()) return {};
-    std::vector<double> values, p99s;
-    for (const figure& f : figures) {
-      values.push_back(f.value);
-      p99s.push_back(f.p99);
+    const auto of = [this](auto member) {
+      std::vector<double> values;
+      for (const figure& f : figures) values.push_back(member(f));
+      return median(std::move(values));
+    };
+    figure all;
+    for (double figure::*const member :
+         {&figure::value, &figure::p99, &figure::p999, &figure::cpu, &figure::wake_ups}) {
+      all.*member = of([&](const figure& f) { return f.*member; });
     }
-    return figure{median(values), median(p99s), 0};
+    for (std::size_t i = 0; i != all.curve.size(); ++i) {
+      all.curve[i] = of([&](const figure& f) { return f.curve[i]; });
+    }
+    return all;
   }
 };
 
-/// Everybody's turn, beginning with the one at `first`. False if somebody has failed: he is out, and
-/// the round does not count.
-bool play(std::vector<record>& records, std::size_t first, std::chrono::seconds limit) {
+/// The contender of a new round, or of all rounds; none, and he is out, if he cannot even be made.
+std::unique_ptr<contender> make(record& r) {
+  if (!r.works) return nullptr;
+  try {
+    return r.who->make();
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "belfry-bench: %s: %s\n", r.who->name.c_str(), e.what());
+    r.works = false;
+    return nullptr;
+  }
+}
+
+/// Everybody's turn, so many times, beginning with another one every time. False if somebody has
+/// failed: he is out, and none of it counts.
+bool play(std::vector<record>& records, std::size_t first, int rounds, std::chrono::seconds limit) {
   std::vector<std::unique_ptr<contender>> contenders;
+  for (record& r : records) contenders.push_back(make(r));
   std::vector<turn> turns;
   std::vector<record*> playing;
-  for (std::size_t i = 0; i != records.size(); ++i) {
-    record& r = records[(first + i) % records.size()];
-    if (!r.works) continue;
-    try {
-      contenders.push_back(r.who->make());
-    } catch (const std::exception& e) {
-      std::fprintf(stderr, "belfry-bench: %s: %s\n", r.who->name.c_str(), e.what());
-      r.works = false;
-      continue;
+  for (int round = 0; round != rounds; ++round, ++first) {
+    for (std::size_t k = 0; k != records.size(); ++k) {
+      const std::size_t i = (first + k) % records.size();
+      if (!contenders[i]) continue;
+      turns.push_back({records[i].who->name, contenders[i].get(), records[i].operations, {}});
+      playing.push_back(&records[i]);
     }
-    turns.push_back({r.who->name, contenders.back().get(), r.operations, {}});
-    playing.push_back(&r);
   }
   const std::size_t done = run_pair(turns, limit);
   if (done != turns.size()) {
@@ -59,6 +75,12 @@ bool play(std::vector<record>& records, std::size_t first, std::chrono::seconds 
   }
   for (std::size_t i = 0; i != turns.size(); ++i) playing[i]->figures.push_back(*turns[i].result);
   return true;
+}
+
+std::vector<std::optional<figure>> summaries(const std::vector<record>& records) {
+  std::vector<std::optional<figure>> all;
+  for (const record& r : records) all.push_back(r.summary());
+  return all;
 }
 
 }  // namespace
@@ -70,7 +92,7 @@ std::vector<std::optional<figure>> measure(const std::vector<entrant>& entrants,
 
   // How long an operation takes is found out step by step: the fewer there are, the more it is chance.
   for (bool settled = false; !settled;) {
-    if (!play(records, 0, how.limit)) continue;
+    if (!play(records, 0, 1, how.limit)) continue;
     settled = true;
     for (record& r : records) {
       if (!r.works) continue;
@@ -83,12 +105,21 @@ std::vector<std::optional<figure>> measure(const std::vector<entrant>& entrants,
     }
   }
   for (int round = 0; round != how.rounds;) {
-    if (play(records, static_cast<std::size_t>(round), how.limit)) ++round;
+    if (play(records, static_cast<std::size_t>(round), 1, how.limit)) ++round;
   }
+  return summaries(records);
+}
 
-  std::vector<std::optional<figure>> results;
-  for (const record& r : records) results.push_back(r.summary());
-  return results;
+std::vector<std::optional<figure>> measure_kept(const std::vector<entrant>& entrants,
+                                                std::uint64_t operations, const effort& how) {
+  std::vector<record> records;
+  for (const entrant& e : entrants) records.push_back({&e, operations, true, {}});
+  while (!play(records, 0, how.rounds + 1, how.limit)) {
+  }
+  for (record& r : records) {
+    if (r.works) r.figures.erase(r.figures.begin());
+  }
+  return summaries(records);
 }
 
 std::vector<std::pair<std::string, std::optional<figure>>> named(

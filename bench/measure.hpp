@@ -31,4 +31,9 @@ std::vector<std::pair<std::string, std::optional<figure>>> named(
     const std::vector<entrant>& entrants, const std::vector<std::optional<figure>>& figures,
     std::size_t count);
 
+/// For what takes long to set up: one pair of processes for all rounds, in which contenders can keep what
+/// they have set up between their turns. The first round does not count.
+std::vector<std::optional<figure>> measure_kept(const std::vector<entrant>& entrants,
+                                                std::uint64_t operations, const effort& how = {});
+
 }  // namespace belfry::bench

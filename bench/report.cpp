@@ -17,6 +17,35 @@ std::string quoted(const std::string& text) { return '"' + text + '"'; }
 
 std::string value_of(const std::optional<figure>& f) { return f ? number(f->value) : "null"; }
 
+/// Pairs of percentile and value.
+std::string curve_of(const figure& f) {
+  std::string points;
+  for (std::size_t i = 0; i != percentiles.size() && f.curve[i] != 0; ++i) {
+    points += (i == 0 ? "[" : ", [") + number(percentiles[i]) + ", " + number(f.curve[i]) + ']';
+  }
+  return '[' + points + ']';
+}
+
+/// What there may be beside the value.
+constexpr std::pair<const char*, double figure::*> details[] = {
+    {"p99", &figure::p99},
+    {"p999", &figure::p999},
+    {"cpu", &figure::cpu},
+    {"wake-ups", &figure::wake_ups},
+};
+bool has_curve(const std::optional<figure>& f) { return f && f->curve[0] != 0; }
+
+/// The same of Belfry and all peers.
+template <class Text>
+std::string object_of(const result& r, Text text) {
+  const auto text_of = [&](const std::optional<figure>& f) {
+    return f ? text(*f) : std::string("null");
+  };
+  std::string object = "{\"belfry\": " + text_of(r.belfry);
+  for (const auto& [name, f] : r.peers) object += ", " + quoted(name) + ": " + text_of(f);
+  return object + '}';
+}
+
 bool more_is_better(const std::string& unit) { return unit.ends_with("/s"); }
 
 }  // namespace
@@ -42,13 +71,12 @@ void report::print_json(const result& r) const {
     line += (&name == &r.peers.front().first ? "" : ", ") + quoted(name) + ": " + value_of(f);
   }
   line += "}";
-  if (r.belfry && r.belfry->p99 != 0) {
-    line += ", \"p99\": {\"belfry\": " + number(r.belfry->p99);
-    for (const auto& [name, f] : r.peers) {
-      line += ", " + quoted(name) + ": " + (f ? number(f->p99) : "null");
-    }
-    line += "}";
+  for (const auto& [name, member] : details) {
+    if (!r.belfry || (*r.belfry).*member == 0) continue;
+    line += ", " + quoted(name) + ": " +
+            object_of(r, [&](const figure& f) { return number(f.*member); });
   }
+  if (has_curve(r.belfry)) line += ", \"curve\": " + object_of(r, curve_of);
   std::printf("%s}\n", line.c_str());
 }
 
@@ -70,6 +98,14 @@ void report::print_text(const result& r) {
     std::printf("%s (%s)", name.c_str(), value_of(f).c_str());
   }
   std::printf("\n");
+  if (!has_curve(r.belfry)) return;
+  for (const auto& [name, member] : details) {
+    std::printf("    %-38s %12s", name, number((*r.belfry).*member).c_str());
+    for (const auto& [peer, f] : r.peers) {
+      if (f) std::printf("   %s (%s)", peer.c_str(), number((*f).*member).c_str());
+    }
+    std::printf("\n");
+  }
 }
 
 }  // namespace belfry::bench

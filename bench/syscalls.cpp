@@ -1,89 +1,88 @@
-// System calls per message while streaming, counted by `strace -c`: of both processes together, beyond
-// what setting up takes. Tracing makes the calls themselves slow, and so whoever waits misses more.
+// System calls, and among them rings of a bell, per message while streaming; and, at an open load, how
+// often the receiver is woken, too.
 #include "cases.hpp"
-#include "child.hpp"
+#include "strace.hpp"
 
-#include <algorithm>
-#include <cstdio>
-#include <memory>
-#include <optional>
+#include <cstdint>
 #include <string>
-#include <string_view>
-
-#include <fcntl.h>
-#include <unistd.h>
+#include <vector>
 
 namespace belfry::bench {
 namespace {
 
-struct close_file {
-  void operator()(std::FILE* f) const { std::fclose(f); }
+using keys = decltype(result::keys);
+
+/// A way to pass messages, and what is known of it.
+struct counted {
+  std::string ring;  // empty for a peer
+  std::string how;
+  std::optional<calls_per_message> calls;
+  std::optional<figure> wake_ups;
 };
 
-/// The last line of strace's table: 100.00  0.004321  3  1234  5 total (5 of them errors).
-std::optional<double> total(std::FILE* table) {
-  char line[256];
-  while (std::fgets(line, sizeof line, table) != nullptr) {
-    double calls = 0;
-    const bool four_columns = std::sscanf(line, "%*f %*f %*d %lf", &calls) == 1;
-    if (four_columns && std::string_view(line).ends_with(" total\n")) return calls;
+/// One line for each of Belfry's ways.
+template <class Count>
+void add(report& out, const char* name, const keys& common, const char* of,
+         const std::vector<counted>& ways, Count count) {
+  std::vector<std::pair<std::string, std::optional<figure>>> peers;
+  for (const counted& w : ways) {
+    if (w.ring.empty()) peers.emplace_back(w.how, count(w));
   }
-  return {};
+  for (const counted& w : ways) {
+    if (w.ring.empty()) continue;
+    keys about{{"of", of}};
+    about.insert(about.end(), common.begin(), common.end());
+    about.insert(about.end(), {{"ring", w.ring}, {"how", w.how}});
+    out.add({name, "ratio", about, count(w), peers});
+  }
 }
 
-/// This very program; under strace, /proc/self/exe would be strace.
-std::string this_program() {
-  char path[4096];
-  const ssize_t n = ::readlink("/proc/self/exe", path, sizeof path);
-  return n > 0 ? std::string(path, static_cast<std::size_t>(n)) : std::string();
-}
-
-std::optional<double> count_calls(const std::string& way, std::uint64_t messages) {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) return {};
-  const std::unique_ptr<std::FILE, close_file> table(::fdopen(ends[0], "r"));
-  const std::string program = this_program();
-  const child strace([&] {
-    ::dup2(ends[1], STDOUT_FILENO);
-    ::execlp("strace", "strace", "-f", "-c", "-o", "/dev/stdout", program.c_str(), "--stream-once",
-             way.c_str(), std::to_string(messages).c_str(), nullptr);
-    std::perror("belfry-bench: strace");
-    return false;
-  });
-  ::close(ends[1]);
-  const auto calls = total(table.get());
-  throw_if_interrupted();
-  return calls;
-}
-
-/// Whatever it takes to begin and to end is in both counts.
-std::optional<figure> calls_per_message(const std::string& way) {
-  constexpr std::uint64_t few = 10'000;
-  const auto base = count_calls(way, few);
-  if (!base) return {};
-  const std::uint64_t many = *base > few / 2 ? 4 * few : 1'000'000 + few;  // a call takes its time
-  const auto calls = count_calls(way, many);
-  if (!calls) return {};
-  return figure{std::max(*calls - *base, 0.0) / static_cast<double>(many - few), 0, 0};
+void add_calls(report& out, const char* name, const keys& common,
+               const std::vector<counted>& ways) {
+  const auto of = [](double calls_per_message::*member) {
+    return [member](const counted& w) -> std::optional<figure> {
+      if (!w.calls) return {};
+      return figure{(*w.calls).*member};
+    };
+  };
+  add(out, name, common, "system calls per message", ways, of(&calls_per_message::all));
+  add(out, name, common, "rings or writes per message", ways, of(&calls_per_message::rings));
 }
 
 }  // namespace
 
 void syscalls(report& out) {
-  const auto ways = stream_ways();
-  std::vector<std::pair<std::string, std::optional<figure>>> peers;
-  for (const stream_way& w : ways) {
-    if (w.ring.empty()) peers.emplace_back(w.name, calls_per_message(w.name));
+  std::vector<counted> ways;
+  for (const stream_way& w : stream_ways()) {
+    const auto arguments = [&](std::uint64_t messages) {
+      return std::vector<std::string>{"--stream-once", w.name, std::to_string(messages)};
+    };
+    ways.push_back(
+        {w.ring, w.ring.empty() ? w.name : w.how, trace(arguments, 10'000, 1'010'000), {}});
   }
-  for (const stream_way& w : ways) {
-    if (w.ring.empty()) continue;
-    out.add({"syscalls",
-             "ratio",
-             {{"of", "system calls per message"}, {"ring", w.ring}, {"how", w.how}},
-             calls_per_message(w.name),
-             peers});
-  }
+  add_calls(out, "syscalls", {}, ways);
   idle(out);
+}
+
+void wake_ups(report& out) {
+  for (const int rate : {10'000, 100'000}) {
+    const auto few = static_cast<std::uint64_t>(rate / 10);
+    std::vector<counted> ways;
+    for (const stream_way& w : load_ways()) {
+      const auto arguments = [&](std::uint64_t messages) {
+        return std::vector<std::string>{"--load-once", w.name, std::to_string(rate),
+                                        std::to_string(messages)};
+      };
+      ways.push_back({w.ring, w.how, trace(arguments, few, 11 * few), load(w.name, rate)});
+    }
+    const keys at{{"rate", rate}};
+    add(out, "wakeups", at, "wake-ups per message", ways,
+        [](const counted& w) -> std::optional<figure> {
+          if (!w.wake_ups) return {};
+          return figure{w.wake_ups->wake_ups};
+        });
+    add_calls(out, "wakeups", at, ways);
+  }
 }
 
 }  // namespace belfry::bench

@@ -34,6 +34,11 @@ class lap_timer {
     laps_.push_back(now - last_);
     last_ = now;
   }
+  /// A lap, of one operation, that began elsewhere, and not with the end of the one before.
+  void done_since(stopwatch::time_point begin) {
+    last_ = begin;
+    done();
+  }
 
   /// Of one operation, in units of which a second has so many.
   figure median(double units) {

@@ -41,14 +41,13 @@ class socket_pair {
 class asio_socket_round_trip final : public contender {
  public:
   /// `bystanders` is how many more pairs of sockets either side reads from at the same time.
-  explicit asio_socket_round_trip(double units, int bystanders = 0) : units_(units) {
-    for (int i = 0; i != bystanders; ++i) bystanders_.emplace_back();
-  }
+  explicit asio_socket_round_trip(double units, int bystanders = 0)
+      : units_(units), bystanders_(bystanders) {}
 
   figure lead(std::uint64_t n) override {
     lap_timer timer(n, 1);
     net::io_context io(1);
-    const others waiting(io, bystanders_, 0);
+    const others waiting(io, bystanders_);
     auto socket = pair_.socket(io, 0);
     run(io, asio_ping(socket, socket, n, timer));
     return timer.median(units_);
@@ -56,7 +55,7 @@ class asio_socket_round_trip final : public contender {
 
   void follow(std::uint64_t n) override {
     net::io_context io(1);
-    const others waiting(io, bystanders_, 1);
+    const others waiting(io, bystanders_);
     auto socket = pair_.socket(io, 1);
     run(io, asio_pong(socket, socket, n));
   }
@@ -67,9 +66,9 @@ class asio_socket_round_trip final : public contender {
   /// Sockets that nothing ever arrives at.
   class others {
    public:
-    others(net::io_context& io, const std::deque<socket_pair>& pairs, std::size_t side) {
-      for (const socket_pair& p : pairs) {
-        sockets_.push_back(p.socket(io, side));
+    others(net::io_context& io, int count) {
+      for (int i = 0; i != count; ++i) {
+        sockets_.push_back(pairs_.emplace_back().socket(io, 0));
         sockets_.back().async_read_some(net::buffer(discarded_),
                                         [](const error_code&, std::size_t) {});
       }
@@ -77,12 +76,13 @@ class asio_socket_round_trip final : public contender {
 
    private:
     std::array<char, 16> discarded_;
+    std::deque<socket_pair> pairs_;
     std::vector<protocol::socket> sockets_;
   };
 
   double units_;
   socket_pair pair_;
-  std::deque<socket_pair> bystanders_;
+  int bystanders_;
 };
 
 }  // namespace belfry::bench

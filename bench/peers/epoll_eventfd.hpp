@@ -22,12 +22,12 @@ namespace belfry::bench {
 class epoll_eventfd_round_trip final : public contender {
  public:
   /// `bystanders` is how many more eventfds either side has in its epoll.
-  explicit epoll_eventfd_round_trip(double units, int bystanders = 0) : units_(units) {
-    for (int i = 0; i != bystanders; ++i) bystanders_.push_back(bell());
-  }
+  explicit epoll_eventfd_round_trip(double units, int bystanders = 0)
+      : units_(units), bystanders_(bystanders) {}
 
   figure lead(std::uint64_t n) override {
-    const detail::unique_handle poll = watch(back_bell_);
+    const std::vector<detail::unique_handle> others = bystanders();
+    const detail::unique_handle poll = watch(back_bell_, others);
     lap_timer timer(n, 1);
     for (std::uint64_t i = 0; i != n; ++i) {
       shared_->there.number(i);
@@ -40,7 +40,8 @@ class epoll_eventfd_round_trip final : public contender {
   }
 
   void follow(std::uint64_t n) override {
-    const detail::unique_handle poll = watch(there_bell_);
+    const std::vector<detail::unique_handle> others = bystanders();
+    const detail::unique_handle poll = watch(there_bell_, others);
     for (std::uint64_t i = 0; i != n; ++i) {
       wait(poll, there_bell_);
       shared_->back = shared_->there;
@@ -64,11 +65,18 @@ class epoll_eventfd_round_trip final : public contender {
     return handle;
   }
 
-  detail::unique_handle watch(const detail::unique_handle& bell) const {
+  std::vector<detail::unique_handle> bystanders() const {
+    std::vector<detail::unique_handle> all;
+    for (int i = 0; i != bystanders_; ++i) all.push_back(bell());
+    return all;
+  }
+
+  static detail::unique_handle watch(const detail::unique_handle& bell,
+                                     const std::vector<detail::unique_handle>& others) {
     detail::unique_handle poll(::epoll_create1(EPOLL_CLOEXEC));
     if (!poll) fail("epoll_create1");
     add(poll, bell);
-    for (const detail::unique_handle& other : bystanders_) add(poll, other);
+    for (const detail::unique_handle& other : others) add(poll, other);
     return poll;
   }
   static void add(const detail::unique_handle& poll, const detail::unique_handle& bell) {
@@ -94,7 +102,7 @@ class epoll_eventfd_round_trip final : public contender {
   inherited<memory> shared_;
   detail::unique_handle there_bell_ = bell();
   detail::unique_handle back_bell_ = bell();
-  std::vector<detail::unique_handle> bystanders_;
+  int bystanders_;
 };
 
 }  // namespace belfry::bench
