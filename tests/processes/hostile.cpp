@@ -230,8 +230,18 @@ class byte_attack {
   volatile unsigned sum_ = 0;
 };
 
-// ---- what is done with a spsc_ring ----------------------------------------------------------------------
+// ---- what is done with rings of values ------------------------------------------------------------------
 
+using newest = channel<latest<value>>;
+using jobs = channel<work_ring<value, 64>>;
+using news = channel<broadcast_ring<value, 64, overflow::block>>;
+using flashes = channel<broadcast_ring<value, 64, overflow::overwrite>>;
+
+/// A spsc_ring is Boost.Lockfree's, which trusts its peer; the others are ours, and trust nobody.
+template <class Channel>
+constexpr bool trusts_nobody = !std::is_same_v<Channel, values>;
+
+template <class Channel>
 class value_attack {
  public:
   value_attack(const std::string& name, bool named, unsigned seed)
@@ -239,22 +249,39 @@ class value_attack {
 
   void one() {
     const unsigned times = 1 + random_() % 3;
-    for (unsigned i = 0; i != times; ++i) scribble_over_header(random_, victim_.view(), 64);
+    for (unsigned i = 0; i != times; ++i) scribble();
     use();
     if (random_() % 48 == 0) {
+      held_ = {};
       victim_.rebuild();
     } else if (random_() % 32 == 0) {
+      held_ = {};
       if (!victim_.reopen(random_() % 2 == 0)) victim_.rebuild();
     }
   }
 
  private:
+  using consumer = typename Channel::consumer;
+  static constexpr bool leases = detail::leasing_ring<typename Channel::ring_type>;
+
+  /// The header, or what the ring keeps account in, or any word of it.
+  void scribble() {
+    segment_file& file = victim_.view();
+    const ring_traits& traits = Channel::ring_type::traits;
+    if (!trusts_nobody<Channel> || random_() % 3 == 0)
+      return scribble_over_header(random_, file, 64, traits.producers);
+    std::byte* const ring = file.data() + layout::header_bytes(traits.producers + traits.consumers);
+    const auto words = static_cast<std::size_t>(file.data() + file.size() - ring) / 8;
+    const std::size_t word = random_() % 2 == 0 ? random_() % 32 : random_() % words;
+    scribble_at(random_, ring + word * 8, random_() % 2 == 0 ? 8 : 1, 64);
+  }
+
   void use() {
     auto& tx = victim_.tx();
     auto& rx = victim_.rx();
     std::array<value, 8> several;
     int over = 0;
-    switch (random_() % 8) {
+    switch (random_() % 10) {
       case 0: tx.try_send(value{}); break;
       case 1: tx.try_send_n(several); break;
       case 2: rx.try_receive(); break;
@@ -281,11 +308,35 @@ class value_attack {
       case 7:
         rx.receive(several[0], std::chrono::nanoseconds(0));
         tx.send(value{}, std::chrono::nanoseconds(0));
+        break;
+      case 8:
+        EXPECT(rx.size() <= rx.capacity());
+        EXPECT(tx.size() <= tx.capacity());
+        break;
+      case 9:
+        if constexpr (leases) use_leases();
+    }
+  }
+  void use_leases() {
+    switch (random_() % 4) {
+      case 0: held_ = victim_.rx().try_receive_lease(); break;
+      case 1: held_.ack(); break;
+      case 2: held_.requeue(); break;
+      case 3: {
+        bool over = false;
+        victim_.rx().async_receive_lease([&](error_code, lease<value> l) {
+          over = true;
+          held_ = std::move(l);
+        });
+        victim_.run_and_cancel();
+        EXPECT(over);
+      }
     }
   }
 
   std::mt19937 random_;
-  victim<values> victim_;
+  victim<Channel> victim_;
+  lease<value> held_;
 };
 
 /// So many cases in two processes at a time, by name and by handles.
@@ -320,5 +371,15 @@ TEST_CASE("a hostile peer of a byte_ring does no harm", "[hostile-byte]") {
 }
 
 TEST_CASE("a hostile peer of a spsc_ring does no harm through header and roster", "[hostile-spsc]") {
-  attack<value_attack>(200'000);
+  attack<value_attack<values>>(200'000);
+}
+TEST_CASE("a hostile peer of a work_ring does no harm", "[hostile-work]") {
+  attack<value_attack<jobs>>(sanitized ? 100'000 : 200'000);
+}
+TEST_CASE("a hostile peer of a broadcast_ring does no harm", "[hostile-broadcast]") {
+  attack<value_attack<news>>(sanitized ? 50'000 : 100'000);
+  attack<value_attack<flashes>>(sanitized ? 50'000 : 100'000);
+}
+TEST_CASE("a hostile peer of a latest does no harm", "[hostile-latest]") {
+  attack<value_attack<newest>>(sanitized ? 50'000 : 100'000);
 }

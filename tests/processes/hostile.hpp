@@ -126,13 +126,14 @@ void scribble_at(Random& random, std::byte* at, std::size_t bytes, std::uint64_t
   std::memcpy(at, &wrong, bytes);
 }
 
-/// Overwrites something in the header, or in the roster.
+/// Overwrites something in the header, or in the roster: what the first producer or the first consumer has.
 template <class Random>
-void scribble_over_header(Random& random, segment_file& file, std::uint64_t capacity) {
+void scribble_over_header(Random& random, segment_file& file, std::uint64_t capacity,
+                          std::size_t producers = 1) {
   using layout::participant_slot;
   std::byte* const header = file.data();
   std::byte* const slot = header + sizeof(layout::control_header) +
-      random() % 2 * sizeof(participant_slot);
+      random() % 2 * producers * sizeof(participant_slot);
   struct {
     std::byte* at;
     std::size_t bytes;
