@@ -50,7 +50,9 @@ bool chosen(std::string_view name, std::string_view wanted) {
 
 void usage(std::FILE* to) {
   std::fprintf(to,
-               "belfry-bench [CASE ...] [--json]   these cases, or all\nbelfry-bench --list\n\n");
+               "belfry-bench [CASE ...] [--json]   these cases, or all\n"
+               "belfry-bench --list\n"
+               "belfry-bench --compiler            what it was built by\n\n");
 }
 
 void list_cases() {
@@ -67,6 +69,8 @@ int run(const std::vector<std::string_view>& arguments) {
       json = true;
     } else if (argument == "--list") {
       return list_cases(), 0;
+    } else if (argument == "--compiler") {
+      return std::printf("%s\n", __VERSION__), 0;
     } else if (argument == "--help") {
       return usage(stdout), list_cases(), 0;
     } else {
@@ -83,7 +87,9 @@ int run(const std::vector<std::string_view>& arguments) {
   for (const bench_case& c : cases) {
     bool is_wanted = wanted.empty();
     for (const std::string_view w : wanted) is_wanted = is_wanted || chosen(c.name, w);
-    if (is_wanted) c.run(out);
+    if (!is_wanted) continue;
+    if (json) std::fprintf(stderr, "%s\n", std::string(c.name).c_str());  // to see how far it is
+    c.run(out);
   }
   return 0;
 }

@@ -11,6 +11,7 @@ packages() {
         boost_package ;;
       tests) printf '%s\n' catch2 spin python3 cmake curl ;;
       bench) printf '%s\n' strace python3 ;;
+      plots) echo python3-matplotlib ;;
       clang) printf '%s\n' clang; clang_runtime_package ;;
     esac
   done
@@ -66,7 +67,7 @@ need_commands() {
   missing=
   for package in $(packages "$@"); do
     case $package in
-      lib* | catch2) continue ;;
+      lib* | catch2 | python3-*) continue ;;
       ninja-build) name=ninja ;;
       clang) name=clang++ ;;
       *) name=$package ;;
