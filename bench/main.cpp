@@ -84,14 +84,20 @@ int run(const std::vector<std::string_view>& arguments) {
     }
   }
   report out(json);
+  int status = 0;
   for (const bench_case& c : cases) {
     bool is_wanted = wanted.empty();
     for (const std::string_view w : wanted) is_wanted = is_wanted || chosen(c.name, w);
     if (!is_wanted) continue;
     if (json) std::fprintf(stderr, "%s\n", std::string(c.name).c_str());  // to see how far it is
-    c.run(out);
+    try {
+      c.run(out);
+    } catch (const std::exception& e) {  // the others may have more luck
+      std::fprintf(stderr, "belfry-bench: %s: %s\n", std::string(c.name).c_str(), e.what());
+      status = 1;
+    }
   }
-  return 0;
+  return status;
 }
 
 }  // namespace

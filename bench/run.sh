@@ -32,6 +32,11 @@ python=/usr/bin/python3
 
 lines=$(mktemp) || exit 1
 trap 'rm -f "$lines"' EXIT
-"$program" --json >"$lines" || exit
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+"$program" --json >"$lines"
+status=$?
+[ "$status" -lt 128 ] || exit "$status"  # interrupted
 "$python" "$top/bench/summary.py" ${machine:+--machine "$machine"} \
-  --compiler "$("$program" --compiler)" "$lines"
+  --compiler "$("$program" --compiler)" "$lines" || exit
+exit "$status"

@@ -88,7 +88,11 @@ def about(result):
 def label(result):
     """What a line is about, if the case has several."""
     words = {"bytes": "{:,} bytes", "channels": "{:,} channels", "rate": "{:,} a second"}
-    return ", ".join(words.get(k, "{}").format(v) for k, v in about(result).items())
+
+    def said(key, value):
+        return value if isinstance(value, str) else words.get(key, key + " {}").format(value)
+
+    return ", ".join(said(k, v) for k, v in about(result).items())
 
 
 def table(results, values):
