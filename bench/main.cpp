@@ -115,7 +115,8 @@ int main(int argc, char** argv) {
   const std::vector<std::string_view> arguments(argv + 1, argv + argc);
   try {
     catch_signals();
-    // What `syscalls` and `wakeups` run under strace: --stream-once WAY MESSAGES, --load-once WAY RATE MESSAGES
+    // What `syscalls` and `wakeups` run under strace: --stream-once WAY MESSAGES, and
+    // --load-once WAY RATE MESSAGES
     if (arguments.size() == 3 && arguments[0] == "--stream-once") {
       return stream_once(argv[2], std::strtoull(argv[3], nullptr, 10)), 0;
     }
