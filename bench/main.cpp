@@ -55,7 +55,9 @@ bool chosen(std::string_view name, std::string_view wanted) {
 
 void usage(std::FILE* to) {
   std::fprintf(to,
-               "belfry-bench [CASE ...] [--json]   these cases, or all\nbelfry-bench --list\n\n");
+               "belfry-bench [CASE ...] [--json]   these cases, or all\n"
+               "belfry-bench --list\n"
+               "belfry-bench --compiler            what it was built by\n\n");
 }
 
 void list_cases() {
@@ -72,6 +74,8 @@ int run(const std::vector<std::string_view>& arguments) {
       json = true;
     } else if (argument == "--list") {
       return list_cases(), 0;
+    } else if (argument == "--compiler") {
+      return std::printf("%s\n", __VERSION__), 0;
     } else if (argument == "--help") {
       return usage(stdout), list_cases(), 0;
     } else {
@@ -85,12 +89,20 @@ int run(const std::vector<std::string_view>& arguments) {
     }
   }
   report out(json);
+  int status = 0;
   for (const bench_case& c : cases) {
     bool is_wanted = wanted.empty();
     for (const std::string_view w : wanted) is_wanted = is_wanted || chosen(c.name, w);
-    if (is_wanted) c.run(out);
+    if (!is_wanted) continue;
+    if (json) std::fprintf(stderr, "%s\n", std::string(c.name).c_str());  // to see how far it is
+    try {
+      c.run(out);
+    } catch (const std::exception& e) {  // the others may have more luck
+      std::fprintf(stderr, "belfry-bench: %s: %s\n", std::string(c.name).c_str(), e.what());
+      status = 1;
+    }
   }
-  return 0;
+  return status;
 }
 
 }  // namespace
@@ -108,7 +120,8 @@ int main(int argc, char** argv) {
   const std::vector<std::string_view> arguments(argv + 1, argv + argc);
   try {
     catch_signals();
-    // What `syscalls` and `wakeups` run under strace: --stream-once WAY MESSAGES, --load-once WAY RATE MESSAGES
+    // What `syscalls` and `wakeups` run under strace: --stream-once WAY MESSAGES, and
+    // --load-once WAY RATE MESSAGES
     if (arguments.size() == 3 && arguments[0] == "--stream-once") {
       return stream_once(argv[2], std::strtoull(argv[3], nullptr, 10)), 0;
     }

@@ -74,7 +74,7 @@ void report::print_json(const result& r) const {
   for (const auto& [name, member] : details) {
     if (!r.belfry || (*r.belfry).*member == 0) continue;
     line += ", " + quoted(name) + ": " +
-            object_of(r, [&](const figure& f) { return number(f.*member); });
+            object_of(r, [of = member](const figure& f) { return number(f.*of); });
   }
   if (has_curve(r.belfry)) line += ", \"curve\": " + object_of(r, curve_of);
   std::printf("%s}\n", line.c_str());

@@ -13,6 +13,7 @@ packages() {
       bench)
         printf '%s\n' strace python3 cmake
         available libzmq3-dev libnng-dev libiceoryx-posh-dev iceoryx ;;
+      plots) echo python3-matplotlib ;;
       clang) printf '%s\n' clang; clang_runtime_package ;;
     esac
   done
@@ -75,7 +76,7 @@ need_commands() {
   missing=
   for package in $(packages "$@"); do
     case $package in
-      lib* | catch2) continue ;;
+      lib* | catch2 | python3-*) continue ;;
       ninja-build) name=ninja ;;
       clang) name=clang++ ;;
       *) name=$package ;;
