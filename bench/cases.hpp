@@ -23,6 +23,7 @@ void list(report& out);
 void block(report& out);
 void manager(report& out);
 void work(report& out);
+void fan(report& out);
 
 /// The second half of `syscalls`: processor time while nothing happens.
 void idle(report& out);

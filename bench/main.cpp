@@ -38,6 +38,7 @@ constexpr bench_case cases[] = {
     {"watch-rtt", "notify and async_changed, there and back, both sides asleep", watch_rtt},
     {"latest", "the newest value: cost of a write, and of a look", newest},
     {"work", "items from 1, 2, 4 producers to as many consumers, each for one", work},
+    {"fan", "items from 4 to 1, 1 to 4, 4 to 4, by processes that sleep", fan},
     {"list", "an element of a shareable_list: get, set, iterate, count", list},
     {"block", "create, open, unlink and close a shared_memory", block},
     {"manager", "create, have tracked, open and release a block, by 1 and 8 clients of a manager", manager},
