@@ -6,7 +6,6 @@
 #include "crowd.hpp"
 #include "fan.hpp"
 #include "memory.hpp"
-#include "peers/many_to_many.hpp"
 
 #include <belfry/belfry.hpp>
 

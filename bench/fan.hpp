@@ -16,6 +16,8 @@
 namespace belfry::bench {
 
 inline constexpr auto fan_turn = std::chrono::milliseconds(200);
+/// How often whoever sleeps looks whether it is over.
+inline constexpr std::chrono::milliseconds patience{20};
 
 /// The same number in each word.
 struct item {

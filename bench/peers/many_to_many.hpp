@@ -2,6 +2,7 @@
 // to do sleeps, though not for ever, so that he hears when it is over.
 #pragma once
 
+#include "../fan.hpp"
 #include "../memory.hpp"
 #include "posix_queue.hpp"
 
@@ -20,8 +21,6 @@
 #include <unistd.h>
 
 namespace belfry::bench {
-
-inline constexpr std::chrono::milliseconds patience{20};
 
 /// A pipe: whole items, as long as a page holds a whole number of them.
 template <class Item>
