@@ -191,10 +191,10 @@ def report_round_trips(name, way, cpus):
 
 
 def report_stream(name, way, size, cpus):
-    n = 40
+    n = 20
     while (time := stream(way, size, n, cpus)) < TURN / 4:
         n *= 4
-    n = max(40, int(n * TURN / time))
+    n = max(20, int(n * TURN / time))
     print(name, median((n - n // 10) / stream(way, size, n, cpus) for _ in range(ROUNDS)))
 
 
