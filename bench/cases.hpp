@@ -29,6 +29,7 @@ void redelivery(report& out);
 void death(report& out);
 void open_load(report& out);
 void wake_ups(report& out);
+void fan(report& out);
 
 /// The second half of `syscalls`: processor time while nothing happens.
 void idle(report& out);

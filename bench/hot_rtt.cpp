@@ -3,6 +3,7 @@
 #include "cases.hpp"
 #include "measure.hpp"
 #include "peers/bare_queue.hpp"
+#include "peers/cpython_ipc.hpp"
 #include "peers/ping_pong.hpp"
 #include "peers/sleepers.hpp"
 
@@ -10,8 +11,7 @@ namespace belfry::bench {
 namespace {
 
 /// Against what is below, and perhaps against what one would use instead.
-void compare(report& out, const char* name, entrant belfry,
-             const std::vector<entrant>& others = {}) {
+result compare(const char* name, entrant belfry, const std::vector<entrant>& others = {}) {
   std::vector<entrant> entrants{
       enter<ping_pong>("bare cache line ping-pong", nanoseconds.units),
       enter<bare_queue_round_trip>("bare boost::lockfree::spsc_queue", nanoseconds.units)};
@@ -19,20 +19,22 @@ void compare(report& out, const char* name, entrant belfry,
   const std::size_t peers = entrants.size();
   entrants.push_back(std::move(belfry));
   const auto figures = measure(entrants);
-  out.add({name, "ns", {}, figures[peers], named(entrants, figures, peers)});
+  return {name, "ns", {}, figures[peers], named(entrants, figures, peers)};
 }
 
 }  // namespace
 
 void hot_rtt(report& out) {
-  compare(out, "hot-rtt",
-          enter<awaited_round_trip>("belfry, spin", meeting_point<letters>::by::name, nanoseconds,
-                                    std::chrono::microseconds(100)),
-          sleeping_round_trips(nanoseconds.units));
+  result r = compare("hot-rtt",
+                     enter<awaited_round_trip>("belfry, spin", meeting_point<letters>::by::name,
+                                               nanoseconds, std::chrono::microseconds(100)),
+                     sleeping_round_trips(nanoseconds.units));
+  add_cpython(r.peers, "rtt", nanoseconds.units, cpython_ways);
+  out.add(r);
 }
 
 void hot_rtt_try(report& out) {
-  compare(out, "hot-rtt-try", enter<tried_round_trip>("belfry, try", nanoseconds));
+  out.add(compare("hot-rtt-try", enter<tried_round_trip>("belfry, try", nanoseconds)));
 }
 
 }  // namespace belfry::bench

@@ -43,6 +43,7 @@ constexpr bench_case cases[] = {
     {"work", "items from 1, 2, 4 producers to as many consumers, each for one", work},
     {"broadcast", "what a value costs its producer with 1, 4, 16 consumers", broadcast},
     {"redelivery", "from a kill -9 of who holds an item to its delivery to another one", redelivery},
+    {"fan", "items from 4 to 1, 1 to 4, 4 to 4, by processes that sleep", fan},
     {"list", "an element of a shareable_list: get, set, iterate, count", list},
     {"block", "create, open, unlink and close a shared_memory", block},
     {"manager", "create, have tracked, open and release a block, by 1 and 8 clients of a manager", manager},

@@ -5,6 +5,7 @@
 #include "measure.hpp"
 #include "peers/asio_pipe.hpp"
 #include "peers/bare_queue.hpp"
+#include "peers/cpython_ipc.hpp"
 #include "peers/kernel_stream.hpp"
 #include "peers/memory_copy.hpp"
 #include "peers/transports.hpp"
@@ -106,6 +107,7 @@ void stream(report& out) {
   for (std::size_t i = 0; i != ways.size(); ++i) {
     if (ways[i].ring.empty()) peers.emplace_back(ways[i].name, figures[i]);
   }
+  add_cpython(peers, "stream " + std::to_string(Bytes), 1, cpython_ways);
   for (std::size_t i = 0; i != ways.size(); ++i) {
     if (ways[i].ring.empty()) continue;
     out.add({"stream-" + std::to_string(Bytes),

@@ -11,13 +11,11 @@
 
 namespace belfry::bench {
 
-/// Runs a program of python3's; what it prints, `name seconds` a line, in other units. Empty if there is no
-/// python3.
-inline std::map<std::string, double> run_cpython(const std::string& program, double units) {
+/// What a command of the shell prints, `name seconds` a line, in other units. Empty if it cannot be run.
+inline std::map<std::string, double> figures_of(const std::string& command, double units) {
   struct close_pipe {
     void operator()(std::FILE* f) const { ::pclose(f); }
   };
-  const std::string command = "python3 - <<'END'\n" + program + "\nEND\n";
   const std::unique_ptr<std::FILE, close_pipe> in(::popen(command.c_str(), "r"));
   std::map<std::string, double> figures;
   char name[64];
@@ -25,6 +23,11 @@ inline std::map<std::string, double> run_cpython(const std::string& program, dou
     figures[name] = time * units;
   }
   return figures;
+}
+
+/// Of a program for python3.
+inline std::map<std::string, double> run_cpython(const std::string& program, double units) {
+  return figures_of("python3 - <<'END'\n" + program + "\nEND\n", units);
 }
 
 inline std::optional<figure> find(const std::map<std::string, double>& figures,

@@ -5,18 +5,21 @@
 #include "../transport.hpp"
 #include "roudi.hpp"
 
-#include <algorithm>
-#include <cstddef>
-#include <cstring>
 #include <iceoryx_hoofs/log/logmanager.hpp>
 #include <iceoryx_posh/internal/runtime/posh_runtime_impl.hpp>
 #include <iceoryx_posh/popo/untyped_publisher.hpp>
 #include <iceoryx_posh/popo/untyped_subscriber.hpp>
 #include <iceoryx_posh/popo/wait_set.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <filesystem>
 #include <new>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 
 #include <unistd.h>
 
@@ -52,11 +55,19 @@ class iceoryx {
       : name_(unique_name("iceoryx")), bytes_(bytes), ways_(ways) {
     roudi::need();
   }
+  ~iceoryx() {
+    std::error_code ignored;  // usually there is nothing, as only who is killed leaves it
+    for (const side s : {side::lead, side::follow}) {
+      std::filesystem::remove("/tmp/" + session_of(s), ignored);
+      std::filesystem::remove("/tmp/" + session_of(s) + ".lock", ignored);
+    }
+  }
+  iceoryx(const iceoryx&) = delete;
+  iceoryx& operator=(const iceoryx&) = delete;
 
   class endpoint {
    public:
-    endpoint(const iceoryx& topics, side s)
-        : session_(topics.name_ + (s == side::lead ? "-lead" : "-follow")) {
+    endpoint(const iceoryx& topics, side s) : session_(topics.session_of(s)) {
       const bool lead = s == side::lead;
       if (lead || topics.ways_ == traffic::both_ways) subscribe(topics, lead ? "back" : "there");
       if (!lead || topics.ways_ == traffic::both_ways) publish(topics, lead ? "there" : "back");
@@ -125,6 +136,8 @@ class iceoryx {
   };
 
  private:
+  std::string session_of(side s) const { return name_ + (s == side::lead ? "-lead" : "-follow"); }
+
   std::string name_;
   std::size_t bytes_;
   traffic ways_;

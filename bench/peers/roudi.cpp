@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <poll.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 namespace belfry::bench {
@@ -18,15 +19,21 @@ namespace {
 
 constexpr auto start_limit = std::chrono::seconds(20);
 constexpr auto stop_limit = std::chrono::seconds(10);
+constexpr const char* lock_file = "/tmp/iox-unique-roudi.lock";
+
+/// Whether anybody has one. A lock that is left behind without its process is not held.
+bool is_running() {
+  const detail::unique_handle lock(::open(lock_file, O_RDONLY | O_CLOEXEC));
+  return lock && ::flock(lock.get(), LOCK_EX | LOCK_NB) != 0;
+}
 
 /// What it would have removed, had it ended well: its sockets and locks, its own segment and that of the
 /// group for whose processes it has made memory.
 void remove_files() {
   std::error_code ignored;
-  for (const char* name : {"roudi", "roudi.lock", "iox-unique-roudi.lock"}) {
-    std::filesystem::remove(std::filesystem::path("/tmp") / name, ignored);
+  for (const char* file : {"/tmp/roudi", "/tmp/roudi.lock", lock_file, "/dev/shm/iceoryx_mgmt"}) {
+    std::filesystem::remove(file, ignored);
   }
-  std::filesystem::remove("/dev/shm/iceoryx_mgmt", ignored);
   if (const group* const g = ::getgrgid(::getegid())) {
     std::filesystem::remove(std::filesystem::path("/dev/shm") / g->gr_name, ignored);
   }
@@ -53,10 +60,7 @@ void wait_until_ready(int output) {
 void roudi::need() { static const roudi one; }
 
 roudi::roudi() : owner_(::getpid()) {
-  // It would end at once, but not before it had touched the memory of the one that is running.
-  if (std::filesystem::exists("/tmp/roudi")) {
-    throw std::runtime_error("iox-roudi is running already, or has left /tmp/roudi behind");
-  }
+  if (is_running()) throw std::runtime_error("somebody else has an iox-roudi running");
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) {
     throw std::system_error(errno, std::system_category(), "pipe");

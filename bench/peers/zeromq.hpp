@@ -4,6 +4,7 @@
 #include "../memory.hpp"
 #include "../transport.hpp"
 
+#include <cerrno>
 #include <cstddef>
 #include <memory>
 #include <stdexcept>
@@ -32,19 +33,25 @@ class zeromq_socket {
     succeed(::zmq_connect(socket_.get(), address.c_str()));
   }
 
-  void send(const void* from, std::size_t bytes) {
-    succeed(::zmq_send(socket_.get(), from, bytes, 0));
+  /// False if ZMQ_SNDTIMEO or ZMQ_RCVTIMEO is over.
+  bool send(const void* from, std::size_t bytes) {
+    return done(::zmq_send(socket_.get(), from, bytes, 0), bytes);
   }
-  void receive(void* to, std::size_t bytes) {
-    const int n = ::zmq_recv(socket_.get(), to, bytes, 0);
-    succeed(n);
-    expect_size(static_cast<std::size_t>(n), bytes);
+  bool receive(void* to, std::size_t bytes) {
+    return done(::zmq_recv(socket_.get(), to, bytes, 0), bytes);
   }
 
  private:
   [[noreturn]] static void fail() { throw std::runtime_error(::zmq_strerror(::zmq_errno())); }
   static void succeed(int result) {
     if (result == -1) fail();
+  }
+
+  static bool done(int result, std::size_t bytes) {
+    if (result == -1 && ::zmq_errno() == EAGAIN) return false;
+    succeed(result);
+    expect_size(static_cast<std::size_t>(result), bytes);
+    return true;
   }
 
   struct close {
