@@ -81,7 +81,8 @@ std::vector<way> all_ways() {
   enter_transports(
       peers, []<transport T>(const char* name) { return enter<transport_stream<Bytes, T>>(name); });
   peers.push_back(enter<iceoryx_loans<Bytes>>("iceoryx, in place"));
-  if constexpr (Bytes >= 4096) peers.push_back(enter<memory_copy<Bytes>>("memcpy in and out"));
+  if constexpr (Bytes >= 4096)
+    peers.push_back(enter<memory_copy<Bytes, byte_capacity<Bytes> / Bytes>>("memcpy in and out"));
   for (entrant& e : peers) all.push_back({{e.name, {}, {}}, std::move(e)});
   return all;
 }

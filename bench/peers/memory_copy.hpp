@@ -7,7 +7,6 @@
 #include "../messages.hpp"
 #include "../timer.hpp"
 
-#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -16,19 +15,16 @@
 
 namespace belfry::bench {
 
-/// As few slots as let both work at the same time, so that they stay in the caches if they can.
-template <std::size_t Bytes>
+/// In turn into so many slots.
+template <std::size_t Bytes, std::size_t Slots>
 class memory_copy final : public contender {
-  static constexpr std::size_t slots =
-      std::clamp<std::size_t>((std::size_t{1} << 20) / Bytes, 2, 64);
-
  public:
   figure lead(std::uint64_t n) override {
     const auto m = std::make_unique<message<Bytes>>();
     rate_timer timer(n);
     for (std::uint64_t i = 0; i != n;) {
       while (shared_->written.load(std::memory_order_acquire) == i) relax();
-      std::memcpy(m.get(), &shared_->data[i % slots], Bytes);
+      std::memcpy(m.get(), &shared_->data[i % Slots], Bytes);
       shared_->read.store(i + 1, std::memory_order_release);
       check(*m, i);
       timer.arrived(++i);
@@ -40,8 +36,8 @@ class memory_copy final : public contender {
     const auto m = std::make_unique<message<Bytes>>();
     for (std::uint64_t i = 0; i != n; ++i) {
       m->number(i);
-      while (i - shared_->read.load(std::memory_order_acquire) == slots) relax();
-      std::memcpy(&shared_->data[i % slots], m.get(), Bytes);
+      while (i - shared_->read.load(std::memory_order_acquire) == Slots) relax();
+      std::memcpy(&shared_->data[i % Slots], m.get(), Bytes);
       shared_->written.store(i + 1, std::memory_order_release);
     }
   }
@@ -51,7 +47,7 @@ class memory_copy final : public contender {
   struct memory {
     alignas(128) std::atomic<std::uint64_t> written;
     alignas(128) std::atomic<std::uint64_t> read;
-    alignas(128) std::array<message<Bytes>, slots> data;
+    alignas(128) std::array<message<Bytes>, Slots> data;
   };
 
   inherited<memory> shared_;
