@@ -25,16 +25,6 @@ using value = shareable_list::value;
 
 const std::vector<value> seven{"howdy", bytes("HoWdY"), -273.154, 100, nullptr, true, 42};
 
-template <class Function>
-std::error_code error_of(Function f) {
-  try {
-    f();
-  } catch (const std::system_error& e) {
-    return e.code();
-  }
-  return {};
-}
-
 std::string text(const shared_memory& m, std::size_t n) {
   return {reinterpret_cast<const char*>(m.buf().data()), n};
 }

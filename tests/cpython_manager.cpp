@@ -27,16 +27,6 @@ namespace {
 
 using value = shareable_list::value;
 
-template <class Function>
-std::error_code error_of(Function f) {
-  try {
-    f();
-  } catch (const std::system_error& e) {
-    return e.code();
-  }
-  return {};
-}
-
 const std::string key = "supadupasecretkey";
 
 /// Where a server keeps its record, and its socket. It leaves nothing there.

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 namespace belfry::test {
 
@@ -33,6 +34,17 @@ std::size_t open_descriptors();
 /// Runs the context until it has nothing more to do; false, and stopped, if that takes too long.
 /// Generous: it is there to end a test that hangs, not to time one that works.
 bool run(net::io_context& io, std::chrono::seconds watchdog = std::chrono::seconds(60));
+
+/// What a function throws, where there is a form of it that reports the same by an error_code.
+template <class Function>
+std::error_code error_of(Function f) {
+  try {
+    f();
+  } catch (const std::system_error& e) {
+    return e.code();
+  }
+  return {};
+}
 
 /// Ends the process, loudly, if the test takes too long: for waits that no context watches over.
 class watchdog {
