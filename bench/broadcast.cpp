@@ -1,6 +1,6 @@
 // What a value costs the producer of a broadcast_ring, with few consumers and with many. Consumers poll, and
-// the producer sends bursts with pauses in between, so that all of them keep up and every value has to go to
-// their processors: the bursts are timed. Or they sleep on an io_context until there is something, and the
+// the producer sends bursts with pauses in between, so that they can keep up and every value has to go to their
+// processors (which they share, if there are not enough): the bursts are timed. Or they sleep on an io_context until there is something, and the
 // producer sends as fast as it can.
 #include "asio.hpp"
 #include "cases.hpp"
@@ -123,6 +123,7 @@ void compare(report& out, const std::string& mode, listening how) {
              "ns",
              {{"mode", mode},
               {"consumers", static_cast<int>(counts[i])},
+              {"processors", static_cast<int>(allowed_cpus().size())},
               {"how", how == listening::polled ? "bursts, consumers poll" : "no pause, consumers sleep"}},
              figures[i],
              {{"with 1 consumer", figures[0]}}});

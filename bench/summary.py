@@ -119,7 +119,8 @@ def markdown(machine, results):
     yield f"# {machine['machine']}"
     yield ""
     yield "; ".join(f"{k}: {v}" for k, v in machine.items() if k != "machine" and v) + "."
-    yield "In brackets: how many times the peer's figure Belfry's is."
+    yield "In brackets: how many times the peer's figure Belfry's is. Every process is kept on one processor,"
+    yield "and so are the threads that a peer has of its own. What tries or polls never sleeps."
     missing = sorted({p for r in results for p, value in r["peers"].items() if value is None})
     if missing:
         yield "Missing, as they are not there or have failed: " + ", ".join(missing) + "."

@@ -91,6 +91,9 @@ class killed_producer {
     s_.expect_got(s_.items(0, came));
     return static_cast<unsigned>(came - complete);
   }
+  unsigned complete() const {
+    return how_ == sending::park ? 0 : how_ == sending::many ? batch : 1;
+  }
 
  private:
   using sendable = typename Channel::producer::value_type;
@@ -174,7 +177,7 @@ class killed_consumer {
       // A successor begins at the oldest that the victim may have needed.
       const std::uint64_t rest = items_of_run_1(s_.rx->got());
       EXPECT(s_.rx->got() == s_.items(s_.tx->next() - rest, s_.tx->next()));
-      EXPECT(s_.tx->next() - rest <= taken_->load() + enough);
+      EXPECT(s_.tx->next() - rest <= taken_->load() + (how_ == receiving::many ? enough : 1));
       return 0;
     } else {
       run_until(s_.io, [&] {
@@ -195,6 +198,18 @@ class killed_consumer {
       EXPECT(first >= taken_->load());
       return static_cast<unsigned>(first - taken_->load());
     }
+  }
+  unsigned complete() const {
+    if (only_newest<Channel> || to_everybody<Channel>) return 0;
+    switch (how_) {
+      case receiving::one:
+      case receiving::lease_ack: return 1;
+      case receiving::many: return peer_ == peer::asleep ? enough : batch;
+      case receiving::held:
+      case receiving::park:
+      case receiving::lease_requeue: break;
+    }
+    return 0;
   }
 
  private:

@@ -81,7 +81,9 @@ class victim {
     view_.reset();
     // What was scribbled over may have kept the endpoints from tidying up.
     ::unlink(path_of(name_).c_str());
-    for (std::size_t i : {0, 1}) ::unlink(path_of(detail::bell_name(name_, i)).c_str());
+    const ring_traits& traits = Channel::ring_type::traits;
+    for (std::size_t i = 0; i != traits.producers + traits.consumers; ++i)
+      ::unlink(path_of(detail::bell_name(name_, i)).c_str());
   }
 
   std::string name_;

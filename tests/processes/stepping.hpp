@@ -9,6 +9,7 @@
 //       void act();                               // in the victim: the operation
 //       void meanwhile();                         // here, if there is one: it is stopped, and alive
 //       unsigned follow();                        // here, when it is dead: the survivors go on
+//       unsigned complete() const;                // what that is, if there is one, after the whole operation
 //     };
 //
 // follow() says how much of the operation has happened: nothing when it has not begun, always the same when
@@ -251,6 +252,9 @@ void kill_everywhere(const std::string& what, const Arguments&... arguments) {
     }
     victim.kill();
     whole = scene.follow();
+    if constexpr (requires { scene.complete(); }) {
+      if (again) REQUIRE(whole == scene.complete());
+    }
   }
   REQUIRE(files_of(name) == 0);
 

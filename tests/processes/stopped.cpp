@@ -76,7 +76,7 @@ class stopped_worker {
     const auto got = of_run(s_.rx->got(), 1);
     EXPECT(no_doubles(got));
     EXPECT(!got.empty() && got.back() + 1 == last);
-    EXPECT(last - got.size() <= prepared + batch + 1);
+    EXPECT(last - got.size() <= before_ + (how_ == taking::many ? batch : 1));
   }
   /// How many it has received for good.
   unsigned follow() {
@@ -90,6 +90,16 @@ class stopped_worker {
     const auto got = of_run(s_.rx->got(), 1);
     EXPECT(no_doubles(got));
     return static_cast<unsigned>(sent - got.size() - before_);
+  }
+  unsigned complete() const {
+    switch (how_) {
+      case taking::one:
+      case taking::ack: return 1;
+      case taking::many: return batch;
+      case taking::requeue:
+      case taking::asleep: break;
+    }
+    return 0;
   }
 
  private:
@@ -132,6 +142,7 @@ class stopped_sender {
     EXPECT(got.size() >= prepared);
     return static_cast<unsigned>(got.size() - prepared);
   }
+  unsigned complete() const { return many_ ? batch : 1; }
 
  private:
   survivors<jobs> s_;
@@ -215,6 +226,7 @@ class stopped_publisher {
     EXPECT(got == first_numbers(got.size()));
     return static_cast<unsigned>(got.size() - prepared);
   }
+  unsigned complete() const { return 1; }
 
  private:
   survivors<flashes> s_;

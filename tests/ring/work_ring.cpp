@@ -3,10 +3,13 @@
 #include <belfry/ring/work_ring.hpp>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <deque>
 #include <memory>
 #include <random>
 #include <set>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -309,51 +312,129 @@ TEST_CASE("a work_ring does what a model of it does", "[work_ring]") {
   }
 }
 
-TEST_CASE("many threads work on a work_ring", "[work_ring]") {
-  constexpr std::uint64_t each = often(40'000);
+namespace {
+
+/// Sends numbers, one by one and in batches, until all are sent.
+template <class Writer>
+void send_numbers(Writer& tx, std::uint64_t from, std::uint64_t to, std::mt19937& random) {
+  while (from != to) {
+    std::array<work_value, 5> some;
+    const std::size_t count = std::min<std::uint64_t>(1 + random() % some.size(), to - from);
+    for (std::size_t i = 0; i != count; ++i) some[i] = work_value::of(from + i);
+    std::size_t pushed = 0;
+    if (count == 1) {
+      pushed = tx.push(some[0]) == attempt::done ? 1 : 0;
+    } else {
+      tx.push_n(std::span(some).first(count), pushed);
+    }
+    from += pushed;
+    if (pushed == 0) std::this_thread::yield();
+  }
+}
+
+/// What a consumer had a look at, and whether it was right.
+struct received_numbers {
+  explicit received_numbers(std::uint64_t most) : seen(most) {}
+
+  bool complete() const { return taken.load() == seen.size(); }
+  void note(const work_value& v) {
+    if (!v.whole() || v.n >= seen.size()) {
+      ++wrong;
+    } else {
+      seen[v.n].fetch_add(1);
+    }
+    taken.fetch_add(1);
+  }
+
+  std::vector<std::atomic<std::uint8_t>> seen;
+  std::atomic<std::uint64_t> taken{0};
+  std::atomic<int> wrong{0};
+};
+
+/// Takes them one by one, in batches, and by leases that it sometimes gives back. What fails leaves no trace.
+template <class Reader>
+void receive_numbers(Reader& rx, received_numbers& all, std::mt19937& random) {
+  const work_value untouched{~std::uint64_t{0}, 1};
+  while (!all.complete()) {
+    std::array<work_value, 4> some;
+    some.fill(untouched);
+    std::size_t popped = 0;
+    switch (random() % 3) {
+      case 0: popped = rx.pop(some[0]) == attempt::done ? 1 : 0; break;
+      case 1: rx.pop_n(some, popped); break;
+      case 2: {
+        detail::lease_ticket t;
+        if (rx.lease(some[0], t) != attempt::done) break;
+        if (random() % 8 == 0) {
+          rx.give_back(t);
+          some[0] = untouched;
+        } else {
+          popped = 1;
+          rx.acknowledge(t);
+        }
+      }
+    }
+    for (std::size_t i = 0; i != popped; ++i) all.note(some[i]);
+    for (std::size_t i = popped; i != some.size(); ++i) {
+      if (some[i].n != untouched.n || some[i].check != untouched.check) ++all.wrong;
+    }
+    if (popped == 0) std::this_thread::yield();
+  }
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE_SIG("many threads work on a work_ring", "[work_ring]", ((std::size_t N), N), 1, 3, 16,
+                       128) {
+  constexpr std::uint64_t each = often(N < 16 ? 5'000 : 20'000);
   constexpr std::size_t producers = 3;
   constexpr std::size_t consumers = 3;
-  raw_work<16> ring;
-  std::vector<std::atomic<std::uint8_t>> seen(producers * each);
-  std::atomic<std::uint64_t> taken{0};
-  std::atomic<int> torn{0};
+  raw_work<N> ring;
+  received_numbers all(producers * each);
   std::vector<std::thread> threads;
   for (std::size_t p = 0; p != producers; ++p) {
     threads.emplace_back([&, p] {
-      raw_work<16>::writer tx(ring.memory, p);
-      for (std::uint64_t i = 0; i != each; ++i) {
-        while (tx.push(work_value::of(p * each + i)) != attempt::done) std::this_thread::yield();
-      }
+      typename raw_work<N>::writer tx(ring.memory, p);
+      std::mt19937 random(static_cast<unsigned>(p));
+      send_numbers(tx, p * each, (p + 1) * each, random);
     });
   }
   for (std::size_t c = 0; c != consumers; ++c) {
     threads.emplace_back([&, c] {
-      raw_work<16>::reader rx(ring.memory, 32 + c);
-      std::mt19937 random(static_cast<unsigned>(c));
-      while (taken.load() != producers * each) {
-        work_value v;
-        detail::lease_ticket t;
-        if (rx.lease(v, t) != attempt::done) {
-          std::this_thread::yield();
-          continue;
-        }
-        if (!v.whole() || v.n >= seen.size()) {
-          ++torn;
-        } else if (random() % 8 == 0) {
-          rx.give_back(t);
-          continue;
-        } else {
-          seen[v.n].fetch_add(1);
-        }
-        rx.acknowledge(t);
-        taken.fetch_add(1);
-      }
+      typename raw_work<N>::reader rx(ring.memory, 32 + c);
+      std::mt19937 random(static_cast<unsigned>(100 + c));
+      receive_numbers(rx, all, random);
     });
   }
   for (std::thread& t : threads) t.join();
-  CHECK(torn == 0);
-  CHECK(std::all_of(seen.begin(), seen.end(), [](const auto& n) { return n.load() == 1; }));
+  CHECK(all.wrong == 0);
+  CHECK(std::all_of(all.seen.begin(), all.seen.end(), [](const auto& n) { return n.load() == 1; }));
   CHECK(ring.drained());
+}
+
+TEST_CASE("what holds a large value is copied by its taker", "[work_ring]") {
+  struct large {
+    std::array<char, 1001> text;  // no multiple of a word
+  };
+  using ring = work_ring<large, 4>;
+  const ring_layout shape = ring::traits.layout(4, 0);
+  std::vector<raw_work<4>::line> bytes(shape.bytes / layout::cache_line + 1);
+  const ring_memory memory{reinterpret_cast<std::byte*>(bytes.data()), shape.bytes, 4};
+  ring::traits.construct(memory);
+  ring::writer tx(memory, 0);
+  ring::reader rx(memory, 32);
+  for (const char c : {'a', 'b', 'c', 'd', 'e', 'f'}) {
+    large in;
+    in.text.fill(c);
+    CHECK(tx.push(in) == attempt::done);
+    large out;
+    out.text.fill('?');
+    CHECK(rx.pop(out) == attempt::done);
+    CHECK(out.text == in.text);
+    out.text.fill('?');
+    CHECK(rx.pop(out) == attempt::would_block);
+    CHECK(out.text.front() == '?');
+  }
 }
 
 TEST_CASE("a work_ring that was scribbled over ends in an error, or nothing, but ends",

@@ -7,10 +7,12 @@ namespace belfry::detail {
 /// read and then to be changed. (The builtin, without more options, would ask for reading on x86; processors
 /// that do not know this one do nothing.)
 inline void prefetch_for_write(const void* at) noexcept {
-#if defined(__x86_64__)
+#if defined(__GNUC__) && defined(__x86_64__)
   asm volatile("prefetchw %0" : : "m"(*static_cast<const char*>(at)));
-#else
+#elif defined(__GNUC__)
   __builtin_prefetch(at, 1);
+#else
+  static_cast<void>(at);
 #endif
 }
 

@@ -18,24 +18,39 @@ class atomic_words {
 
  public:
   static constexpr std::size_t count = (sizeof(T) + 7) / 8;
+  using image = std::array<std::uint64_t, count>;
 
   void store(const T& from) noexcept {
-    std::array<std::uint64_t, count> bytes{};
-    std::memcpy(bytes.data(), &from, sizeof from);
-    for (std::size_t i = 0; i != count; ++i) words_[i].store(bytes[i], std::memory_order_relaxed);
+    const auto* const bytes = reinterpret_cast<const std::byte*>(&from);
+    for (std::size_t i = 0; i != count; ++i) {
+      std::uint64_t word = 0;
+      std::memcpy(&word, bytes + 8 * i, bytes_of(i));
+      words_[i].store(word, std::memory_order_relaxed);
+    }
   }
   void load(T& to) const noexcept {
-    const std::array<std::uint64_t, count> bytes = load();
-    std::memcpy(static_cast<void*>(&to), bytes.data(), sizeof to);
+    auto* const bytes = reinterpret_cast<std::byte*>(&to);
+    for (std::size_t i = 0; i != count; ++i) {
+      const std::uint64_t word = words_[i].load(std::memory_order_relaxed);
+      std::memcpy(bytes + 8 * i, &word, bytes_of(i));
+    }
   }
-  /// For one who does not want to touch his value before he knows that they belong together.
-  std::array<std::uint64_t, count> load() const noexcept {
-    std::array<std::uint64_t, count> bytes;
-    for (std::size_t i = 0; i != count; ++i) bytes[i] = words_[i].load(std::memory_order_relaxed);
-    return bytes;
+
+  /// In two steps, for one who must not touch his value before he knows that the words belong together.
+  image load() const noexcept {
+    image words;
+    for (std::size_t i = 0; i != count; ++i) words[i] = words_[i].load(std::memory_order_relaxed);
+    return words;
+  }
+  static void unpack(const image& words, T& to) noexcept {
+    std::memcpy(static_cast<void*>(&to), words.data(), sizeof to);
   }
 
  private:
+  static constexpr std::size_t bytes_of(std::size_t word) noexcept {
+    return word + 1 == count ? sizeof(T) - 8 * word : 8;
+  }
+
   std::array<std::atomic<std::uint64_t>, count> words_;
 };
 

@@ -11,7 +11,6 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <new>
 #include <span>
 #include <type_traits>
@@ -338,14 +337,14 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
       }
       if (there != whole(next_)) return attempt::lagged;
       const slot& from = slots_[next_ % N];
-      const auto bytes = from.value.load();
+      const auto words = from.value.load();
       if constexpr (!blocks) {
         // If one of these words was a later one, this sees it in the stamp. Pairs with the fence in
         // writer::write(); the acquire, with the release there.
         std::atomic_thread_fence(std::memory_order_acquire);
         if (from.stamp.load(std::memory_order_acquire) != there) return attempt::lagged;
       }
-      std::memcpy(static_cast<void*>(&value), bytes.data(), sizeof value);
+      from.value.unpack(words, value);
       ++next_;
       if (next_ - told_ >= batch) tell();
       return attempt::done;

@@ -8,7 +8,6 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <new>
 #include <span>
 #include <type_traits>
@@ -92,13 +91,13 @@ class latest {
         const std::uint64_t version = control_->version.load(std::memory_order_acquire);
         if (version == seen_) return attempt::would_block;
         if (version < seen_) return attempt::corrupted;  // it only grows
-        const auto bytes = place(memory_, version).load();
+        const auto words = place(memory_, version).load();
         // Pairs with the fence in push().
         std::atomic_thread_fence(std::memory_order_acquire);
         const std::uint64_t after = control_->version.load(std::memory_order_relaxed);
         // The one after these is being written, perhaps where we have read.
         if (after - version > control::places - 2) continue;
-        std::memcpy(static_cast<void*>(&value), bytes.data(), sizeof value);
+        value_words::unpack(words, value);
         seen_ = version;
         note(version);
         return attempt::done;

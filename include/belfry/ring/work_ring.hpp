@@ -26,7 +26,8 @@ namespace belfry {
 ///
 /// Up to 32 producers and 32 consumers. Items are taken about in the order in which they were sent; one that
 /// is still being written is passed by. Nobody waits for anybody who holds an item, be he slow, stopped or
-/// dead: what a killed producer had not finished has never been; what a killed consumer had taken and not
+/// dead. (But one who was woken for an item, and then stopped before he took it, keeps it waiting until the
+/// next one is sent, or he is killed.) What a killed producer had not finished has never been; what a killed consumer had taken and not
 /// acknowledged is delivered again, to one other. `async_receive` acknowledges at once,
 /// `async_receive_lease` when the consumer says so.
 ///
@@ -163,7 +164,9 @@ class work_ring {
       std::uint64_t position = 0;
       bool skipped = false;  // others were refused the place before, and went on: a consumer may have, too
     };
-    static constexpr std::size_t most_held = std::clamp<std::size_t>(N / 4, 1, 32);
+    /// Not so many that the producers together could hold the whole ring, were all but one stopped.
+    static constexpr std::size_t most_held =
+        std::clamp<std::size_t>(N / (layout::max_participants / 2), 1, 32);
 
     /// The first free place from `position` on, which then is the one behind it. Whoever it is claimed for
     /// must raise the tail past it.
@@ -245,14 +248,23 @@ class work_ring {
       }
     }
 
-    /// A lease and its acknowledgement in one. What was copied is whole if nobody has changed the word since.
+    /// A lease and its acknowledgement in one: what was copied is whole if nobody has changed the word since.
+    /// But what it takes long to copy should be copied only by who has it.
     attempt pop(T& value) noexcept {
-      return find([&](std::size_t index, word seen) {
-        this->slots_[index].value.load(value);
-        if (!this->change(index, seen, {seen.lap + 1, 0, state::free})) return false;
-        taken(index, seen);
-        return true;
-      });
+      if constexpr (sizeof(slot) > 4 * layout::cache_line) {
+        detail::lease_ticket what;
+        const attempt a = lease(value, what);
+        if (a == attempt::done) acknowledge(what);
+        return a;
+      } else {
+        return find([&](std::size_t index, word seen) {
+          const auto words = this->slots_[index].value.load();
+          if (!this->change(index, seen, {seen.lap + 1, 0, state::free})) return false;
+          this->slots_[index].value.unpack(words, value);
+          taken(index, seen);
+          return true;
+        });
+      }
     }
     attempt pop_n(std::span<T> values, std::size_t& popped) noexcept {
       attempt a = attempt::done;
@@ -405,7 +417,7 @@ class work_ring {
                 const word next = seen.state == state::leased ? word{seen.lap, 0, state::ready}
                                                               : word{seen.lap + 1, 0, state::free};
                 if (s.word.compare_exchange_strong(bits, next.bits(), ordered,
-                                              std::memory_order_relaxed)) {
+                                                   std::memory_order_relaxed)) {
                   break;
                 }
               }
