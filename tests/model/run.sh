@@ -57,6 +57,11 @@ work_ring() {
     holds '1:2, capacity 1, a kill'                     $fan_out -DCAPACITY=1 -DKILLS=1
     holds '2:1, put back'                               $fan_in -DREQUEUES=1
     holds '2:2'                                         -DMESSAGES=1
+    holds '1:1, capacity 2, a batch, 2 kills'           $pipe -DMESSAGES=3 -DBATCH -DKILLS=2 -DLIVES=2
+    holds '1:2, capacity 2, a batch'                    $fan_out -DMESSAGES=2 -DBATCH
+    thorough holds '2:1, batches'                       $fan_in -DMESSAGES=2 -DBATCH
+    thorough holds '1:2, a batch, a kill'               $fan_out -DMESSAGES=2 -DBATCH -DKILLS=1 -DREAPER_KILLS=1
+    thorough holds '1:2, capacity 3, a batch, a kill'   $fan_out -DMESSAGES=2 -DCAPACITY=3 -DBATCH -DKILLS=1
     holds '1:2, capacity 3, an old item'                $old -DCAPACITY=3
     thorough holds '1:2, 3 messages, put back'          $fan_out -DMESSAGES=3 -DREQUEUES=1
     thorough holds '1:2, 2 messages, a kill'            $fan_out -DMESSAGES=2 -DKILLS=1 -DREAPER_KILLS=1
@@ -74,6 +79,7 @@ work_ring() {
     fails 'NO_LATE_RECOVER'              stranded    $fan_out -DMESSAGES=2 -DKILLS=1 -DNO_LATE_RECOVER
     fails 'RECOVER_FREES'                stranded    $fan_out -DMESSAGES=2 -DKILLS=1 -DRECOVER_FREES
     fails 'PASSED_UNSEEN'                stranded    $fan_in -DCAPACITY=3 -DPASSED_UNSEEN
+    fails 'PASSED_UNSEEN, batches'       stranded    $fan_in -DCAPACITY=3 -DMESSAGES=2 -DBATCH -DPASSED_UNSEEN
     fails 'NO_CLOSE'                     stranded    $fan_in -DOLD_ITEM -DCAPACITY=3 -DNO_CLOSE
     fails 'WORD_FIRST'                   stranded    $old -DCAPACITY=3 -DWORD_FIRST
     fails 'PAST_TAIL'                    stranded    $fan_out -DMESSAGES=3 -DREQUEUES=1 -DPAST_TAIL

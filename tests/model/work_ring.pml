@@ -38,9 +38,9 @@
  *   step as `ready`; before that it is 0, half-written. `head` is raised or not, as they please.
  *   Memory is sequentially consistent.
  *
- *   To take and to acknowledge at once is one write, as if nobody had moved in between; to claim several places
- *   before tail is raised is the work of several producers who are killed together.
+ *   To take and to acknowledge at once is one write, as if nobody had moved in between.
  *
+ * With BATCH a producer may claim two places before it raises tail past both, and then publishes them.
  * With OLD_ITEM the first lap is over, but for the first item, which somebody has put back.
  *
  * Variants that must fail
@@ -160,6 +160,10 @@ proctype producer(byte me) {
     byte n, t, held;
     short w;
     bool skipped;
+#ifdef BATCH
+    byte other;                  /* the place that was claimed before t, or is published after it */
+    bool two, other_skipped;
+#endif
 push:
     {
         if
@@ -191,7 +195,24 @@ place:
             word[slot(t)] = word_of(lap_at(t), me, WRITING); w = 0; held = 0 }
         :: atomic { word[slot(t)] != w -> w = 0; skipped = false; goto place }
         fi;
+#ifdef BATCH
+        if
+        :: atomic { !two && n + 1 < messages(me) ->
+            two = true; other = t; other_skipped = skipped; skipped = false; t++; goto place }
+        :: else
+        fi;
+raise:
+#endif
         tail = max(tail, t + 1);                                                   /* 5 */
+#ifdef BATCH
+        if
+        :: atomic { two ->                                                         /* the first first */
+            w = t; t = other; other = w;
+            w = skipped; skipped = other_skipped; other_skipped = w; w = 0 }
+        :: else
+        fi;
+publish:
+#endif
         atomic {                                                                   /* 6 */
             w = word[slot(t)];
             assert(w == word_of(lap_at(t), me, WRITING) || w == word_of(lap_at(t), me, PASSED));
@@ -205,12 +226,28 @@ place:
             n++;
             if
             :: state(w) == PASSED || skipped -> owed[me] = value[slot(t)]; w = 0; t = 0; skipped = false
-            :: else -> news = news | TAKING; w = 0; t = 0; goto push
+            :: else -> news = news | TAKING; w = 0; t = 0; goto sent_it
             fi
         };
-        atomic { count_late(me); goto push };                                      /* 7 */
+        atomic { count_late(me) };                                                 /* 7 */
+sent_it:
+#ifdef BATCH
+        if
+        :: atomic { two -> two = false; t = other; other = 0;
+            skipped = other_skipped; other_skipped = false; goto publish }
+        :: else
+        fi;
+#endif
+        goto push;
 beyond: atomic { tail = max(tail, t + 1); t++; goto place };
 no_place:
+#ifdef BATCH
+        if
+        :: atomic { two -> two = false; t = other; other = 0; skipped = other_skipped;
+            other_skipped = false; w = 0; held = 0; goto raise }
+        :: else
+        fi;
+#endif
         atomic { t = 0; w = 0; held = 0 };
         if
         :: atomic { news & bit_of(me) -> goto push }
@@ -218,7 +255,11 @@ no_place:
         fi;
 idle:
 end_idle: false
-    } unless { atomic { kill[me]?_ -> die(); n = 0; t = 0; held = 0; w = 0; skipped = false } }
+    } unless { atomic { kill[me]?_ -> die(); n = 0; t = 0; held = 0; w = 0; skipped = false;
+#ifdef BATCH
+        other = 0; two = false; other_skipped = false
+#endif
+    } }
 }
 
 /* ---- consumer ------------------------------------------------------------------------------- */
