@@ -131,12 +131,12 @@ net::awaitable<void> wait_and_timer(Consumer& rx, net::steady_timer& timer, acco
 
 TEST_CASE("async_receive || timer", "[cancellation_stress]") {
   SECTION("values") {
-    const account a = stress<of_values>("receive-or", often(150000),
+    const account a = stress<of_values>("receive-or", often(60000),
                                         receive_or_timer<of_values::channel::consumer>);
     CHECK(a.timeouts > 0);
   }
   SECTION("messages") {
-    const account a = stress<of_bytes>("receive-or", often(150000),
+    const account a = stress<of_bytes>("receive-or", often(60000),
                                        receive_or_timer<of_bytes::channel::consumer>);
     CHECK(a.timeouts > 0);
   }
@@ -145,19 +145,19 @@ TEST_CASE("async_receive || timer", "[cancellation_stress]") {
 TEST_CASE("async_wait || timer, and try_receive", "[cancellation_stress]") {
   SECTION("values") {
     const account a =
-        stress<of_values>("wait-or", often(40000), wait_or_timer<of_values::channel::consumer>);
+        stress<of_values>("wait-or", often(20000), wait_or_timer<of_values::channel::consumer>);
     CHECK(a.timeouts > 0);
   }
   SECTION("messages") {
     const account a =
-        stress<of_bytes>("wait-or", often(40000), wait_or_timer<of_bytes::channel::consumer>);
+        stress<of_bytes>("wait-or", often(20000), wait_or_timer<of_bytes::channel::consumer>);
     CHECK(a.timeouts > 0);
   }
 }
 
 TEST_CASE("async_receive && timer, async_wait && timer", "[cancellation_stress]") {
-  stress<of_values>("receive-and", often(50000), receive_and_timer<of_values::channel::consumer>);
-  stress<of_bytes>("wait-and", often(50000), wait_and_timer<of_bytes::channel::consumer>);
+  stress<of_values>("receive-and", often(20000), receive_and_timer<of_values::channel::consumer>);
+  stress<of_bytes>("wait-and", often(20000), wait_and_timer<of_bytes::channel::consumer>);
 }
 
 namespace {
@@ -176,7 +176,7 @@ void cancel_at_every_moment() {
     net::io_context io;
     typename Kit::channel::consumer rx(io, name, Kit::options());
     std::minstd_rand random(3);
-    for (int i = 0; i != often(100000); ++i) {
+    for (int i = 0; i != often(40000); ++i) {
       std::array<bool, 2> called{};
       for (bool& c : called) {
         rx.async_receive([&](error_code ec, auto v) {

@@ -199,8 +199,9 @@ class killed_consumer {
       return static_cast<unsigned>(first - taken_->load());
     }
   }
-  unsigned complete() const {
+  std::optional<unsigned> complete() const {
     if (only_newest<Channel> || to_everybody<Channel>) return 0;
+    if (in_place<Channel> && how_ == receiving::many) return {};  // as many as there was room for
     switch (how_) {
       case receiving::one:
       case receiving::lease_ack: return 1;
