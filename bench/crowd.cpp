@@ -44,14 +44,14 @@ void member::ready() {
   while (!notes_.go.load()) sleep_for(std::chrono::microseconds(100));
 }
 
-double rate(const std::vector<part>& parts, std::chrono::milliseconds turn) {
+double rate(const std::vector<part>& parts, std::chrono::milliseconds turn, placing where) {
   if (parts.size() > most_members) throw std::length_error("too many processes");
   const std::vector<int> cpus = allowed_cpus();
   const inherited<crowd_notes> notes;
   children all;
   for (std::size_t i = 0; i != parts.size(); ++i) {
     all.push_back(std::make_unique<child>([&, i] {
-      pin(cpus[i % cpus.size()]);
+      if (where == placing::in_turns) pin(cpus[i % cpus.size()]);
       return play(parts[i], member(*notes, i));
     }));
   }

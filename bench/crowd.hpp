@@ -54,9 +54,13 @@ class member {
 /// What one of them does: prepares, is ready, and goes on until it is over.
 using part = std::function<void(member&)>;
 
-/// What all together count in a second, once they have been at it for a moment; each of them on one
-/// processor, the next one on the next. Throws if one fails.
-double rate(const std::vector<part>& parts, std::chrono::milliseconds turn);
+/// Where they run: each on one processor, the next one on the next; or wherever the system likes, if they have
+/// to do with another process that is not one of them.
+enum class placing { in_turns, anywhere };
+
+/// What all together count in a second, once they have been at it for a moment. Throws if one fails.
+double rate(const std::vector<part>& parts, std::chrono::milliseconds turn,
+            placing where = placing::in_turns);
 
 /// `push(i)`: false if there is no room yet.
 template <class Push>

@@ -30,7 +30,7 @@ double rate_of(const shared_memory_manager& manager, int clients) {
       me.done();
     }
   };
-  return rate(std::vector<part>(static_cast<std::size_t>(clients), client), turn);
+  return rate(std::vector<part>(static_cast<std::size_t>(clients), client), turn, placing::anywhere);
 }
 
 // The tracker of resources, in which every process of CPython's notes its blocks, is left out: it would
