@@ -89,17 +89,22 @@ TEST_CASE("who is woken and closes passes it on", "[work]") {
 
 TEST_CASE("who only waits for its peers does not keep a wake-up from who works", "[work]") {
   const std::string name = unique_name("work-peer");
-  net::io_context io;
-  auto idle = meet<errands>::consumer(io, name);
-  auto busy = meet<errands>::consumer(io, name);
+  net::io_context idle_io, busy_io;
+  auto idle = meet<errands>::consumer(idle_io, name);
+  auto busy = meet<errands>::consumer(busy_io, name);
   told there, received;
   idle.async_wait_peer(there.handler());  // asleep, until a producer comes
   busy.async_receive(received.receiver());
-  settle(io);
-  auto tx = meet<errands>::producer(io, name);
+  settle(idle_io);
+  settle(busy_io);
+  auto tx = meet<errands>::producer(busy_io, name);
+  settle(busy_io);  // has heard of it, and sleeps again
   tx.try_send({5, 0});
-  settle(io);
+  settle(busy_io);
+  CHECK(received.calls == 0);  // it was not the first to be woken
+  settle(idle_io);
   CHECK(there.calls == 1);
+  settle(busy_io);
   CHECK(received.value == 5);
   tx.close();
   idle.close();

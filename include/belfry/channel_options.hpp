@@ -15,8 +15,7 @@ enum class lifetime {
 };
 
 /// What an endpoint asks for. `capacity`, `lifetime` and `mode` describe the segment and count for
-/// whoever comes first and creates it; `start` and `spin` are each
-/// endpoint's own.
+/// whoever comes first and creates it; `start` and `spin` are each endpoint's own.
 ///
 ///     belfry::channel_options options;
 ///     options.capacity = 8 << 20;                       // bytes, for a byte_ring

@@ -122,6 +122,21 @@ struct storm_result {
   std::uint64_t again = 0;  // were seen by more than one
 };
 
+/// Kills anyone, again and again, and starts another one in his place; so many times.
+template <class Start>
+int rage(std::chrono::milliseconds length, std::vector<std::unique_ptr<child>>& all, Start start,
+         const ledger& l, std::mt19937& random) {
+  int kills = 0;
+  const auto end = std::chrono::steady_clock::now() + length;
+  for (; std::chrono::steady_clock::now() < end && l.next.load() < ledger::most; ++kills) {
+    a_while(random, 12);
+    const std::size_t victim = random() % all.size();
+    all[victim]->kill();
+    all[victim] = start(victim);
+  }
+  return kills;
+}
+
 storm_result work_storm(std::chrono::milliseconds length) {
   const std::string name = unique_name("storm");
   const nothing_left check(name);
@@ -147,14 +162,7 @@ storm_result work_storm(std::chrono::milliseconds length) {
   for (std::size_t i = 0; i != producers + consumers; ++i) all.push_back(start(i));
 
   storm_result r;
-  const auto end = std::chrono::steady_clock::now() + length;
-  while (std::chrono::steady_clock::now() < end && (*l)->next.load() < ledger::most) {
-    a_while(random, 12);
-    const std::size_t victim = random() % all.size();
-    all[victim]->kill();
-    ++r.kills;
-    all[victim] = start(victim);
-  }
+  r.kills = rage(length, all, start, **l, random);
   (*l)->enough.store(true);
   for (std::size_t i = 0; i != consumers; ++i) {
     await([&] { return (*l)->joined[i].load() == all[producers + i]->pid(); });
@@ -262,14 +270,7 @@ storm_result news_storm(std::chrono::milliseconds length) {
   std::vector<std::unique_ptr<child>> all;
   for (std::size_t i = 0; i <= consumers; ++i) all.push_back(start(i));
   storm_result r;
-  const auto end = std::chrono::steady_clock::now() + length;
-  while (std::chrono::steady_clock::now() < end && (*l)->next.load() < ledger::most) {
-    a_while(random, 12);
-    const std::size_t victim = random() % all.size();
-    all[victim]->kill();
-    ++r.kills;
-    all[victim] = start(victim);
-  }
+  r.kills = rage(length, all, start, **l, random);
   // The producer goes when all consumers are there, so that they are told.
   for (std::size_t i = 0; i != consumers; ++i) {
     await([&] { return (*l)->joined[i].load() == all[i]->pid(); });

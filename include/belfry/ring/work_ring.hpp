@@ -1,4 +1,4 @@
-// Many producers, many consumers, every value to one of them. The slots and their protocol: work_slot in
+// Many producers, many consumers, every value to one of them. The slots and their protocol: work_word in
 // segment/layout.hpp; checked with Spin in tests/model/work_ring.pml.
 #pragma once
 
@@ -234,11 +234,13 @@ class work_ring {
     }
     /// Somebody else is to have it.
     bool give_back(const detail::lease_ticket& what) noexcept {
-      const bool done =
-          this->change(what.index, {what.lap, this->owner_, state::leased},
-                       {what.lap, 0, state::ready});
+      if (!this->change(what.index, {what.lap, this->owner_, state::leased},
+                        {what.lap, 0, state::ready})) {
+        return false;
+      }
+      // Who is killed before this is recovered, which counts it. Pairs with find_late().
       this->control_->late.fetch_add(1, std::memory_order_release);
-      return done;
+      return true;
     }
 
     void give_back_all() noexcept {

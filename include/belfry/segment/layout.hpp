@@ -76,9 +76,8 @@ struct identity {
   std::uint64_t value_bytes;
   std::uint64_t value_align;
   std::uint64_t type_fingerprint;
-  std::uint64_t capacity;  // values, or bytes for a byte ring
-  std::uint64_t
-      abi_fingerprint;  // of a ring whose layout is a library's, or depends on its mode, else 0
+  std::uint64_t capacity;         // values, or bytes for a byte ring
+  std::uint64_t abi_fingerprint;  // of a ring whose layout is a library's, or depends on a mode; else 0
   std::uint64_t ring_offset;
   std::uint64_t ring_bytes;
   std::uint64_t process_namespace;  // of the creator; counts only where peers watch pids
