@@ -8,6 +8,7 @@
 #include <boost/lockfree/spsc_queue.hpp>
 #include <boost/version.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -60,7 +61,14 @@ class spsc_ring {
     }();
     return reinterpret_cast<T*>(reinterpret_cast<std::byte*>(&q) + offset);
   }
-  static std::size_t next(std::size_t i) noexcept { return i == N ? 0 : i + 1; }
+  // The queue has one place more than it holds values.
+  static std::size_t until_end(std::size_t i) noexcept { return N + 1 - i; }
+  static std::size_t after(std::size_t i, std::size_t count) noexcept {
+    return count < until_end(i) ? i + count : count - until_end(i);
+  }
+  static std::size_t distance(std::size_t from, std::size_t to) noexcept {
+    return to >= from ? to - from : until_end(from) + to;
+  }
 
  public:
   using value_type = T;
@@ -69,38 +77,55 @@ class spsc_ring {
 
   static constexpr std::size_t max_capacity = N;
 
-  // The queue's own push and pop of one value read the index of the other side every time, which is a
-  // cache line's way between two cores for every value. Here it is read when what was seen of it
-  // last is used up.
+  // The queue's own push and pop read both indices every time. The other side's is a cache line's way
+  // between two cores; so is one's own, as the other side, which looks at it all the time, has taken its
+  // line. Here one's own index is kept aside, and the other one is read when what was seen of it last is
+  // used up.
 
   /// The producer's side.
   class writer {
    public:
     explicit writer(const ring_memory& memory)
-        : queue_(at(memory)), index_(&heir::written(*queue_)), values_(values(*queue_)) {}
+        : index_(&heir::written(*at(memory))),
+          opposite_(&heir::read(*at(memory))),
+          values_(values(*at(memory))),
+          next_(index_->load(std::memory_order_relaxed)) {}  // ours: of the producer before us
 
     attempt push(const T& value) noexcept {
-      if (room_ == 0 && (room_ = queue_->write_available()) == 0) return attempt::would_block;
-      const std::size_t i = index_->load(std::memory_order_relaxed);
-      new (values_ + i) T(value);
-      // Who sees the index sees the value. Pairs with the acquire in read_available().
-      index_->store(next(i), std::memory_order_release);
-      --room_;
+      if (room_ == 0 && (room_ = room()) == 0) return attempt::would_block;
+      new (values_ + next_) T(value);
+      publish(1);
       return attempt::done;
     }
     attempt push_n(std::span<const T> values, std::size_t& pushed) noexcept {
-      pushed = queue_->push(values.data(), values.size());
-      room_ = 0;
+      if (room_ < values.size()) room_ = room();
+      pushed = std::min(values.size(), room_);
+      const std::size_t first = std::min(pushed, until_end(next_));
+      std::uninitialized_copy_n(values.begin(), first, values_ + next_);
+      std::uninitialized_copy_n(values.begin() + first, pushed - first, values_);
+      if (pushed != 0) publish(pushed);
       return pushed == values.size() ? attempt::done : attempt::would_block;
     }
-    bool writable() const noexcept { return room_ != 0 || queue_->write_available() != 0; }
+    bool writable() const noexcept { return room_ != 0 || room() != 0; }
     bool corrupted() const noexcept { return false; }  // it trusts its peer
-    std::size_t size() const noexcept { return N - queue_->write_available(); }
+    std::size_t size() const noexcept { return N - room(); }
 
    private:
-    queue* queue_;
+    std::size_t room() const noexcept {
+      // Pairs with the release in reader::release(): what was read is ours to write again.
+      return N - distance(opposite_->load(std::memory_order_acquire), next_);
+    }
+    void publish(std::size_t count) noexcept {
+      next_ = after(next_, count);
+      room_ -= count;
+      // Pairs with the acquire in reader::there().
+      index_->store(next_, std::memory_order_release);
+    }
+
     index* index_;
+    const index* opposite_;
     T* values_;
+    std::size_t next_;
     std::size_t room_ = 0;  // at least so much
   };
 
@@ -108,34 +133,51 @@ class spsc_ring {
   class reader {
    public:
     explicit reader(const ring_memory& memory)
-        : queue_(at(memory)), index_(&heir::read(*queue_)), values_(values(*queue_)) {}
+        : index_(&heir::read(*at(memory))),
+          opposite_(&heir::written(*at(memory))),
+          values_(values(*at(memory))),
+          next_(index_->load(std::memory_order_relaxed)) {}  // ours: of the consumer before us
 
     attempt pop(T& value) noexcept {
-      const std::size_t i = index_->load(std::memory_order_relaxed);
-      if (there_ == 0 && (there_ = queue_->read_available()) == 0) {
-        // Who polls has the value's cache line on its way when the index that tells of it arrives.
-        __builtin_prefetch(values_ + i);
-        return attempt::would_block;
-      }
-      value = values_[i];
-      // Who sees the index may write the value. Pairs with the acquire in write_available().
-      index_->store(next(i), std::memory_order_release);
-      --there_;
+      if (!readable()) return attempt::would_block;
+      value = values_[next_];
+      release(1);
       return attempt::done;
     }
     attempt pop_n(std::span<T> values, std::size_t& popped) noexcept {
-      popped = queue_->pop(values.data(), values.size());
-      there_ = 0;
+      if (there_ < values.size()) there_ = there();
+      popped = std::min(values.size(), there_);
+      const std::size_t first = std::min(popped, until_end(next_));
+      std::copy_n(values_ + next_, first, values.begin());
+      std::copy_n(values_, popped - first, values.begin() + first);
+      if (popped != 0) release(popped);
       return popped == values.size() ? attempt::done : attempt::would_block;
     }
-    bool readable() const noexcept { return there_ != 0 || queue_->read_available() != 0; }
+    bool readable() noexcept {
+      if (there_ != 0 || (there_ = there()) != 0) return true;
+      // Who polls has the value's cache line on its way when the index that tells of it arrives.
+      __builtin_prefetch(values_ + next_);
+      return false;
+    }
     bool corrupted() const noexcept { return false; }
-    std::size_t size() const noexcept { return queue_->read_available(); }
+    std::size_t size() const noexcept { return there(); }
 
    private:
-    queue* queue_;
+    std::size_t there() const noexcept {
+      // Pairs with the release in writer::publish(): who sees the index sees the values.
+      return distance(next_, opposite_->load(std::memory_order_acquire));
+    }
+    void release(std::size_t count) noexcept {
+      next_ = after(next_, count);
+      there_ -= count;
+      // Pairs with the acquire in writer::room().
+      index_->store(next_, std::memory_order_release);
+    }
+
     index* index_;
+    const index* opposite_;
     T* values_;
+    std::size_t next_;
     std::size_t there_ = 0;  // at least so many
   };
 
