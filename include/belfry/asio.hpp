@@ -9,6 +9,7 @@
 #if defined(BELFRY_BOOST_ASIO)
 
 #include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/associated_allocator.hpp>
 #include <boost/asio/associated_cancellation_slot.hpp>
 #include <boost/asio/associated_executor.hpp>
@@ -26,6 +27,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/recycling_allocator.hpp>
+#include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 // Everything that touches Asio lives in an inline namespace per flavour, so that a program that
@@ -36,6 +38,8 @@ namespace belfry {
 namespace net = boost::asio;
 using error_code = boost::system::error_code;
 using net_system_error = boost::system::system_error;  // what Asio throws
+template <class Token>
+using net_as_tuple_t = net::as_tuple_t<Token>;
 }  // namespace belfry
 
 #else
@@ -66,7 +70,15 @@ using net_system_error = boost::system::system_error;  // what Asio throws
 #include <asio/io_context.hpp>
 #include <asio/post.hpp>
 #include <asio/recycling_allocator.hpp>
+#include <asio/redirect_error.hpp>
 #include <asio/use_awaitable.hpp>
+#include <asio/version.hpp>
+
+#if ASIO_VERSION < 102300
+#include <asio/experimental/as_tuple.hpp>
+#else
+#include <asio/as_tuple.hpp>
+#endif
 
 #define BELFRY_ASIO_FLAVOUR standalone_asio
 
@@ -74,6 +86,13 @@ namespace belfry {
 namespace net = asio;
 using error_code = std::error_code;
 using net_system_error = std::system_error;  // what Asio throws
+#if ASIO_VERSION < 102300
+template <class Token>
+using net_as_tuple_t = net::experimental::as_tuple_t<Token>;
+#else
+template <class Token>
+using net_as_tuple_t = net::as_tuple_t<Token>;
+#endif
 }  // namespace belfry
 
 #endif

@@ -3,7 +3,6 @@
 #include "endpoint_service.hpp"
 
 #include <belfry/detail/endpoint.hpp>
-#include <belfry/detail/pause.hpp>
 
 namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 
@@ -68,7 +67,7 @@ void endpoint::close() noexcept {
     wait_set_.reset();
     told_deaths_ = 0;
     // A drive that is on its way will find its operation cancelled; all others end here.
-    const bool on_its_way = phase_ == phase::scheduled;
+    const bool on_its_way = is(phase::scheduled);
     operation* const driven = on_its_way ? driven_ : nullptr;
     for (operation_queue* queue : {&transfers_, &conditions_}) {
       operation_queue pending(std::move(*queue));
@@ -80,7 +79,7 @@ void endpoint::close() noexcept {
     }
     if (driven == nullptr) {
       driven_ = nullptr;
-      phase_ = phase::idle;
+      become(phase::idle);
     }
   }
   if (roster_) {
@@ -112,7 +111,7 @@ void endpoint::shutdown() noexcept {
   unique_lock lock(mutex_);
   const operation_queue transfers(std::move(transfers_));
   const operation_queue conditions(std::move(conditions_));
-  phase_ = phase::idle;
+  become(phase::idle);
   driven_ = nullptr;
   service_ = nullptr;
   stop_waits();
@@ -128,8 +127,6 @@ void endpoint::reap() noexcept {
 
 // ---- one request, step by step ------------------------------------------------------------------------
 
-namespace {
-
 std::error_code error_of(attempt outcome) noexcept {
   switch (outcome) {
     case attempt::corrupted: return make_error_code(errc::corrupted);
@@ -141,8 +138,6 @@ std::error_code error_of(attempt outcome) noexcept {
   }
   return {};
 }
-
-}  // namespace
 
 endpoint::clock::time_point endpoint::now() const {
   return fsm_.needs_time() ? clock::now() : clock::time_point{};
@@ -184,14 +179,6 @@ endpoint::progress endpoint::advance(request& wanted, step next) {
       case step::finish: return {progress::done, result};
     }
   }
-}
-
-bool endpoint::linger(request& wanted) noexcept {
-  for (int i = 0; i != 64; ++i) {
-    if (wanted.ready()) return true;
-    pause();
-  }
-  return false;
 }
 
 /// Steps W1 to W3 of parking.hpp. Without a request, only for those who wait for a peer.

@@ -1,8 +1,6 @@
 // Endpoints: the queue of pending operations, and what drives it.
 //
 // All of it is done under the lock, which is given up before a handler is called.
-#include "run_queue.hpp"
-
 #include <belfry/detail/endpoint.hpp>
 
 namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
@@ -13,16 +11,15 @@ void endpoint::submit(operation& op) {
   const bool first = transfers_.empty();
   transfers_.push(op);
   if (!first) return;
-  switch (phase_) {
+  switch (phase_.load(std::memory_order_relaxed)) {
     case phase::scheduled:
     case phase::running: return;  // on behalf of a condition; goes on with this one
     case phase::waiting: roster_->park().unpark(); return schedule(op, std::move(lock));
     case phase::idle: break;
   }
   // Nothing is taken in here, and nothing completes; but whether to go to sleep can be seen at once.
-  if (fsm_.needs_time() || op.ready() || roster_->peek_event())
-    return schedule(op, std::move(lock));
-  phase_ = phase::running;
+  if (fsm_.needs_time() || op.ready()) return schedule(op, std::move(lock));
+  become(phase::running);
   driven_ = &op;
   const bool something = park_and_look(&op) || wait_error_;
   operation_queue over(std::move(over_));
@@ -43,7 +40,7 @@ void endpoint::submit_condition(operation& op) {
     return op.post_completion({});
   }
   conditions_.push(op);
-  if (phase_ != phase::idle) {
+  if (!is(phase::idle)) {
     // Whoever is at work will look after parking; whoever sleeps is rung when something changes. What
     // has changed since we looked may have rung before this operation was there.
     find_conditions();
@@ -51,7 +48,7 @@ void endpoint::submit_condition(operation& op) {
     lock.unlock();
     return tell(over);
   }
-  phase_ = phase::running;
+  become(phase::running);
   driven_ = &op;
   park_and_look(nullptr);
   operation_queue over(std::move(over_));
@@ -65,7 +62,7 @@ void endpoint::settle_to_sleep(operation& op, unique_lock lock) {
   const bool still_wanted = driven_ == &op && head() == &op && !op.cancelled;
   if (still_wanted && !rung_ && told_deaths_ == 0) {
     start_waits();
-    phase_ = phase::waiting;
+    become(phase::waiting);
     return;
   }
   roster_->park().unpark();
@@ -102,7 +99,7 @@ void endpoint::cancel(std::uint64_t id) noexcept {
   operation* const op = queue.find(id);
   if (op == nullptr) return;
   op->cancelled = true;
-  const bool asleep = phase_ == phase::waiting;
+  const bool asleep = is(phase::waiting);
   if (op == driven_ && !asleep) return;  // the drive will see it, before it takes
   queue.remove(*op);
   if (asleep) {
@@ -141,46 +138,38 @@ void endpoint::pass_on() noexcept {
 
 void endpoint::kick() {
   unique_lock lock(mutex_);
-  if (phase_ != phase::waiting || transfers_.empty()) return;
+  if (!is(phase::waiting) || transfers_.empty()) return;
   roster_->park().unpark();
   schedule(*transfers_.front(), std::move(lock));
 }
 
 // ---- driving ------------------------------------------------------------------------------------
 
-void drive(endpoint& e) { e.drive(); }
+void drive(endpoint& e) { e.drive(endpoint::unique_lock(e.mutex_)); }
 
 /// Lets `op` be driven where its handler is to be called. From here on it is only marked when it is
 /// cancelled, or the endpoint closed.
-void endpoint::schedule(operation& op, unique_lock lock, bool dispatch) {
+void endpoint::schedule(operation& op, unique_lock) {
   driven_ = &op;
-  phase_ = phase::scheduled;
-  if (run_queue::take_over(*this, op)) return;
-  if (!dispatch) return op.post_drive(shared_from_this());
-  lock.unlock();  // it may be driven in here
-  op.dispatch_drive(shared_from_this());
+  become(phase::scheduled);
+  op.post_drive(shared_from_this());
 }
 
 void endpoint::schedule_next(unique_lock lock) {
   driven_ = nullptr;
   if (operation* const next = head(); next != nullptr) return schedule(*next, std::move(lock));
-  phase_ = phase::idle;
+  become(phase::idle);
 }
 
-void endpoint::drive() {
-  unique_lock lock(mutex_);
-  if (driven_ == nullptr) return;  // the context is going
-  const net::any_io_executor* const executor = driven_->coroutine_executor();
-  run_queue queue(executor != nullptr ? *executor : net::any_io_executor());
-  lock.unlock();
-  queue.run(*this);
-}
-
-void endpoint::drive_once() {
-  unique_lock lock(mutex_);
+void endpoint::drive(unique_lock lock) {
+  struct resting {
+    ~resting() { e.rest_if_idle(); }  // last: a handler has had the chance to start what needs the waits
+    endpoint& e;
+  } const at_the_end{*this};
   operation* const op = driven_;
-  if (op == nullptr) return;
-  phase_ = phase::running;
+  if (op == nullptr) return;  // the context is going
+  turn_.begin();
+  become(phase::running);
   const bool is_transfer = op == transfers_.front();
 
   if (told_deaths_ != 0) handle_deaths();
@@ -207,7 +196,7 @@ void endpoint::drive_once() {
       schedule_next(std::move(lock));
       break;
     case progress::yield:
-      phase_ = phase::scheduled;
+      become(phase::scheduled);
       op->post_drive(shared_from_this());
       lock.unlock();
       break;

@@ -20,12 +20,14 @@ void endpoint::on_wait(const waitable::wait_id& which) {
   } else {
     told_deaths_ |= std::uint64_t{1} << which.slot;
   }
-  if (phase_ != phase::waiting) return;
+  if (!is(phase::waiting)) return;
   roster_->park().unpark();
   if (operation* const next = head(); next != nullptr) {
-    return schedule(*next, std::move(lock), true);
+    if (!next->at_home()) return schedule(*next, std::move(lock));
+    driven_ = next;
+    return drive(std::move(lock));
   }
-  phase_ = phase::idle;  // what was waited for was seen before
+  become(phase::idle);  // what was waited for was seen before
   pass_on();
   stop_waits();
 }
@@ -57,8 +59,9 @@ void endpoint::stop_waits() noexcept {
 }
 
 void endpoint::rest_if_idle() noexcept {
+  if (!is(phase::idle)) return;
   const unique_lock lock(mutex_);
-  if (phase_ == phase::idle) stop_waits();
+  if (is(phase::idle)) stop_waits();
 }
 
 void endpoint::forget(std::size_t slot) noexcept {
@@ -104,10 +107,17 @@ void endpoint::handle_deaths() noexcept {
 
 // ---- without Asio -----------------------------------------------------------------------------------------------
 
-std::error_code endpoint::block(request& wanted, clock::time_point deadline) {
+std::error_code endpoint::block(request& wanted, std::chrono::nanoseconds timeout) {
   if (!is_open()) return make_error_code(errc::closed);
   unique_lock lock(mutex_);
-  if (phase_ != phase::idle) return std::make_error_code(std::errc::operation_in_progress);
+  if (!is(phase::idle)) return std::make_error_code(std::errc::operation_in_progress);
+  const attempt outcome = try_or_linger(wanted);
+  if (outcome != attempt::would_block) return error_of(outcome);
+
+  // The time is asked for only now: that takes longer than to take a message.
+  const auto now = clock::now();
+  const auto never = clock::time_point::max();
+  const auto deadline = timeout >= never - now ? never : now + timeout;
   stop_waits();  // or the reactor drains the bell that this thread listens to
   step next = fsm_.begin();
   for (;;) {
@@ -153,7 +163,7 @@ bool endpoint::prepare_wait() {
   } anything;
   anything.self = this;
   const unique_lock lock(mutex_);
-  if (!is_open() || phase_ != phase::idle) return false;
+  if (!is_open() || !is(phase::idle)) return false;
   stop_waits();
   if (!park_and_look(&anything)) return true;
   roster_->park().unpark();
@@ -163,7 +173,7 @@ bool endpoint::prepare_wait() {
 std::error_code endpoint::finish_wait() {
   if (!is_open()) return make_error_code(errc::closed);
   unique_lock lock(mutex_);
-  if (phase_ != phase::idle) return std::make_error_code(std::errc::operation_in_progress);
+  if (!is(phase::idle)) return std::make_error_code(std::errc::operation_in_progress);
   sleep_in_thread(clock::now(), lock);
   roster_->park().unpark();
   if (corrupted()) return make_error_code(errc::corrupted);

@@ -21,8 +21,8 @@ struct send_action {
   attempt try_once() noexcept { return endpoint->put(value); }
   bool ready() noexcept { return endpoint->can_put(value); }
   template <class Handler>
-  void finish(Handler& handler, const error_code& ec) {
-    std::move(handler)(ec);
+  auto finish(Handler& handler, const error_code& ec) {
+    return std::move(handler)(ec);
   }
 };
 
@@ -42,8 +42,8 @@ struct send_n_action {
   }
   bool ready() noexcept { return rest.empty() || endpoint->can_put(rest.front()); }
   template <class Handler>
-  void finish(Handler& handler, const error_code& ec) {
-    std::move(handler)(ec, sent);
+  auto finish(Handler& handler, const error_code& ec) {
+    return std::move(handler)(ec, sent);
   }
 };
 
@@ -57,8 +57,8 @@ struct claim_action {
   attempt try_once() noexcept { return endpoint->reserve(bytes, result); }
   bool ready() noexcept { return endpoint->writer().writable(bytes); }
   template <class Handler>
-  void finish(Handler& handler, const error_code& ec) {
-    std::move(handler)(ec, std::move(result));
+  auto finish(Handler& handler, const error_code& ec) {
+    return std::move(handler)(ec, std::move(result));
   }
 };
 
@@ -71,8 +71,8 @@ struct receive_action {
   attempt try_once() noexcept { return endpoint->take(value); }
   bool ready() noexcept { return endpoint->ready(); }
   template <class Handler>
-  void finish(Handler& handler, const error_code& ec) {
-    std::move(handler)(ec, std::move(value));
+  auto finish(Handler& handler, const error_code& ec) {
+    return std::move(handler)(ec, std::move(value));
   }
 };
 
@@ -85,8 +85,8 @@ struct lease_action {
   attempt try_once() noexcept { return endpoint->take_lease(held); }
   bool ready() noexcept { return endpoint->ready(); }
   template <class Handler>
-  void finish(Handler& handler, const error_code& ec) {
-    std::move(handler)(ec, std::move(held));
+  auto finish(Handler& handler, const error_code& ec) {
+    return std::move(handler)(ec, std::move(held));
   }
 };
 
@@ -103,8 +103,8 @@ struct receive_n_action {
   }
   bool ready() noexcept { return out.empty() || endpoint->ready(); }
   template <class Handler>
-  void finish(Handler& handler, const error_code& ec) {
-    std::move(handler)(ec, taken);
+  auto finish(Handler& handler, const error_code& ec) {
+    return std::move(handler)(ec, taken);
   }
 };
 
@@ -119,8 +119,8 @@ struct wait_action {
   }
   bool ready() noexcept { return endpoint->ready(); }
   template <class Handler>
-  void finish(Handler& handler, const error_code& ec) {
-    std::move(handler)(ec);
+  auto finish(Handler& handler, const error_code& ec) {
+    return std::move(handler)(ec);
   }
 };
 
@@ -132,8 +132,8 @@ struct wait_peer_action {
   attempt try_once() noexcept { return ready() ? attempt::done : attempt::would_block; }
   bool ready() noexcept { return endpoint->peer_came(); }
   template <class Handler>
-  void finish(Handler& handler, const error_code& ec) {
-    std::move(handler)(ec);
+  auto finish(Handler& handler, const error_code& ec) {
+    return std::move(handler)(ec);
   }
 };
 

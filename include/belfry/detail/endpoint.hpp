@@ -11,11 +11,14 @@
 #include <belfry/channel_options.hpp>
 #include <belfry/detail/native_handle.hpp>
 #include <belfry/detail/operation.hpp>
+#include <belfry/detail/pause.hpp>
 #include <belfry/detail/wait_fsm.hpp>
+#include <belfry/detail/turn.hpp>
 #include <belfry/detail/waitable.hpp>
 #include <belfry/segment/roster.hpp>
 #include <belfry/segment/segment.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -31,6 +34,9 @@ class shared_memory_manager;
 namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 
 class endpoint_service;
+
+/// What an attempt that was not successful means for the operation.
+std::error_code error_of(attempt outcome) noexcept;
 
 class endpoint : public std::enable_shared_from_this<endpoint>, private waitable::listener {
  public:
@@ -58,13 +64,17 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   /// Starts an operation that takes nothing and completes as soon as it is ready(), independent of
   /// all others. ready() is then called on any thread, under the lock.
   void submit_condition(operation& op);
+  /// An attempt without an operation, in a handler of an earlier one. Would block also if others wait, or
+  /// if it is time to let other handlers have their turn.
+  template <class Action>
+  attempt try_at_once(Action& wanted) noexcept;
   std::uint64_t new_id() noexcept { return ++last_id_; }
 
   void cancel(std::uint64_t id) noexcept;
   void cancel_all() noexcept;
 
-  /// Waits in this thread until `op` succeeds, or an event or the deadline ends it.
-  std::error_code block(request& wanted, clock::time_point deadline);
+  /// Waits in this thread until `wanted` succeeds, or an event or the timeout ends it.
+  std::error_code block(request& wanted, std::chrono::nanoseconds timeout);
 
   bool prepare_wait();
   std::error_code finish_wait();
@@ -113,7 +123,6 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
     enum { done, yield, sleep } to;
     std::error_code error;
   };
-  class run_queue;
   /// The own bell, or the death of another participant, and the wait for it.
   struct watched {
     unique_handle owned;  // of a death; the bell's is the roster's
@@ -122,18 +131,27 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
     std::uint32_t serial = 0;
   };
 
+  bool is(phase p) const noexcept { return phase_.load(std::memory_order_relaxed) == p; }
+  void become(phase p) noexcept {
+    // Who sees that there is nothing pending sees what was done before. Pairs with try_at_once().
+    phase_.store(p, std::memory_order_release);
+  }
+
   roster::joined join(failure& f);
   void joined(failure& f);
   progress advance(request& wanted, step next);
   bool park_and_look(request* wanted);
-  bool linger(request& wanted) noexcept;
+  /// Looks for a moment.
+  template <class Request>
+  static bool linger(Request& wanted) noexcept;
+  template <class Request>
+  attempt try_or_linger(Request& wanted) noexcept;
   clock::time_point now() const;
 
-  void drive();
-  void drive_once();
   using unique_lock = std::unique_lock<std::mutex>;
+  void drive(unique_lock lock);
   void settle_to_sleep(operation& op, unique_lock lock);
-  void schedule(operation& op, unique_lock lock, bool dispatch = false);
+  void schedule(operation& op, unique_lock lock);
   void schedule_next(unique_lock lock);
   void find_conditions();
   static void tell(operation_queue& over);
@@ -168,16 +186,43 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   // no handler is called. What the user does at once (attempts, the release of a message, the end of a
   // claim) is his to keep apart from it.
   std::mutex mutex_;
-  phase phase_ = phase::idle;
+  std::atomic<phase> phase_{phase::idle};  // looked at without the lock by try_at_once()
   operation_queue transfers_;
   operation_queue conditions_;
   operation_queue over_;  // conditions that are to be told
   operation* driven_ = nullptr;
+  turn turn_;  // of attempts at once
   bool rung_ = false;              // since the last parking
   std::uint64_t told_deaths_ = 0;  // bit per slot: its handle is ready; not looked into
   watched bell_;
   std::vector<watched> deaths_;  // per slot
   unique_handle wait_set_;       // bell and death in one, for foreign event loops
 };
+
+template <class Request>
+bool endpoint::linger(Request& wanted) noexcept {
+  for (int i = 0; i != 64; ++i) {
+    if (wanted.ready()) return true;
+    pause();
+  }
+  return false;
+}
+
+template <class Request>
+attempt endpoint::try_or_linger(Request& wanted) noexcept {
+  attempt outcome = wanted.try_once();
+  if (outcome == attempt::would_block && fsm_.needs_time() && linger(wanted))
+    outcome = wanted.try_once();
+  if (outcome != attempt::would_block) fsm_.attempted(true);
+  return outcome;
+}
+
+template <class Action>
+attempt endpoint::try_at_once(Action& wanted) noexcept {
+  // With nothing pending nobody else is at the ring. Pairs with the release in become().
+  const bool nothing_pending = phase_.load(std::memory_order_acquire) == phase::idle;
+  if (!nothing_pending || turn_.over() || !is_open()) return attempt::would_block;
+  return try_or_linger(wanted);
+}
 
 }  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR

@@ -5,6 +5,7 @@
 #include <belfry/channel_handles.hpp>
 #include <belfry/channel_options.hpp>
 #include <belfry/detail/actions.hpp>
+#include <belfry/detail/at_once.hpp>
 #include <belfry/error.hpp>
 
 #include <chrono>
@@ -183,18 +184,20 @@ class endpoint_handle {
 
   template <class Signature, class Action, class Token>
   auto initiate(Action action, Token&& token) {
-    return net::async_initiate<Token, Signature>(
-        initiation<Endpoint, Executor>(endpoint_, executor_), token, std::move(action));
+    using start = initiation<Endpoint, Executor>;
+    if constexpr (awaiting<std::decay_t<Token>>::value) {
+      return go_on_or_wait<Signature>(start(endpoint_, executor_), std::move(action),
+                                      std::decay_t<Token>(std::as_const(token)));
+    } else {
+      return net::async_initiate<Token, Signature>(start(endpoint_, executor_), token,
+                                                   std::move(action));
+    }
   }
 
   template <class Action>
   error_code block(Action&& action, std::chrono::nanoseconds timeout) {
-    using clock = typename Endpoint::clock;
-    const auto now = clock::now();
-    const bool never = timeout >= clock::time_point::max() - now;
     blocking_request<std::decay_t<Action>> request(std::move(action));
-    const std::error_code ec =
-        endpoint_->block(request, never ? clock::time_point::max() : now + timeout);
+    const std::error_code ec = endpoint_->block(request, timeout);
     action = std::move(request.action);
     return to_net(ec);
   }

@@ -45,10 +45,8 @@ class operation : public request {
 
   /// Lets the endpoint drive this operation, on the handler's executor.
   virtual void post_drive(std::shared_ptr<endpoint> e) = 0;
-  virtual void dispatch_drive(std::shared_ptr<endpoint> e) = 0;
-
-  /// If the handler does nothing but resume a coroutine, the executor it does so on.
-  virtual const net::any_io_executor* coroutine_executor() const noexcept = 0;
+  /// Whether that executor is the endpoint's own, where its waits end.
+  virtual bool at_home() const noexcept = 0;
 
   operation* next = nullptr;
   std::uint64_t id = 0;  // never used twice by one endpoint
@@ -99,17 +97,6 @@ class operation_queue {
   operation* front_ = nullptr;
   operation* back_ = nullptr;
 };
-
-/// Whether calling the handler only resumes a coroutine that was suspended when the operation was
-/// initiated. Sees through what wraps an awaitable's handler, as `as_tuple` does.
-template <class Handler>
-struct resumes_coroutine : std::false_type {};
-template <class Executor, class... Ts>
-struct resumes_coroutine<net::detail::awaitable_handler<Executor, Ts...>> : std::true_type {};
-template <class Handler>
-requires requires(Handler& h) { h.handler_; }
-struct resumes_coroutine<Handler>
-    : resumes_coroutine<std::remove_cvref_t<decltype(std::declval<Handler&>().handler_)>> {};
 
 /// A function object with the handler's allocator, for post and dispatch.
 template <class Function, class Allocator>
@@ -173,18 +160,7 @@ class operation_for final : public operation {
   void post_drive(std::shared_ptr<endpoint> e) override {
     net::post(executor_, driving(std::move(e)));
   }
-  void dispatch_drive(std::shared_ptr<endpoint> e) override {
-    net::dispatch(executor_, driving(std::move(e)));
-  }
-
-  const net::any_io_executor* coroutine_executor() const noexcept override {
-    if constexpr (resumes_coroutine<Handler>::value &&
-                  std::is_same_v<executor_type, net::any_io_executor>) {
-      return &executor_;
-    } else {
-      return nullptr;
-    }
-  }
+  bool at_home() const noexcept override { return !work_; }
 
  private:
   /// Owns the operation until it is called, so that a context which is destroyed frees it.
@@ -208,7 +184,7 @@ class operation_for final : public operation {
       : handler_(std::move(handler)),
         action_(std::move(action)),
         executor_(net::get_associated_executor(handler_, io)) {
-    // The endpoint's own waits keep its context running; another one must be told.
+    // The endpoint's own waits are on its executor, and keep its context running; another one must be told.
     if constexpr (std::is_same_v<executor_type, net::any_io_executor>) {
       if (executor_ == io) return;
     }

@@ -1,0 +1,98 @@
+// A coroutine that awaits what is ready goes on without being suspended.
+#pragma once
+
+#include <belfry/asio.hpp>
+#include <belfry/error.hpp>
+#include <belfry/detail/endpoint.hpp>
+
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
+
+/// What `co_await` makes of an operation's result, for tokens that do nothing but resume a coroutine.
+template <class Token>
+struct awaiting : std::false_type {};
+
+/// The values; an error is thrown.
+template <class Executor>
+struct awaiting<net::use_awaitable_t<Executor>> : std::true_type {
+  template <class... Values>
+  static auto result(const net::use_awaitable_t<Executor>&, const error_code& ec,
+                     Values&&... values) {
+    if (ec) throw net_system_error(ec);
+    if constexpr (sizeof...(Values) == 1) return (std::forward<Values>(values), ...);
+  }
+};
+/// The values; the error is put somewhere.
+template <class Token>
+struct awaiting<net::redirect_error_t<Token>> : awaiting<Token> {
+  template <class... Values>
+  static auto result(const net::redirect_error_t<Token>& token, const error_code& ec,
+                     Values&&... values) {
+    token.ec_ = ec;
+    return awaiting<Token>::result(token.token_, {}, std::forward<Values>(values)...);
+  }
+};
+
+/// The error first, then the values.
+template <class Token>
+struct awaiting<net_as_tuple_t<Token>> : awaiting<Token> {
+  template <class... Values>
+  static auto result(const net_as_tuple_t<Token>&, const error_code& ec, Values&&... values) {
+    return std::tuple<error_code, std::decay_t<Values>...>(ec, std::forward<Values>(values)...);
+  }
+};
+
+// GCC takes the frame of a coroutine for something that other translation units might see, and warns of what
+// comes from an anonymous namespace.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wsubobject-linkage"
+#endif
+
+template <class Token>
+inline constexpr bool completes_frame = false;
+template <class Executor>
+inline constexpr bool completes_frame<net::use_awaitable_t<Executor>> = true;
+
+/// Awaits an operation. If it is ready it is done here and now, unless
+///
+/// - the coroutine has not been suspended yet since it was spawned: then its completion is posted, and a
+///   sibling, under `||`, could still make its result worthless;
+/// - others wait at the endpoint;
+/// - it is time that other handlers got their turn.
+template <class Signature, class Initiation, class Action, class Token>
+auto go_on_or_wait(Initiation initiation, Action action, Token token)
+    -> decltype(net::async_initiate<Token, Signature>(std::move(initiation), token, std::move(action))) {
+  if (co_await net::detail::awaitable_thread_has_context_switched{}) {
+    const attempt outcome = action.endpoint->try_at_once(action);
+    if (outcome != attempt::would_block) {
+      const auto result = [&token](const error_code& ec, auto&&... values) {
+        return awaiting<Token>::result(token, ec, std::forward<decltype(values)>(values)...);
+      };
+      error_code ec;
+      if (outcome != attempt::done) [[unlikely]]
+        ec = to_net(error_of(outcome));
+      co_return action.finish(result, ec);
+    }
+  }
+  if constexpr (completes_frame<Token>) {
+    // As use_awaitable does, in a frame of its own: the handler puts the result into this one, and pops it.
+    co_await [&](auto* frame) {
+      return net::async_result<Token, Signature>::do_init(frame, initiation, token, action);
+    };
+    for (;;) {
+    }
+  } else {
+    co_return co_await net::async_initiate<Token, Signature>(std::move(initiation), token,
+                                                             std::move(action));
+  }
+}
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
+
+}  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR
