@@ -192,10 +192,9 @@ class byte_ring::reader {
   }
 
   attempt pop(view& out) noexcept {
-    if (next_ == cached_tail_) refresh_tail();
+    if (!readable()) return attempt::would_block;
     if (corrupted_) [[unlikely]]
       return attempt::corrupted;
-    if (next_ == cached_tail_) return attempt::would_block;
     layout::record_header header;
     std::memcpy(&header, at(next_), sizeof header);
     const std::uint64_t bytes = layout::record_bytes(header.bytes);
@@ -234,7 +233,10 @@ class byte_ring::reader {
 
   bool readable() noexcept {
     if (next_ == cached_tail_) refresh_tail();
-    return next_ != cached_tail_ || corrupted_;
+    if (next_ != cached_tail_ || corrupted_) return true;
+    // Who polls has the record's cache line on its way when the index that tells of it arrives.
+    __builtin_prefetch(at(next_));
+    return false;
   }
   bool corrupted() const noexcept { return corrupted_; }
   std::uint64_t size() noexcept {

@@ -53,15 +53,19 @@ class latest {
   /// The producer's side.
   class writer {
    public:
-    explicit writer(const ring_memory& memory) : memory_(memory), control_(&control_of(memory)) {}
+    explicit writer(const ring_memory& memory)
+        : memory_(memory),
+          control_(&control_of(memory)),
+          version_(control_->version.load(std::memory_order_relaxed)) {}
 
     attempt push(const T& value) noexcept {
-      const std::uint64_t next = control_->version.load(std::memory_order_relaxed) + 1;
+      const std::uint64_t next = version_ + 1;
       // Who sees one of these words sees that the version is near. Pairs with the fence in pop().
       std::atomic_thread_fence(std::memory_order_release);
       place(memory_, next).store(value);
       // Who sees the version sees the words. Pairs with the acquire in pop().
       control_->version.store(next, std::memory_order_release);
+      version_ = next;
       return attempt::done;
     }
     /// Only the last of them is ever seen.
@@ -72,13 +76,13 @@ class latest {
     bool writable() const noexcept { return true; }
     bool corrupted() const noexcept { return false; }
     std::size_t size() const noexcept {
-      return control_->version.load(std::memory_order_relaxed) !=
-             control_->read.load(std::memory_order_relaxed);
+      return version_ != control_->read.load(std::memory_order_relaxed);
     }
 
    private:
     ring_memory memory_;
     control* control_;
+    std::uint64_t version_;  // kept aside, as the readers have the line of the shared one
   };
 
   /// A consumer's side.
