@@ -38,7 +38,9 @@ struct channel_options {
   /// An endpoint that has got what it wanted, and then finds nothing more, looks again for so long
   /// before it goes to sleep, giving way to the other handlers of its context between two looks: no
   /// system call, and no sleep, between two processes that answer each other quickly; a busy
-  /// processor meanwhile. 0: sleep at once. Without effect on a machine with a single processor.
+  /// processor meanwhile. If it was in vain, it sleeps at once from then on, until something comes
+  /// within that time of what came before. 0: sleep at once. Without effect on a machine with a
+  /// single processor.
   std::chrono::nanoseconds spin{0};
 };
 

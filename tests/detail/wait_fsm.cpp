@@ -171,3 +171,33 @@ TEST_CASE("one success opens one window, however often one goes to sleep after i
   fsm.attempted(false);
   CHECK(fsm.looked(false, at(51us)) == step::park);
 }
+
+TEST_CASE("who has lingered in vain sleeps at once, until things come often enough", "[wait_fsm]") {
+  wait_fsm fsm(50us);
+  const auto sleeps_at = [&fsm](std::chrono::nanoseconds t) {
+    fsm.begin();
+    fsm.attempted(false);
+    const bool at_once = fsm.looked(false, at(t)) == step::park;
+    if (!at_once) CHECK(fsm.lingered(false, at(t + 50us)) == step::park);
+    CHECK(fsm.parked(false) == step::sleep);
+    fsm.rung();
+    fsm.unparked();
+    CHECK(fsm.attempted(true) == step::finish);
+    return at_once;
+  };
+  fsm.begin();
+  fsm.attempted(true);
+  REQUIRE_FALSE(sleeps_at(0us));
+  CHECK(sleeps_at(100us));
+  CHECK(sleeps_at(200us));
+
+  SECTION("one that came soon after the last") {
+    CHECK_FALSE(sleeps_at(249us));
+    CHECK(sleeps_at(350us));
+  }
+  SECTION("one that was there without a sleep") {
+    fsm.begin();
+    CHECK(fsm.attempted(true) == step::finish);
+    CHECK_FALSE(sleeps_at(400us));
+  }
+}

@@ -47,6 +47,8 @@ class wait_fsm {
   /// `done`: it has succeeded, or failed for good.
   step attempted(bool done) noexcept {
     if (done) {
+      if (!slept_) in_vain_ = false;
+      slept_ = false;
       fresh_ = true;
       return step::finish;
     }
@@ -63,23 +65,37 @@ class wait_fsm {
     if (something) return step::attempt;
     return may_linger(now) ? step::linger : step::park;
   }
-  step parked(bool something) noexcept { return something ? step::unpark : step::sleep; }
+  step parked(bool something) noexcept {
+    slept_ = !something;
+    return something ? step::unpark : step::sleep;
+  }
   step rung() noexcept { return step::unpark; }
   step unparked() noexcept { return begin(); }
 
  private:
   /// The time is asked for only when there is nothing to do: it counts from the first such moment
-  /// after a success.
+  /// after a success. Who has lingered in vain does so again only when things come so often that it
+  /// would not have been.
   bool may_linger(clock::time_point now) noexcept {
     if (!needs_time()) return false;
-    if (fresh_) until_ = now + spin_;
-    fresh_ = false;
-    return now < until_;
+    if (fresh_) {
+      if (now - since_ < spin_) in_vain_ = false;
+      since_ = now;
+      fresh_ = false;
+      lingers_ = !in_vain_;
+    }
+    if (!lingers_) return false;
+    lingers_ = now - since_ < spin_;
+    in_vain_ = !lingers_;
+    return lingers_;
   }
 
   std::chrono::nanoseconds spin_;
-  clock::time_point until_{};
-  bool fresh_ = false;  // something was got since the last lingering began
+  clock::time_point since_{};  // when there was nothing to do
+  bool fresh_ = false;         // something was got since then
+  bool lingers_ = false;
+  bool in_vain_ = false;  // it was the last time
+  bool slept_ = false;    // since something was got
   bool event_seen_ = false;
 };
 
