@@ -34,6 +34,10 @@ namespace belfry::inline BELFRY_ASIO_FLAVOUR {
 /// (`errc::peer_died`; the next send waits for its successor), or that it has closed (`errc::closed`,
 /// until another one comes: `async_wait_peer`).
 ///
+/// A coroutine that awaits an operation which is ready is not suspended (with `use_awaitable`, also in
+/// `redirect_error` or `as_tuple`), but for its first, and now and then, so that other handlers get their
+/// turn. No handler is ever called from within the function that has initiated its operation.
+///
 /// Thread safety: distinct objects are safe; a shared one is not. Operations that are pending on one
 /// producer are served first come, first served.
 ///
@@ -145,7 +149,7 @@ class basic_producer
 /// Everything that was sent is received first; then a receive is told, once, that a producer has
 /// died (`errc::peer_died`; the next one waits for its successor), or that it has closed
 /// (`errc::closed`, until another one comes). What a killed consumer had not received its successor
-/// receives.
+/// receives. Of coroutines the same holds as for a producer.
 ///
 /// Thread safety: distinct objects are safe; a shared one is not. Operations that are pending on one
 /// consumer are served first come, first served.

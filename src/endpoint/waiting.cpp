@@ -111,12 +111,8 @@ std::error_code endpoint::block(request& wanted, std::chrono::nanoseconds timeou
   if (!is_open()) return make_error_code(errc::closed);
   unique_lock lock(mutex_);
   if (!is(phase::idle)) return std::make_error_code(std::errc::operation_in_progress);
-  const attempt outcome = try_or_linger(wanted);
-  if (outcome != attempt::would_block) return error_of(outcome);
-
-  // The time is asked for only now: that takes longer than to take a message.
   const auto now = clock::now();
-  const auto never = clock::time_point::max();
+  constexpr auto never = clock::time_point::max();
   const auto deadline = timeout >= never - now ? never : now + timeout;
   stop_waits();  // or the reactor drains the bell that this thread listens to
   step next = fsm_.begin();

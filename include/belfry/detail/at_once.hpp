@@ -2,8 +2,8 @@
 #pragma once
 
 #include <belfry/asio.hpp>
-#include <belfry/error.hpp>
 #include <belfry/detail/endpoint.hpp>
+#include <belfry/error.hpp>
 
 #include <tuple>
 #include <type_traits>
@@ -18,29 +18,26 @@ struct awaiting : std::false_type {};
 /// The values; an error is thrown.
 template <class Executor>
 struct awaiting<net::use_awaitable_t<Executor>> : std::true_type {
-  template <class... Values>
-  static auto result(const net::use_awaitable_t<Executor>&, const error_code& ec,
-                     Values&&... values) {
+  template <class Token, class... Values>
+  static auto result(const Token&, const error_code& ec, Values&&... values) {
     if (ec) throw net_system_error(ec);
     if constexpr (sizeof...(Values) == 1) return (std::forward<Values>(values), ...);
   }
 };
 /// The values; the error is put somewhere.
-template <class Token>
-struct awaiting<net::redirect_error_t<Token>> : awaiting<Token> {
-  template <class... Values>
-  static auto result(const net::redirect_error_t<Token>& token, const error_code& ec,
-                     Values&&... values) {
+template <class Executor>
+struct awaiting<net::redirect_error_t<net::use_awaitable_t<Executor>>> : std::true_type {
+  template <class Token, class... Values>
+  static auto result(const Token& token, const error_code& ec, Values&&... values) {
     token.ec_ = ec;
-    return awaiting<Token>::result(token.token_, {}, std::forward<Values>(values)...);
+    if constexpr (sizeof...(Values) == 1) return (std::forward<Values>(values), ...);
   }
 };
-
 /// The error first, then the values.
-template <class Token>
-struct awaiting<net_as_tuple_t<Token>> : awaiting<Token> {
-  template <class... Values>
-  static auto result(const net_as_tuple_t<Token>&, const error_code& ec, Values&&... values) {
+template <class Executor>
+struct awaiting<net_as_tuple_t<net::use_awaitable_t<Executor>>> : std::true_type {
+  template <class Token, class... Values>
+  static auto result(const Token&, const error_code& ec, Values&&... values) {
     return std::tuple<error_code, std::decay_t<Values>...>(ec, std::forward<Values>(values)...);
   }
 };
@@ -65,8 +62,10 @@ inline constexpr bool completes_frame<net::use_awaitable_t<Executor>> = true;
 /// - it is time that other handlers got their turn.
 template <class Signature, class Initiation, class Action, class Token>
 auto go_on_or_wait(Initiation initiation, Action action, Token token)
-    -> decltype(net::async_initiate<Token, Signature>(std::move(initiation), token, std::move(action))) {
-  if (co_await net::detail::awaitable_thread_has_context_switched{}) {
+    -> decltype(net::async_initiate<Token, Signature>(std::move(initiation), token,
+                                                      std::move(action))) {
+  if (co_await net::detail::awaitable_thread_has_context_switched{} &&
+      !action.endpoint->turn_is_over()) {
     const attempt outcome = action.endpoint->try_at_once(action);
     if (outcome != attempt::would_block) {
       const auto result = [&token](const error_code& ec, auto&&... values) {

@@ -64,10 +64,12 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   /// Starts an operation that takes nothing and completes as soon as it is ready(), independent of
   /// all others. ready() is then called on any thread, under the lock.
   void submit_condition(operation& op);
-  /// An attempt without an operation, in a handler of an earlier one. Would block also if others wait, or
-  /// if it is time to let other handlers have their turn.
+  /// An attempt without an operation, and for a moment more if there is to be lingered. Would block also if
+  /// others wait.
   template <class Action>
   attempt try_at_once(Action& wanted) noexcept;
+  /// Whether it is time to let other handlers have their turn, rather than to go on at once.
+  bool turn_is_over() noexcept { return turn_.over(); }
   std::uint64_t new_id() noexcept { return ++last_id_; }
 
   void cancel(std::uint64_t id) noexcept;
@@ -144,8 +146,6 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   /// Looks for a moment.
   template <class Request>
   static bool linger(Request& wanted) noexcept;
-  template <class Request>
-  attempt try_or_linger(Request& wanted) noexcept;
   clock::time_point now() const;
 
   using unique_lock = std::unique_lock<std::mutex>;
@@ -191,7 +191,7 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   operation_queue conditions_;
   operation_queue over_;  // conditions that are to be told
   operation* driven_ = nullptr;
-  turn turn_;  // of attempts at once
+  turn turn_;  // of attempts at once, in coroutines
   bool rung_ = false;              // since the last parking
   std::uint64_t told_deaths_ = 0;  // bit per slot: its handle is ready; not looked into
   watched bell_;
@@ -208,21 +208,16 @@ bool endpoint::linger(Request& wanted) noexcept {
   return false;
 }
 
-template <class Request>
-attempt endpoint::try_or_linger(Request& wanted) noexcept {
+template <class Action>
+attempt endpoint::try_at_once(Action& wanted) noexcept {
+  // With nothing pending nobody else is at the ring. Pairs with the release in become().
+  const bool nothing_pending = phase_.load(std::memory_order_acquire) == phase::idle;
+  if (!nothing_pending || !is_open()) return attempt::would_block;
   attempt outcome = wanted.try_once();
   if (outcome == attempt::would_block && fsm_.needs_time() && linger(wanted))
     outcome = wanted.try_once();
   if (outcome != attempt::would_block) fsm_.attempted(true);
   return outcome;
-}
-
-template <class Action>
-attempt endpoint::try_at_once(Action& wanted) noexcept {
-  // With nothing pending nobody else is at the ring. Pairs with the release in become().
-  const bool nothing_pending = phase_.load(std::memory_order_acquire) == phase::idle;
-  if (!nothing_pending || turn_.over() || !is_open()) return attempt::would_block;
-  return try_or_linger(wanted);
 }
 
 }  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR

@@ -196,6 +196,10 @@ class endpoint_handle {
 
   template <class Action>
   error_code block(Action&& action, std::chrono::nanoseconds timeout) {
+    // Before anything that takes longer than this, as to ask for the time.
+    const attempt outcome = endpoint_->try_at_once(action);
+    if (outcome == attempt::done) return {};
+    if (outcome != attempt::would_block) return to_net(error_of(outcome));
     blocking_request<std::decay_t<Action>> request(std::move(action));
     const std::error_code ec = endpoint_->block(request, timeout);
     action = std::move(request.action);
