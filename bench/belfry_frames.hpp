@@ -1,4 +1,5 @@
-// A stream of messages through a byte_ring, each one copied in and out, or written and read where it lies.
+// A stream of messages through a byte_ring, each one copied in and out, written and read where it lies, or
+// handed over without being looked at.
 #pragma once
 
 #include "asio.hpp"
@@ -19,7 +20,7 @@
 
 namespace belfry::bench {
 
-enum class handling { copied, in_place };
+enum class handling { copied, in_place, handed_over };
 enum class waiting { tried, awaited };  // in a loop of try_…; with co_await
 
 template <std::size_t Bytes, std::size_t Capacity>
@@ -58,14 +59,21 @@ class belfry_frames final : public contender {
     own_->number(i);
     return std::as_bytes(std::span(own_->words));
   }
-  static void fill(claim c, std::uint64_t i) {
-    (new (c.bytes().data()) message<Bytes>)->number(i);
+  void fill(claim c, std::uint64_t i) const {
+    auto& m = *new (c.bytes().data()) message<Bytes>;
+    if (handling_ == handling::handed_over) {
+      m.words[0] = i;
+    } else {
+      m.number(i);
+    }
     c.commit();
   }
   void incoming(belfry::message m, std::uint64_t i) {
     if (m.size() != Bytes) throw std::runtime_error("a message of another size");
-    if (handling_ == handling::in_place) {
-      check(*std::launder(reinterpret_cast<const message<Bytes>*>(m.bytes().data())), i);
+    const auto& there = *std::launder(reinterpret_cast<const message<Bytes>*>(m.bytes().data()));
+    if (handling_ == handling::in_place) return check(there, i);
+    if (handling_ == handling::handed_over) {
+      if (there.words[0] != i) throw std::runtime_error("not the message that was expected");
       return;
     }
     std::memcpy(own_.get(), m.bytes().data(), Bytes);

@@ -71,6 +71,52 @@ class awaited_round_trip final : public contender {
   pace pace_;
 };
 
+/// `send` and `receive`, which block.
+class blocking_round_trip final : public contender {
+ public:
+  blocking_round_trip(pace p, std::chrono::nanoseconds spin)
+      : there_("there"), back_("back"), pace_(p) {
+    options_.spin = spin;
+  }
+
+  figure lead(std::uint64_t n) override {
+    net::io_context io(1);
+    auto tx = there_.producer(io, options_);
+    auto rx = back_.consumer(io, options_);
+    lap_timer timer(n, pace_.per_lap);
+    letter m{};
+    for (std::uint64_t i = 0; i != n; ++i) {
+      m.number(i);
+      expect(tx.send(m));
+      expect(rx.receive(m));
+      check(m, i);
+      timer.done();
+    }
+    return timer.median(pace_.units);
+  }
+
+  void follow(std::uint64_t n) override {
+    net::io_context io(1);
+    auto rx = there_.consumer(io, options_);
+    auto tx = back_.producer(io, options_);
+    letter m{};
+    for (std::uint64_t i = 0; i != n; ++i) {
+      expect(rx.receive(m));
+      expect(tx.send(m));
+    }
+  }
+
+ private:
+  static void expect(const error_code& ec) {
+    if (ec) throw net_system_error(ec);
+  }
+
+  meeting_point<letters> there_;
+  meeting_point<letters> back_;
+  channel_options options_;
+  pace pace_;
+};
+
 /// `try_send` and `try_receive` in a loop.
 class tried_round_trip final : public contender {
  public:

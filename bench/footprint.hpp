@@ -1,27 +1,21 @@
-// What this process has of its own, by the kernel's account.
+// What this process has of its own.
 #pragma once
 
-#include <cstdio>
 #include <filesystem>
 #include <iterator>
-#include <memory>
+
+#include <malloc.h>
 
 namespace belfry::bench {
 
 struct footprint {
-  double private_bytes = 0;  // resident, and no file's or block's
+  double private_bytes = 0;  // allocated
   double descriptors = 0;
 
   static footprint now() {
     footprint f;
-    struct close_file {
-      void operator()(std::FILE* file) const { std::fclose(file); }
-    };
-    const std::unique_ptr<std::FILE, close_file> status(std::fopen("/proc/self/status", "r"));
-    char line[256];
-    for (double kib = 0; status && std::fgets(line, sizeof line, status.get()) != nullptr;) {
-      if (std::sscanf(line, "RssAnon: %lf kB", &kib) == 1) f.private_bytes = kib * 1024;
-    }
+    const auto heap = ::mallinfo2();
+    f.private_bytes = static_cast<double>(heap.uordblks + heap.hblkhd);
     f.descriptors = static_cast<double>(
         std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}));
     return f;

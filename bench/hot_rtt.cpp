@@ -10,31 +10,54 @@
 namespace belfry::bench {
 namespace {
 
-/// Against what is below, and perhaps against what one would use instead.
-result compare(const char* name, entrant belfry, const std::vector<entrant>& others = {}) {
+constexpr std::chrono::microseconds spin{100};
+
+struct way {
+  const char* how;
+  entrant belfry;
+};
+
+/// Against what is below, and against others.
+std::vector<result> compare(const char* name, std::vector<way> ways, std::vector<entrant> others) {
   std::vector<entrant> entrants{
       enter<ping_pong>("bare cache line ping-pong", nanoseconds.units),
       enter<bare_queue_round_trip>("bare boost::lockfree::spsc_queue", nanoseconds.units)};
   entrants.insert(entrants.end(), others.begin(), others.end());
   const std::size_t peers = entrants.size();
-  entrants.push_back(std::move(belfry));
+  for (way& w : ways) entrants.push_back(std::move(w.belfry));
   const auto figures = measure(entrants);
-  return {name, "ns", {}, figures[peers], named(entrants, figures, peers)};
+  std::vector<result> all;
+  for (std::size_t i = 0; i != ways.size(); ++i) {
+    all.push_back(
+        {name, "ns", {{"how", ways[i].how}}, figures[peers + i], named(entrants, figures, peers)});
+  }
+  return all;
 }
 
 }  // namespace
 
 void hot_rtt(report& out) {
-  result r = compare("hot-rtt",
-                     enter<awaited_round_trip>("belfry, spin", meeting_point<letters>::by::name,
-                                               nanoseconds, std::chrono::microseconds(100)),
-                     sleeping_round_trips(nanoseconds.units));
-  add_cpython(r.peers, "rtt", nanoseconds.units, cpython_ways);
-  out.add(r);
+  auto results = compare(
+      "hot-rtt",
+      {{"co_await", enter<awaited_round_trip>("belfry, spin, co_await",
+                                              meeting_point<letters>::by::name, nanoseconds, spin)},
+       {"send, receive",
+        enter<blocking_round_trip>("belfry, spin, send and receive", nanoseconds, spin)}},
+      sleeping_round_trips(nanoseconds.units));
+  std::vector<std::pair<std::string, std::optional<figure>>> cpython;
+  add_cpython(cpython, "rtt", nanoseconds.units, cpython_ways);
+  for (result& r : results) {
+    r.peers.insert(r.peers.end(), cpython.begin(), cpython.end());
+    out.add(r);
+  }
 }
 
 void hot_rtt_try(report& out) {
-  out.add(compare("hot-rtt-try", enter<tried_round_trip>("belfry, try", nanoseconds)));
+  for (const result& r : compare(
+           "hot-rtt-try",
+           {{"try_send, try_receive", enter<tried_round_trip>("belfry, try", nanoseconds)}}, {})) {
+    out.add(r);
+  }
 }
 
 }  // namespace belfry::bench

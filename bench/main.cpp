@@ -24,7 +24,7 @@ struct bench_case {
 
 constexpr bench_case cases[] = {
     {"parked-rtt", "round trip, both sides asleep, co_await on both", parked_rtt},
-    {"hot-rtt", "the same with channel_options::spin", hot_rtt},
+    {"hot-rtt", "the same with channel_options::spin; and with send and receive, which block", hot_rtt},
     {"hot-rtt-try", "the same with try_send and try_receive in a loop", hot_rtt_try},
     {"stream-8", "messages of 8 bytes, one way", stream<8>},
     {"stream-64", "... of 64 bytes", stream<64>},

@@ -26,11 +26,10 @@ template <std::size_t Bytes>
 constexpr bool large = Bytes > 4096;
 template <std::size_t Bytes>
 constexpr std::size_t spsc_capacity = Bytes < 4096 ? 4096 : 1024;
+/// For large messages room for a few: what both sides use again and again stays in their caches.
 template <std::size_t Bytes>
-constexpr std::size_t byte_capacity = std::size_t{large<Bytes>    ? 16
-                                                  : Bytes == 4096 ? 4
-                                                                  : 1}
-                                      << 20;
+constexpr std::size_t byte_capacity = large<Bytes> ? std::min(8 * Bytes, std::size_t{16} << 20)
+                                                   : (Bytes == 4096 ? std::size_t{4} : 1) << 20;
 
 template <std::size_t Bytes, class Through>
 void add_ways(std::vector<way>& ways, const std::string& ring) {
@@ -45,7 +44,9 @@ void add_ways(std::vector<way>& ways, const std::string& ring) {
 
 template <std::size_t Bytes>
 void add_frames(std::vector<way>& ways, handling h) {
-  const std::string prefix = h == handling::in_place ? "in place, " : "";
+  const std::string prefix = h == handling::in_place      ? "in place, "
+                             : h == handling::handed_over ? "handed over, "
+                                                          : "";
   for (const auto& [how, w] : {std::pair{"try one by one", waiting::tried},
                                std::pair{"co_await async_receive", waiting::awaited}}) {
     const std::string name = "byte_ring, " + prefix + how;
@@ -61,6 +62,7 @@ std::vector<way> basic_ways() {
   const auto add_peer = [&](entrant e) { all.push_back({{e.name, {}, {}}, std::move(e)}); };
   if constexpr (large<Bytes>) {
     add_frames<Bytes>(all, handling::copied);
+    add_frames<Bytes>(all, handling::handed_over);
   } else {
     add_ways<Bytes, through_spsc<Bytes, spsc_capacity<Bytes>>>(all, "spsc_ring");
     add_ways<Bytes, through_bytes<Bytes, byte_capacity<Bytes>>>(all, "byte_ring");
