@@ -64,8 +64,8 @@ template <class Signature, class Initiation, class Action, class Token>
 auto go_on_or_wait(Initiation initiation, Action action, Token token)
     -> decltype(net::async_initiate<Token, Signature>(std::move(initiation), token,
                                                       std::move(action))) {
-  if (co_await net::detail::awaitable_thread_has_context_switched{} &&
-      !action.endpoint->turn_is_over()) {
+  const bool was_suspended = co_await net::detail::awaitable_thread_has_context_switched{};
+  if (was_suspended && !action.endpoint->turn_is_over()) {
     const attempt outcome = action.endpoint->try_at_once(action);
     if (outcome != attempt::would_block) {
       const auto result = [&token](const error_code& ec, auto&&... values) {
