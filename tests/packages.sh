@@ -13,7 +13,8 @@ packages() {
       bench)
         printf '%s\n' strace python3 cmake
         available libzmq3-dev libnng-dev libiceoryx-posh-dev iceoryx ;;
-      plots) echo python3-matplotlib ;;
+      # Without munkres it would take scipy, and with that Debian 12's older Boost in place of ours.
+      plots) printf '%s\n' python3-matplotlib python3-munkres ;;
       clang) printf '%s\n' clang; clang_runtime_package ;;
     esac
   done
