@@ -208,9 +208,20 @@ def draw_lines(plt, lines, yscale, xlabel, ylabel):
     if not any(lines.values()):
         return None
     figure, ax = plt.subplots(figsize=(10, 7))
+    # There may be more lines than colours: then the marks, or the dashes, are other ones.
+    colours = plt.get_cmap("tab10").colors
+    drawn = {}
     for (name, style), points in lines.items():
-        if points:
-            ax.plot(list(points), list(points.values()), style, label=name)
+        if not points:
+            continue
+        nth = drawn[style] = drawn.get(style, -1) + 1
+        mark, dashes = (style[0], style[1]) if style[0] != "-" else ("", style)
+        if mark == "o":
+            mark = "osD^v"[nth % 5]
+        elif not mark and nth >= len(colours):
+            dashes = ":"
+        ax.plot(list(points), list(points.values()), color=colours[nth % len(colours)],
+                marker=mark, linestyle=dashes, label=name)
     ax.set(xscale="log", yscale=yscale, xlabel=xlabel, ylabel=ylabel)
     if yscale == "linear":
         ax.set_ylim(bottom=0)
