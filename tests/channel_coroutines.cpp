@@ -22,9 +22,9 @@ net::awaitable<int> nothing() { co_return 0; }
 TEMPLATE_TEST_CASE("what is ready does not suspend a coroutine", "[coroutines]", of_values,
                    of_bytes) {
   linked<TestType> c("ready");
+  bool others_ran = false;
   run_coroutine(c.io, [&]() -> net::awaitable<void> {
     co_await be_suspended();
-    bool others_ran = false;
     net::post(c.io, [&] { others_ran = true; });
     error_code ec = errc::protocol_error;
     co_await c.tx.async_send(c.values.make(1), net::use_awaitable);
@@ -56,9 +56,9 @@ TEMPLATE_TEST_CASE("what is ready does not suspend a coroutine", "[coroutines]",
 TEMPLATE_TEST_CASE("other handlers get their turn all the same", "[coroutines]", of_values,
                    of_bytes) {
   linked<TestType> c("turns");
+  bool others_ran = false;
   run_coroutine(c.io, [&]() -> net::awaitable<void> {
     co_await be_suspended();
-    bool others_ran = false;
     net::post(c.io, [&] { others_ran = true; });
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
     for (std::uint64_t n = 0; !others_ran && std::chrono::steady_clock::now() < deadline; ++n) {

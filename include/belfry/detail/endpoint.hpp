@@ -12,8 +12,8 @@
 #include <belfry/detail/native_handle.hpp>
 #include <belfry/detail/operation.hpp>
 #include <belfry/detail/pause.hpp>
-#include <belfry/detail/wait_fsm.hpp>
 #include <belfry/detail/turn.hpp>
+#include <belfry/detail/wait_fsm.hpp>
 #include <belfry/detail/waitable.hpp>
 #include <belfry/segment/roster.hpp>
 #include <belfry/segment/segment.hpp>
@@ -184,14 +184,14 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
 
   // Held by whatever a member function does with what follows, with roster_ and with the ring, and while
   // no handler is called. What the user does at once (attempts, the release of a message, the end of a
-  // claim) is his to keep apart from it.
+  // claim) is his to keep apart from it; so is what a coroutine or a blocking call does in try_at_once().
   std::mutex mutex_;
   std::atomic<phase> phase_{phase::idle};  // looked at without the lock by try_at_once()
   operation_queue transfers_;
   operation_queue conditions_;
   operation_queue over_;  // conditions that are to be told
   operation* driven_ = nullptr;
-  turn turn_;  // of attempts at once, in coroutines
+  turn turn_;                      // of attempts at once, in coroutines
   bool rung_ = false;              // since the last parking
   std::uint64_t told_deaths_ = 0;  // bit per slot: its handle is ready; not looked into
   watched bell_;
