@@ -1,6 +1,8 @@
 // async_wait, async_wait_peer, and what is told of the other side.
 #include "support/member.hpp"
 
+#include <fstream>
+
 using namespace belfry;
 using namespace belfry::test;
 
@@ -237,4 +239,27 @@ TEST_CASE("a death through handles shows as well", "[peers]") {
   producer.kill();
   REQUIRE(run(io));
   CHECK(t.ec == errc::peer_died);
+}
+
+TEST_CASE("a wait for peers that is cancelled between its wake-up and its turn holds up nobody",
+          "[peers]") {
+  net::io_context io;
+  const std::string name = unique_name("cancelled in between");
+  of_values::channel::consumer rx(io, name);
+  auto strand = net::make_strand(io);
+  net::cancellation_signal signal;
+  told first, second;
+  rx.async_wait_peer(net::bind_cancellation_slot(
+      signal.slot(), net::bind_executor(strand, first.handler())));
+  settle(io);
+  std::ofstream("/dev/shm/" + name + ".bell.1") << 'x' << std::flush;  // for nothing
+  REQUIRE(io.run_one_for(std::chrono::seconds(5)) == 1);               // its turn is posted to the strand
+  signal.emit(net::cancellation_type::terminal);
+  rx.async_wait_peer(second.handler());
+  settle(io);
+  CHECK(first.ec == net::error::operation_aborted);
+  of_values::channel::producer tx(io, name);
+  REQUIRE(run(io));
+  CHECK(second.calls == 1);
+  CHECK_FALSE(second.ec);
 }

@@ -161,13 +161,18 @@ void endpoint::schedule_next(unique_lock lock) {
   become(phase::idle);
 }
 
-void endpoint::drive(unique_lock lock) {
+void endpoint::drive(unique_lock held) {
   struct resting {
     ~resting() { e.rest_if_idle(); }  // last: a handler has had the chance to start what needs the waits
     endpoint& e;
   } const at_the_end{*this};
+  unique_lock lock(std::move(held));  // given up before that
   operation* const op = driven_;
-  if (op == nullptr) return;  // the context is going
+  if (op == nullptr) {
+    // It was over before its turn came, and the others wait for it; or the context is going.
+    if (is(phase::scheduled)) schedule_next(std::move(lock));
+    return;
+  }
   turn_.begin();
   become(phase::running);
   const bool is_transfer = op == transfers_.front();

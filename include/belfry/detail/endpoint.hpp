@@ -149,7 +149,7 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   clock::time_point now() const;
 
   using unique_lock = std::unique_lock<std::mutex>;
-  void drive(unique_lock lock);
+  void drive(unique_lock held);
   void settle_to_sleep(operation& op, unique_lock lock);
   void schedule(operation& op, unique_lock lock);
   void schedule_next(unique_lock lock);
