@@ -184,7 +184,9 @@ endpoint::progress endpoint::advance(request& wanted, step next) {
 /// Steps W1 to W3 of parking.hpp. Without a request, only for those who wait for a peer.
 bool endpoint::park_and_look(request* wanted) {
   flush();
-  rung_ = false;  // before: one who joins now must be watched, too
+  // Before: one who joins now rings, and must be watched, too.
+  rung_ = false;
+  if (std::exchange(undrained_, false)) roster_->bell().drain();
   watch_peers();
   roster_->park().park();
   roster_->heed_alarm();

@@ -16,7 +16,7 @@ void endpoint::on_wait(const waitable::wait_id& which) {
   if (which.serial != wait.serial) return;
   wait.on = false;
   if (which.what == waitable::kind::bell) {
-    rung_ = true;
+    rung_ = undrained_ = true;
   } else {
     told_deaths_ |= std::uint64_t{1} << which.slot;
   }

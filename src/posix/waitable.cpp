@@ -1,6 +1,5 @@
 #include <belfry/detail/waitable.hpp>
 
-#include <array>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -15,11 +14,10 @@ namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 
 struct waitable::implementation {
   net::posix::stream_descriptor descriptor;
-  std::array<char, 64> discarded;  // what the bell's bytes are read into
 };
 
 waitable::waitable(const net::any_io_executor& executor, native_handle_type handle)
-    : implementation_(new implementation{net::posix::stream_descriptor(executor, handle), {}}) {}
+    : implementation_(new implementation{net::posix::stream_descriptor(executor, handle)}) {}
 
 waitable::~waitable() {
   if (implementation_ == nullptr) return;
@@ -27,19 +25,10 @@ waitable::~waitable() {
 }
 
 void waitable::async_wait(std::shared_ptr<listener> who, wait_id which) {
-  auto& descriptor = implementation_->descriptor;
-  if (which.what == kind::bell) {
-    // Reading is the wait: it drains the bell, and costs no epoll_ctl as a wait for readiness does.
-    descriptor.async_read_some(net::buffer(implementation_->discarded),
-                               [who = std::move(who), which](const error_code& ec, std::size_t) {
-                                 if (ec != net::error::operation_aborted) who->on_wait(which);
-                               });
-  } else {
-    descriptor.async_wait(net::posix::stream_descriptor::wait_read,
-                          [who = std::move(who), which](const error_code& ec) {
-                            if (ec != net::error::operation_aborted) who->on_wait(which);
-                          });
-  }
+  implementation_->descriptor.async_wait(net::posix::stream_descriptor::wait_read,
+                                         [who = std::move(who), which](const error_code& ec) {
+                                           if (ec != net::error::operation_aborted) who->on_wait(which);
+                                         });
 }
 
 void waitable::cancel() noexcept {

@@ -2,11 +2,12 @@
  * Parking: how a participant goes to sleep, and who wakes it.
  *
  *   waiter    finds nothing in the ring, then
- *             sets its watch on the peers that it sees live,
+ *             (0) drains the bell if it has heard it, and sets its watch on the peers that it sees live
  *             (1) word = next epoch, parked   (2) own bit in the summary, fence
  *             (3) looks again at ring and roster; if there is something: awake, bit cleared, goes on
  *             (4) waits for its bell or the death of a peer
- *             (5) drains the bell, word = awake, bit cleared; reaps if there was a death; looks
+ *             (5) word = awake, bit cleared; reaps if there was a death; looks; in a thread of the
+ *                 caller's, instead of a reactor, it drains the bell here
  *   notifier  (1) changes the ring   (2) fence
  *             (3) reads the summary, then the words of those in it; who is parked gets its bell rung,
  *                 and then that very word is compared and swapped to rung
@@ -116,6 +117,10 @@ inline bury() {
 /* ---- the waiter ----------------------------------------------------------------------------- */
 
 inline park(something) {
+    if                                                               /* 0 */
+    :: atomic { heard -> bell[me] = false; heard = false }
+    :: !heard
+    fi;
     view = live & peers(me);                                         /* whom to watch */
 #ifdef LATE_DRAIN
     bell[me] = false;
@@ -132,7 +137,9 @@ inline park(something) {
     if                                                               /* 4, and the drain of 5 */
     :: found
     :: atomic { !found && bell[me] -> bell[me] = false }
+    :: atomic { !found && bell[me] -> heard = true }
     :: atomic { !found && death_event -> bell[me] = false; died = true }
+    :: atomic { !found && death_event -> died = true }
     :: atomic { !found && timeout -> at_rest(something); goto asleep }
     fi;
     word[me] = with_state(word[me], AWAKE);                          /* 5 */
@@ -170,7 +177,7 @@ inline at_rest(something) {
 
 proctype producer(byte me) {
     byte n, seen, w, t, view, told, handle;
-    bool rang, reaped, found, died;
+    bool rang, reaped, found, died, heard;
     {
         do
 #ifdef NO_FENCE
@@ -190,12 +197,12 @@ proctype producer(byte me) {
         od;
 asleep:
 end_idle: false
-    } unless { atomic { kill[me]?_ -> clean_up(); n = 0 } }
+    } unless { atomic { kill[me]?_ -> clean_up(); heard = false; n = 0 } }
 }
 
 proctype consumer(byte me) {
     byte lives = LIVES, seen, w, t, view, told, handle;
-    bool rang, reaped, found, died;
+    bool rang, reaped, found, died, heard;
 next_life:
     {
         if
@@ -212,7 +219,7 @@ next_life:
         od;
 asleep:
 end_idle: false
-    } unless { atomic { kill[me]?_ -> clean_up(); lives-- } };
+    } unless { atomic { kill[me]?_ -> clean_up(); heard = false; lives-- } };
     if
     :: atomic { lives > 0 -> running = running | bit_of(me) }; goto next_life
     :: true

@@ -193,6 +193,7 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   operation* driven_ = nullptr;
   turn turn_;                      // of attempts at once, in coroutines
   bool rung_ = false;              // since the last parking
+  bool undrained_ = false;         // the bell, since it was heard
   std::uint64_t told_deaths_ = 0;  // bit per slot: its handle is ready; not looked into
   watched bell_;
   std::vector<watched> deaths_;  // per slot

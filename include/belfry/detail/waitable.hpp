@@ -13,10 +13,7 @@ namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 /// Does not own the handle, which must stay open until the waitable has gone. Not thread-safe.
 class waitable {
  public:
-  enum class kind {
-    bell,   ///< drained by the wait
-    death,  ///< becomes ready once
-  };
+  enum class kind { bell, death };
 
   /// Tells waits apart: one that was cancelled may have been over already.
   struct wait_id {

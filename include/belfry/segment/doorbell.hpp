@@ -1,5 +1,5 @@
 // Bells: what wakes a sleeping process. A hint, never the truth: the truth is in the ring. A bell
-// knows no ring; whoever is woken drains it and looks.
+// knows no ring; whoever is woken looks, and drains it before it sleeps again.
 #pragma once
 
 #include <belfry/detail/native_handle.hpp>

@@ -7,7 +7,10 @@
 //   W2  set the mark; seq_cst fence             N2  seq_cst fence
 //   W3  look at the ring again                  N3  mark set and word parked?
 //   W4  wait for the own bell                   N4      ring W's bell
-//   W5  drain; word = awake; clear the mark     N5      CAS that very word to rung
+//   W5  word = awake; clear the mark            N5      CAS that very word to rung
+//
+// The bell is drained at W5, or just before W goes to sleep the next time: an answer does not wait for
+// that system call then. It must come before W chooses whose death to watch, as newcomers ring.
 //
 // No wake-up is lost: the two fences are totally ordered. If N2 comes before W2, W3 sees what N1
 // published. Otherwise N3 sees the mark and the word, and rings.
@@ -56,7 +59,7 @@ class parking {
     parked_now_.store(true, std::memory_order_relaxed);
   }
 
-  /// W5, after the bell was drained. Whether somebody had rung.
+  /// W5. Whether somebody had rung.
   bool unpark() noexcept {
     if (!parked_now_.exchange(false, std::memory_order_relaxed)) return false;
     const std::uint64_t word = slot_->park.load(std::memory_order_relaxed);
