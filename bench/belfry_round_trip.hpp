@@ -40,50 +40,70 @@ inline net::awaitable<void> pong(letters::consumer& rx, letters::producer& tx, s
   }
 }
 
-/// `co_await` on both sides.
-class awaited_round_trip final : public contender {
+/// Who leads and who follows have a producer and a consumer each.
+class belfry_round_trip : public contender {
  public:
-  awaited_round_trip(meeting_point<letters>::by how, pace p, std::chrono::nanoseconds spin = {})
+  belfry_round_trip(meeting_point<letters>::by how, pace p, std::chrono::nanoseconds spin = {})
       : there_("there", how), back_("back", how), pace_(p) {
     options_.spin = spin;
   }
 
-  figure lead(std::uint64_t n) override {
+  figure lead(std::uint64_t n) final {
     net::io_context io(1);
     auto tx = there_.producer(io, options_);
     auto rx = back_.consumer(io, options_);
     lap_timer timer(n, pace_.per_lap);
-    run(io, ping(tx, rx, n, timer));
+    exchange(io, tx, rx, n, timer);
     return timer.median(pace_.units);
   }
 
-  void follow(std::uint64_t n) override {
+  void follow(std::uint64_t n) final {
     net::io_context io(1);
     auto rx = there_.consumer(io, options_);
     auto tx = back_.producer(io, options_);
-    run(io, pong(rx, tx, n));
+    answer(io, rx, tx, n);
   }
 
  private:
+  virtual void exchange(net::io_context& io, letters::producer& tx, letters::consumer& rx,
+                        std::uint64_t n, lap_timer& timer) = 0;
+  virtual void answer(net::io_context& io, letters::consumer& rx, letters::producer& tx,
+                      std::uint64_t n) = 0;
+
   meeting_point<letters> there_;
   meeting_point<letters> back_;
   channel_options options_;
   pace pace_;
 };
 
-/// `send` and `receive`, which block.
-class blocking_round_trip final : public contender {
+/// `co_await` on both sides.
+class awaited_round_trip final : public belfry_round_trip {
  public:
-  blocking_round_trip(pace p, std::chrono::nanoseconds spin)
-      : there_("there"), back_("back"), pace_(p) {
-    options_.spin = spin;
+  using belfry_round_trip::belfry_round_trip;
+
+ private:
+  void exchange(net::io_context& io, letters::producer& tx, letters::consumer& rx, std::uint64_t n,
+                lap_timer& timer) override {
+    run(io, ping(tx, rx, n, timer));
+  }
+  void answer(net::io_context& io, letters::consumer& rx, letters::producer& tx,
+              std::uint64_t n) override {
+    run(io, pong(rx, tx, n));
+  }
+};
+
+/// `send` and `receive`, which block.
+class blocking_round_trip final : public belfry_round_trip {
+ public:
+  using belfry_round_trip::belfry_round_trip;
+
+ private:
+  static void expect(const error_code& ec) {
+    if (ec) throw net_system_error(ec);
   }
 
-  figure lead(std::uint64_t n) override {
-    net::io_context io(1);
-    auto tx = there_.producer(io, options_);
-    auto rx = back_.consumer(io, options_);
-    lap_timer timer(n, pace_.per_lap);
+  void exchange(net::io_context&, letters::producer& tx, letters::consumer& rx, std::uint64_t n,
+                lap_timer& timer) override {
     letter m{};
     for (std::uint64_t i = 0; i != n; ++i) {
       m.number(i);
@@ -92,60 +112,21 @@ class blocking_round_trip final : public contender {
       check(m, i);
       timer.done();
     }
-    return timer.median(pace_.units);
   }
-
-  void follow(std::uint64_t n) override {
-    net::io_context io(1);
-    auto rx = there_.consumer(io, options_);
-    auto tx = back_.producer(io, options_);
+  void answer(net::io_context&, letters::consumer& rx, letters::producer& tx,
+              std::uint64_t n) override {
     letter m{};
     for (std::uint64_t i = 0; i != n; ++i) {
       expect(rx.receive(m));
       expect(tx.send(m));
     }
   }
-
- private:
-  static void expect(const error_code& ec) {
-    if (ec) throw net_system_error(ec);
-  }
-
-  meeting_point<letters> there_;
-  meeting_point<letters> back_;
-  channel_options options_;
-  pace pace_;
 };
 
 /// `try_send` and `try_receive` in a loop.
-class tried_round_trip final : public contender {
+class tried_round_trip final : public belfry_round_trip {
  public:
-  explicit tried_round_trip(pace p) : there_("there"), back_("back"), pace_(p) {}
-
-  figure lead(std::uint64_t n) override {
-    net::io_context io(1);
-    auto tx = there_.producer(io);
-    auto rx = back_.consumer(io);
-    lap_timer timer(n, pace_.per_lap);
-    letter m{};
-    for (std::uint64_t i = 0; i != n; ++i) {
-      m.number(i);
-      while (!tx.try_send(m)) relax();
-      check(receive(rx), i);
-      timer.done();
-    }
-    return timer.median(pace_.units);
-  }
-
-  void follow(std::uint64_t n) override {
-    net::io_context io(1);
-    auto rx = there_.consumer(io);
-    auto tx = back_.producer(io);
-    for (std::uint64_t i = 0; i != n; ++i) {
-      const letter m = receive(rx);
-      while (!tx.try_send(m)) relax();
-    }
-  }
+  using belfry_round_trip::belfry_round_trip;
 
  private:
   static letter receive(letters::consumer& rx) {
@@ -155,9 +136,23 @@ class tried_round_trip final : public contender {
     }
   }
 
-  meeting_point<letters> there_;
-  meeting_point<letters> back_;
-  pace pace_;
+  void exchange(net::io_context&, letters::producer& tx, letters::consumer& rx, std::uint64_t n,
+                lap_timer& timer) override {
+    letter m{};
+    for (std::uint64_t i = 0; i != n; ++i) {
+      m.number(i);
+      while (!tx.try_send(m)) relax();
+      check(receive(rx), i);
+      timer.done();
+    }
+  }
+  void answer(net::io_context&, letters::consumer& rx, letters::producer& tx,
+              std::uint64_t n) override {
+    for (std::uint64_t i = 0; i != n; ++i) {
+      const letter m = receive(rx);
+      while (!tx.try_send(m)) relax();
+    }
+  }
 };
 
 }  // namespace belfry::bench

@@ -149,9 +149,32 @@ TEMPLATE_TEST_CASE("poll and asynchronous operations by turns", "[foreign_loop]"
     CHECK(t.value == n);
 
     REQUIRE(c.rx.prepare_wait());
+    CHECK_FALSE(is_ready(handle));
     c.tx.try_send(c.values.make(n));
     CHECK(is_ready(handle));
     CHECK_FALSE(c.rx.finish_wait());
     CHECK(number(*c.rx.try_receive()) == n);
   }
+}
+
+TEST_CASE("what has rung for a call that blocks does not ring for the loop", "[foreign_loop]") {
+  const std::string name = unique_name("rung");
+  const watchdog guard;
+  net::io_context io;
+  of_values::channel::consumer rx(io, name);
+  const native_handle_type handle = rx.native_handle();
+  member tx(name, producer_role);
+  REQUIRE(tx.join() == member::joined::yes);
+  REQUIRE_FALSE(rx.finish_wait());  // the newcomer has rung
+  std::jthread sender([&] {
+    while (!is_marked(tx, consumer_role, 1)) std::this_thread::yield();
+    of_values::channel::ring_type::writer(tx.segment().ring()).push({7, 0});
+    tx->notify();
+  });
+  of_values::channel::consumer::value_type v;
+  CHECK(rx.receive(v) == error_code());
+  CHECK(v.seq == 7);
+  REQUIRE(rx.prepare_wait());
+  CHECK_FALSE(is_ready(handle));
+  CHECK_FALSE(rx.finish_wait());
 }

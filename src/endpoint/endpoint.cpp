@@ -186,7 +186,7 @@ bool endpoint::park_and_look(request* wanted) {
   flush();
   // Before: one who joins now rings, and must be watched, too.
   rung_ = false;
-  if (std::exchange(undrained_, false)) roster_->bell().drain();
+  drain();
   watch_peers();
   roster_->park().park();
   roster_->heed_alarm();

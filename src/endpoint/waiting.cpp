@@ -133,6 +133,11 @@ std::error_code endpoint::block(request& wanted, std::chrono::nanoseconds timeou
   }
 }
 
+/// Before looking: what rings from here on is about something new.
+void endpoint::drain() noexcept {
+  if (std::exchange(undrained_, false)) roster_->bell().drain();
+}
+
 /// Until the bell rings, or somebody dies, which it looks into; false if the time has come before.
 bool endpoint::sleep_in_thread(clock::time_point deadline, unique_lock& lock) {
   std::array<native_handle_type, 1 + layout::max_participants> handles;
@@ -143,7 +148,7 @@ bool endpoint::sleep_in_thread(clock::time_point deadline, unique_lock& lock) {
   lock.unlock();
   const bool in_time = platform::wait_any(std::span(handles).first(count), deadline, ready);
   lock.lock();
-  roster_->bell().drain();
+  undrained_ = undrained_ || ready[0];
   for (std::size_t i = 0; i != deaths_.size(); ++i) {
     if (ready[1 + i]) told_deaths_ |= std::uint64_t{1} << i;
   }
@@ -171,6 +176,7 @@ std::error_code endpoint::finish_wait() {
   unique_lock lock(mutex_);
   if (!is(phase::idle)) return std::make_error_code(std::errc::operation_in_progress);
   sleep_in_thread(clock::now(), lock);
+  drain();  // or the loop would not sleep
   roster_->park().unpark();
   if (corrupted()) return make_error_code(errc::corrupted);
   const std::error_code event = roster_->peek_event();

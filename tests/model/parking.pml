@@ -6,8 +6,7 @@
  *             (1) word = next epoch, parked   (2) own bit in the summary, fence
  *             (3) looks again at ring and roster; if there is something: awake, bit cleared, goes on
  *             (4) waits for its bell or the death of a peer
- *             (5) word = awake, bit cleared; reaps if there was a death; looks; in a thread of the
- *                 caller's, instead of a reactor, it drains the bell here
+ *             (5) may drain the bell; word = awake, bit cleared; reaps if there was a death; looks
  *   notifier  (1) changes the ring   (2) fence
  *             (3) reads the summary, then the words of those in it; who is parked gets its bell rung,
  *                 and then that very word is compared and swapped to rung

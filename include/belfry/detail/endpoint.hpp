@@ -168,6 +168,7 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   static void stop(watched& wait) noexcept;
   void forget(std::size_t slot) noexcept;
   bool sleep_in_thread(clock::time_point deadline, unique_lock& lock);
+  void drain() noexcept;
   void abandon() noexcept;
   void shutdown() noexcept;
 
