@@ -160,8 +160,10 @@ class sender {
       io_.run();
       return result;
     }
-    while (!tx_.try_send(out.get()) && !result) result = poll_for(tx_);
-    return result;
+    while (!tx_.try_send(out.get())) {
+      if (const error_code event = poll_for(tx_)) return event;
+    }
+    return {};
   }
   /// As often as it fails because the other side has gone: until it is in the ring.
   void insist(item i) {
@@ -220,9 +222,12 @@ class receiver {
       return result;
     }
     std::optional<typename consumer::value_type> got;
-    while (!(got = rx_.try_receive()) && !result) result = poll_for(rx_);
-    if (got) v = std::move(*got);
-    return result;
+    while (!(got = rx_.try_receive())) {
+      // What comes behind the event is for the next call.
+      if (const error_code event = poll_for(rx_)) return event;
+    }
+    v = std::move(*got);
+    return {};
   }
   /// A message is released again when this returns.
   result receive() {
