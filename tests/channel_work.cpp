@@ -87,6 +87,20 @@ TEST_CASE("who is woken and closes passes it on", "[work]") {
   CHECK(w.told[1].value == 7);
 }
 
+TEST_CASE("who is awake for another reason when it is rung, and then cancelled, passes that on", "[work]") {
+  workshop w(3);
+  w.tx.try_send({1, 0});
+  lease<tick> held = w.rx[0].try_receive_lease();
+  REQUIRE(held);
+  w.wait();
+  w.tx.try_send({2, 0});  // has rung the first of them
+  held.requeue();         // which wakes it, and rings another one
+  w.rx[0].cancel();
+  settle(w.io);
+  CHECK(w.told[0].ec == net::error::operation_aborted);
+  CHECK(w.told[1].calls + w.told[2].calls == 2);
+}
+
 TEST_CASE("who only waits for its peers does not keep a wake-up from who works", "[work]") {
   const std::string name = unique_name("work-peer");
   net::io_context idle_io, busy_io;

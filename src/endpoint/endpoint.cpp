@@ -167,13 +167,13 @@ endpoint::progress endpoint::advance(request& wanted, step next) {
       case step::park:
         next = fsm_.parked(park_and_look(&wanted));
         if (wait_error_) {  // better to fail than to sleep without hearing of a death
-          roster_->park().unpark();
+          rise();
           return {progress::done, std::exchange(wait_error_, {})};
         }
         break;
       case step::sleep: return {progress::sleep, {}};
       case step::unpark:
-        roster_->park().unpark();
+        rise();
         next = fsm_.unparked();
         break;
       case step::finish: return {progress::done, result};

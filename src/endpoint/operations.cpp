@@ -14,7 +14,7 @@ void endpoint::submit(operation& op) {
   switch (phase_.load(std::memory_order_relaxed)) {
     case phase::scheduled:
     case phase::running: return;  // on behalf of a condition; goes on with this one
-    case phase::waiting: roster_->park().unpark(); return schedule(op, std::move(lock));
+    case phase::waiting: rise(); return schedule(op, std::move(lock));
     case phase::idle: break;
   }
   // Nothing is taken in here, and nothing completes; but whether to go to sleep can be seen at once.
@@ -24,7 +24,7 @@ void endpoint::submit(operation& op) {
   const bool something = park_and_look(&op) || wait_error_;
   operation_queue over(std::move(over_));
   if (something) {
-    roster_->park().unpark();
+    rise();
     schedule(op, std::move(lock));
   } else {
     settle_to_sleep(op, std::move(lock));
@@ -65,7 +65,7 @@ void endpoint::settle_to_sleep(operation& op, unique_lock lock) {
     become(phase::waiting);
     return;
   }
-  roster_->park().unpark();
+  rise();
   schedule_next(std::move(lock));
 }
 
@@ -104,7 +104,7 @@ void endpoint::cancel(std::uint64_t id) noexcept {
   queue.remove(*op);
   if (asleep) {
     // Others who wait may want less than this one did.
-    if (roster_->park().unpark()) rung_ = true;
+    rise();
     driven_ = nullptr;
     if (transfers_.empty()) pass_on();
     if (head() == nullptr) stop_waits();
@@ -139,7 +139,7 @@ void endpoint::pass_on() noexcept {
 void endpoint::kick() {
   unique_lock lock(mutex_);
   if (!is(phase::waiting) || transfers_.empty()) return;
-  roster_->park().unpark();
+  rise();
   schedule(*transfers_.front(), std::move(lock));
 }
 

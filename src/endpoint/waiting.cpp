@@ -21,7 +21,7 @@ void endpoint::on_wait(const waitable::wait_id& which) {
     told_deaths_ |= std::uint64_t{1} << which.slot;
   }
   if (!is(phase::waiting)) return;
-  roster_->park().unpark();
+  rise();
   if (operation* const next = head(); next != nullptr) {
     if (!next->at_home()) return schedule(*next, std::move(lock));
     driven_ = next;
@@ -30,6 +30,11 @@ void endpoint::on_wait(const waitable::wait_id& which) {
   become(phase::idle);  // what was waited for was seen before
   pass_on();
   stop_waits();
+}
+
+/// Declares to be awake. It may have been rung and not have heard of it yet.
+void endpoint::rise() noexcept {
+  if (roster_->park().unpark()) rung_ = true;
 }
 
 void endpoint::start(watched& wait, waitable::kind what, std::size_t slot) {
@@ -125,7 +130,7 @@ std::error_code endpoint::block(request& wanted, std::chrono::nanoseconds timeou
       continue;
     }
     const bool in_time = sleep_in_thread(deadline, lock);
-    roster_->park().unpark();
+    rise();
     next = fsm_.begin();
     if (in_time) continue;
     // What came at the last moment is taken, and else left for the next call.
@@ -167,7 +172,7 @@ bool endpoint::prepare_wait() {
   if (!is_open() || !is(phase::idle)) return false;
   stop_waits();
   if (!park_and_look(&anything)) return true;
-  roster_->park().unpark();
+  rise();
   return false;
 }
 
@@ -177,7 +182,7 @@ std::error_code endpoint::finish_wait() {
   if (!is(phase::idle)) return std::make_error_code(std::errc::operation_in_progress);
   sleep_in_thread(clock::now(), lock);
   drain();  // or the loop would not sleep
-  roster_->park().unpark();
+  rise();
   if (corrupted()) return make_error_code(errc::corrupted);
   const std::error_code event = roster_->peek_event();
   if (!event || ready()) return {};  // what is in the ring comes before the event

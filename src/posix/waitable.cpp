@@ -24,6 +24,8 @@ waitable::~waitable() {
   implementation_->descriptor.release();  // out of the reactor; the handle is its owner's to close
 }
 
+// A read would drain the bell and need no epoll_ctl, but come between wake-up and answer. This costs as
+// many system calls, all of them on the way to sleep.
 void waitable::async_wait(std::shared_ptr<listener> who, wait_id which) {
   implementation_->descriptor.async_wait(net::posix::stream_descriptor::wait_read,
                                          [who = std::move(who), which](const error_code& ec) {

@@ -158,6 +158,7 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   operation* head() const noexcept;
   void on_wait(const waitable::wait_id& which) override;
 
+  void rise() noexcept;
   void start_waits();
   void stop_waits() noexcept;
   void pass_on() noexcept;
