@@ -87,7 +87,8 @@ TEST_CASE("who is woken and closes passes it on", "[work]") {
   CHECK(w.told[1].value == 7);
 }
 
-TEST_CASE("who is awake for another reason when it is rung, and then cancelled, passes that on", "[work]") {
+TEST_CASE("who is awake for another reason when it is rung, and then cancelled, passes that on",
+          "[work]") {
   workshop w(3);
   w.tx.try_send({1, 0});
   lease<tick> held = w.rx[0].try_receive_lease();

@@ -29,7 +29,8 @@ waitable::~waitable() {
 void waitable::async_wait(std::shared_ptr<listener> who, wait_id which) {
   implementation_->descriptor.async_wait(net::posix::stream_descriptor::wait_read,
                                          [who = std::move(who), which](const error_code& ec) {
-                                           if (ec != net::error::operation_aborted) who->on_wait(which);
+                                           if (ec != net::error::operation_aborted)
+                                             who->on_wait(which);
                                          });
 }
 

@@ -10,7 +10,7 @@
 //   W5  word = awake; clear the mark            N5      CAS that very word to rung
 //
 // The bell is drained at W5, or just before W goes to sleep the next time: an answer does not wait for
-// that system call then. It must come before W chooses whose death to watch, as newcomers ring.
+// that system call then. Draining comes before W chooses whose death to watch, as newcomers ring.
 //
 // No wake-up is lost: the two fences are totally ordered. If N2 comes before W2, W3 sees what N1
 // published. Otherwise N3 sees the mark and the word, and rings.
