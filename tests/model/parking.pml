@@ -6,7 +6,8 @@
  *             (1) word = next epoch, parked   (2) own bit in the summary, fence
  *             (3) looks again at ring and roster; if there is something: awake, bit cleared, goes on
  *             (4) waits for its bell or the death of a peer
- *             (5) may drain the bell; word = awake, bit cleared; reaps if there was a death; looks
+ *             (5) may drain the bell; exchanges the word for awake, bit cleared; reaps if there was a death;
+ *             looks
  *   notifier  (1) changes the ring   (2) fence
  *             (3) reads the summary, then the words of those in it; who is parked gets its bell rung,
  *                 and then that very word is compared and swapped to rung
@@ -20,6 +21,8 @@
  *   releases what they had locked and shows the death to those who watch them. A killed consumer is
  *   followed by a fresh one, LIVES in all, which joins in the same slot. A producer that has sent its
  *   MESSAGES leaves, or stays and does nothing more.
+ *   COMPETING: the consumer wakes one producer for the room that it has made, not all of them; up to CANCELS
+ *   producers give up while they wait for room. A producer that was woken and gives up wakes another one.
  *
  * What is checked
  *   When nothing in the whole system can move any more (`timeout`), every participant that sleeps
@@ -34,6 +37,9 @@
  *   store before it becomes visible after the load behind it.
  *
  * Variants that must fail, each for a step left out or turned round
+ *   TORN_UNPARK      waiter: a load and a store in the place of the exchange. The mark that comes between
+ *                    them is lost, and with it that this waiter was woken, and has to wake another one
+ *   NO_HAND_OFF      waiter: gives up and wakes nobody though it was woken
  *   NO_FENCE         notifier: changes the ring after its read of the summary
  *   NO_WAITER_FENCE  waiter: looks at the ring the second time before its word and its bit are visible
  *   NO_SECOND_LOOK   waiter: does not look at the ring the second time
@@ -58,15 +64,22 @@
 #ifndef MESSAGES
 #define MESSAGES 2 /* of each producer */
 #endif
+#ifndef CANCELS
+#define CANCELS 0 /* producers that give up while they wait, with COMPETING */
+#endif
 #ifndef CAPACITY
 #define CAPACITY (PRODUCERS * MESSAGES)
 #endif
 
-byte ring;                  /* messages published and not yet received */
+#ifndef OLD
+#define OLD 0               /* messages that were in the ring before */
+#endif
+byte ring = OLD;            /* messages published and not yet received */
+byte cancels = CANCELS;
 
 /* For the assertions only. */
 bool lost_wake_up, untold_death, unseen_change;
-byte sent, received;
+byte sent = OLD, received;
 #ifdef SURVIVORS_ONLY
 byte last[SLOTS];           /* the value of `sent` at the slot's last publish */
 #endif
@@ -98,9 +111,15 @@ inline notify_seen() {
     od
 }
 
+#ifdef COMPETING
+#define one_is_enough if :: t != CONSUMER -> seen = 0 :: else fi
+#else
+#define one_is_enough skip
+#endif
+
 inline mark() {
     if
-    :: atomic { word[t] == w -> word[t] = with_state(w, RUNG) }
+    :: atomic { word[t] == w -> word[t] = with_state(w, RUNG); one_is_enough }
     :: word[t] != w
     fi
 }
@@ -135,18 +154,37 @@ inline park(something) {
     found = found || told != deaths[other_role(me)];                 /* … roster */
     if                                                               /* 4, and the drain of 5 */
     :: found
-    :: atomic { !found && bell[me] -> bell[me] = false }
-    :: atomic { !found && bell[me] -> heard = true }
+    :: atomic { !found && bell[me] -> bell[me] = false; rung = true }
+    :: atomic { !found && bell[me] -> heard = true; rung = true }
     :: atomic { !found && death_event -> bell[me] = false; died = true }
     :: atomic { !found && death_event -> died = true }
+    :: atomic { !found && me != CONSUMER && cancels > 0 -> cancels--; cancelled = true }
     :: atomic { !found && timeout -> at_rest(something); goto asleep }
     fi;
-    word[me] = with_state(word[me], AWAKE);                          /* 5 */
+#ifdef TORN_UNPARK                                                   /* 5 */
+    rung = rung || state(word[me]) == RUNG; word[me] = with_state(word[me], AWAKE);
+#else
+    atomic { rung = rung || state(word[me]) == RUNG; word[me] = with_state(word[me], AWAKE) };
+#endif
     summary[role(me)] = summary[role(me)] & ~bit_of(me);
     if
     :: atomic { died && lock == 0 -> lock = me + 1 }; reap_and_tell(); look_again()
     :: atomic { !died -> look_again() }
     fi
+}
+
+/* A producer that was woken for room, and does not want it any more. */
+inline hand_off() {
+    if
+#ifndef NO_HAND_OFF
+    :: atomic { cancelled && rung && ring < CAPACITY -> cancelled = false; n = MESSAGES }; notify(PRODUCING)
+    :: atomic { cancelled && !(rung && ring < CAPACITY) -> cancelled = false; n = MESSAGES }
+#else
+    :: atomic { cancelled -> cancelled = false; n = MESSAGES }
+#endif
+    :: !cancelled
+    fi;
+    rung = false
 }
 
 inline look_again() { atomic { told = deaths[other_role(me)]; found = false; died = false; view = 0 } }
@@ -176,7 +214,7 @@ inline at_rest(something) {
 
 proctype producer(byte me) {
     byte n, seen, w, t, view, told, handle;
-    bool rang, reaped, found, died, heard;
+    bool rang, reaped, found, died, heard, rung, cancelled;
     {
         do
 #ifdef NO_FENCE
@@ -190,18 +228,18 @@ proctype producer(byte me) {
             };
             notify(CONSUMERS)
 #endif
-        :: n < MESSAGES && ring == CAPACITY -> park(ring < CAPACITY)
+        :: n < MESSAGES && ring == CAPACITY -> park(ring < CAPACITY); hand_off()
         :: n == MESSAGES -> leave(); break
         :: n == MESSAGES -> break
         od;
 asleep:
 end_idle: false
-    } unless { atomic { kill[me]?_ -> clean_up(); heard = false; n = 0 } }
+    } unless { atomic { kill[me]?_ -> clean_up(); heard = false; rung = false; cancelled = false; n = 0 } }
 }
 
 proctype consumer(byte me) {
     byte lives = LIVES, seen, w, t, view, told, handle;
-    bool rang, reaped, found, died, heard;
+    bool rang, reaped, found, died, heard, rung, cancelled;
 next_life:
     {
         if
@@ -214,11 +252,11 @@ next_life:
 #else
         :: atomic { ring > 0 -> ring--; received++ }; notify(PRODUCING)     /* 1 */
 #endif
-        :: ring == 0 -> park(ring > 0)
+        :: ring == 0 -> park(ring > 0); rung = false
         od;
 asleep:
 end_idle: false
-    } unless { atomic { kill[me]?_ -> clean_up(); heard = false; lives-- } };
+    } unless { atomic { kill[me]?_ -> clean_up(); heard = false; rung = false; lives-- } };
     if
     :: atomic { lives > 0 -> running = running | bit_of(me) }; goto next_life
     :: true

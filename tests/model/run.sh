@@ -11,6 +11,7 @@ models='parking work_ring'
 
 parking() {
     both='-DPRODUCERS=1 -DCAPACITY=1 -DMESSAGES=3'   # both sides park
+    rivals='-DCAPACITY=1 -DOLD=1 -DMESSAGES=1 -DCOMPETING -DCANCELS=1'   # one of the producers gives up
     rejoin="$both -DKILLABLE=1"                      # the consumer is killed, and another one joins
 
     holds '2 producers'                                 -DMESSAGES=2
@@ -26,6 +27,7 @@ parking() {
     holds '1:1, capacity 1, consumer killed, joins'     $rejoin -DKILLS=1 -DLIVES=2
     holds '1:1, capacity 1, either killed, 2 kills'     -DPRODUCERS=1 -DCAPACITY=1 -DKILLABLE=3 -DKILLS=2 -DLIVES=3
     thorough holds '1:1, capacity 2, either killed, 2 kills'     -DPRODUCERS=1 -DCAPACITY=2 -DMESSAGES=3 -DKILLABLE=3 -DKILLS=2 -DLIVES=3
+    thorough holds '2 producers, competing, one gives up'        $rivals
     thorough holds 'deaths unseen, survivors are heard'          -DKILLS=1 -DKILLABLE=2 -DNO_DEATH_EVENT -DSURVIVORS_ONLY
     thorough holds 'MARK_FIRST, deaths seen'                     -DKILLS=1 -DKILLABLE=2 -DMARK_FIRST
 
@@ -38,6 +40,8 @@ parking() {
     fails 'NO_EPOCH, 1 producer'         lost_wake_up   -DPRODUCERS=1 -DNO_EPOCH
     fails 'EPOCH_RESTARTS'               lost_wake_up   $rejoin -DKILLS=1 -DLIVES=2 -DEPOCH_RESTARTS
     fails 'STALE_BELL'                   lost_wake_up   $rejoin -DKILLS=1 -DLIVES=2 -DSTALE_BELL -DWAKE_UPS_ONLY
+    fails 'TORN_UNPARK'                  lost_wake_up   $rivals -DTORN_UNPARK
+    fails 'NO_HAND_OFF'                  lost_wake_up   $rivals -DNO_HAND_OFF
     fails 'SILENT_JOIN'                  lost_wake_up   $rejoin -DKILLS=2 -DLIVES=3 -DSILENT_JOIN -DWAKE_UPS_ONLY
     fails 'SILENT_LEAVE'                 unseen_change  -DSILENT_LEAVE
     fails 'TORN_REAP'                    untold_death   $rejoin -DKILLS=2 -DLIVES=3 -DTORN_REAP

@@ -2,7 +2,9 @@
 
 #include "../support/test.hpp"
 
+#include <atomic>
 #include <memory>
+#include <thread>
 
 using namespace belfry;
 using namespace belfry::detail;
@@ -132,6 +134,33 @@ TEST_CASE("a notifier that was slow cannot mark a later parking as rung", "[park
       f.slot->park.compare_exchange_strong(stale, park_word(park_epoch(stale), park_state::rung)));
   CHECK(f.word() == park_word(2, park_state::parked));
   p.unpark();
+}
+
+TEST_CASE("a notifier's mark is never lost to an unparking at the same moment", "[parking]") {
+  const test::watchdog dog;
+  fixture f;
+  parking p;
+  f.attach(p, layout::role::consumer, 1);
+  std::atomic<bool> over{false};
+  std::uint64_t marked = 0;
+  std::thread notifier([&] {
+    while (!over.load(std::memory_order_relaxed)) {
+      std::uint64_t seen = f.slot->park.load(std::memory_order_relaxed);
+      if (state_of(seen) != park_state::parked) continue;
+      const std::uint64_t rung = park_word(park_epoch(seen), park_state::rung);
+      marked += f.slot->park.compare_exchange_strong(seen, rung, std::memory_order_relaxed);
+    }
+  });
+  std::uint64_t told = 0;
+  for (int i = 0; i != 2000000; ++i) {
+    p.park();
+    for (int spin = i % 256; spin != 0; --spin) std::atomic_signal_fence(std::memory_order_seq_cst);
+    told += p.unpark();
+  }
+  over = true;
+  notifier.join();
+  CHECK(marked != 0);
+  CHECK(told == marked);
 }
 
 TEST_CASE("the epoch goes on where a former owner of the slot has left it", "[parking]") {

@@ -7,7 +7,8 @@
 //   W2  set the mark; seq_cst fence             N2  seq_cst fence
 //   W3  look at the ring again                  N3  mark set and word parked?
 //   W4  wait for the own bell                   N4      ring W's bell
-//   W5  word = awake; clear the mark            N5      CAS that very word to rung
+//   W5  exchange the word for awake;            N5      CAS that very word to rung
+//       clear the mark
 //
 // The bell is drained at W5, or just before W goes to sleep the next time: an answer does not wait for
 // that system call then. Draining comes before W chooses whose death to watch, as newcomers ring.
@@ -18,8 +19,13 @@
 // A notifier that dies between N4 and N5 has cost a spurious wake. One that dies between N1 and N4
 // is covered by its death, which wakes W as well. The epoch keeps a notifier that was slow between
 // N4 and N5 from marking a later parking as rung, after which nobody would ring for it: the word it
-// compares with is gone for ever. N5 only saves others from ringing again: who has no
-// compare-and-swap leaves it out. tests/model/parking.pml checks all this exhaustively.
+// compares with is gone for ever. N5 only saves others from ringing again: a notifier without
+// compare-and-swap leaves it out.
+//
+// Where waiters compete, N5 also says for whom a wake-up was meant, and a waiter that leaves at W5 what it was
+// woken for wakes another one. So W5 is one read-modify-write: a mark that came between a load and a
+// store would be lost, and what it was about would lie there while another waiter sleeps.
+// tests/model/parking.pml checks all this exhaustively.
 #pragma once
 
 #include <belfry/segment/layout.hpp>
@@ -59,12 +65,14 @@ class parking {
     parked_now_.store(true, std::memory_order_relaxed);
   }
 
-  /// W5. Whether somebody had rung.
+  /// W5. Whether a notifier has woken this parking.
   bool unpark() noexcept {
     if (!parked_now_.exchange(false, std::memory_order_relaxed)) return false;
-    const std::uint64_t word = slot_->park.load(std::memory_order_relaxed);
-    slot_->park.store(park_word(park_epoch(word), layout::park_state::awake),
-                      std::memory_order_relaxed);
+    // Only this participant begins an epoch, so the word is one of its three states. Acquire: what the
+    // notifier published is seen. Pairs with publish_fence(), which comes before the notifier's mark.
+    const std::uint64_t epoch = park_epoch(slot_->park.load(std::memory_order_relaxed));
+    const std::uint64_t word = slot_->park.exchange(park_word(epoch, layout::park_state::awake),
+                                                    std::memory_order_acquire);
     mark_->store(0, std::memory_order_relaxed);
     return state_of(word) == layout::park_state::rung;
   }
@@ -78,7 +86,7 @@ class parking {
   std::atomic<bool> parked_now_{false};
 };
 
-/// N2, once per publish. Pairs with the fence in parking::park().
+/// N2, once per publish. Pairs with the fence in parking::park(), and with the acquire in unpark().
 inline void publish_fence() noexcept { std::atomic_thread_fence(std::memory_order_seq_cst); }
 
 }  // namespace belfry::detail
