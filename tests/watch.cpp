@@ -204,6 +204,34 @@ TEST_CASE("a change of an element before the version that was seen is none", "[w
   CHECK(again.calls == 1);
 }
 
+TEST_CASE("to a watcher that has seen a version of an earlier companion all elements have changed",
+          "[watch]") {
+  net::io_context io;
+  block b("anew");
+  std::uint64_t seen = 0;
+  {
+    watch first(io, b.memory);
+    for (int i = 0; i != 10; ++i) first.notify(3);
+    seen = first.version();
+  }
+  REQUIRE(files_of(b.companion()) == 0);
+  watch w(io, b.memory);
+  change at_once;
+  w.async_changed(seen, {3}, at_once.handler());
+  REQUIRE(run(io));
+  CHECK(at_once.calls == 1);
+  CHECK(at_once.version == w.version());
+
+  // Also when there have been more notifications, of another element, than there were before.
+  for (int i = 0; i != 20; ++i) w.notify(4);
+  change later, none;
+  w.async_changed(seen, {3}, later.handler());
+  w.async_changed(at_once.version, {3}, none.handler());
+  settle(io);
+  CHECK(later.calls == 1);
+  CHECK(none.calls == 0);
+}
+
 TEST_CASE("several that wait on one watch go on one by one", "[watch]") {
   net::io_context io;
   block b("several");

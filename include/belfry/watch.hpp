@@ -91,8 +91,9 @@ class basic_watch {
   void close() noexcept { endpoint_->close(); }
   void cancel() noexcept { endpoint_->cancel_all(); }
 
-  /// Grows with every notification. Who has seen a version sees what was written before it was
-  /// notified. Starts anew when nobody watches any more, so compare for equality only.
+  /// Grows with every notification, also across the lives of the companion (should the clock not be set
+  /// back in between). What is read of the block after this shows everything whose notification the version
+  /// counts; all else is told by async_changed() of this version.
   std::uint64_t version() const noexcept { return endpoint_->version(); }
 
   /// The block has changed: publishes a new version and wakes who waits for it. No system call if

@@ -7,7 +7,7 @@
 #
 # One line per configuration; exit status 0, 1, or 77 if spin or a C compiler is missing.
 
-models='parking work_ring'
+models='parking work_ring watch'
 
 parking() {
     both='-DPRODUCERS=1 -DCAPACITY=1 -DMESSAGES=3'   # both sides park
@@ -91,6 +91,19 @@ work_ring() {
     fails 'ROOM_AT_ACK'                  refused     $old -DKILLS=1 -DKILLABLE=1 -DROOM_AT_ACK
     thorough fails 'HEAD_BLINDLY'        stranded    -DKILLS=1 -DKILLABLE=1 -DHEAD_BLINDLY
     thorough fails 'SKIPPED_UNSEEN'      stranded    -DOLD_ITEM -DCAPACITY=3 -DSKIPPED_UNSEEN
+}
+
+watch() {
+    holds 'a message of each'                           -DMESSAGES=1
+    holds '2 messages of each'
+    holds 'a message of each, one killed'               -DMESSAGES=1 -DKILLS=1
+    thorough holds '2 messages of each, one killed'     -DKILLS=1
+    thorough holds 'a message of each, both killed'     -DMESSAGES=1 -DKILLS=2
+    thorough holds '3 messages of each'                 -DMESSAGES=3
+
+    fails 'NO_FENCE'                     lost           -DMESSAGES=1 -DNO_FENCE
+    fails 'NO_READER_FENCE'              lost           -DMESSAGES=1 -DNO_READER_FENCE
+    fails 'NO_BUSY'                      lost           -DMESSAGES=1 -DKILLS=1 -DNO_BUSY
 }
 
 # thorough COMMAND…: only with --long.

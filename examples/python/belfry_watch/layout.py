@@ -106,11 +106,14 @@ class State:
         self.tickets = words[TICKET : TICKET + SLOTS]
 
     def version(self):
-        return sum(self.changes.tolist()) % 2**64
+        return sum(self.changes.tolist()) % 2**64  # what is read of the block is read behind it
 
     def changed_since(self, seen, elements):
+        version = self.version()
         if not elements:
-            return self.version() != seen
+            return version != seen
+        if version < seen:  # that of an earlier companion
+            return True
         if any(v > seen for v in self.whole.tolist()):
             return True
         return any(self.words[ELEMENT + i % ELEMENTS] > seen for i in elements)
@@ -118,6 +121,7 @@ class State:
     def change(self, slot):
         self.words[BUSY + slot] = 1
         self.words[CHANGES + slot] = (self.words[CHANGES + slot] + 1) % 2**64
+        fence()  # the counters of others are read behind it; meets that of another notifier
         self.words[WHOLE + slot] = self.version()
         self.words[BUSY + slot] = 0
 

@@ -6,6 +6,7 @@ import os
 import signal
 import stat
 import struct
+import time
 
 from . import layout
 
@@ -55,6 +56,9 @@ def open_or_create(path, block):
                 subject=os.fstat(block).st_ino,
             )
             os.pwrite(fd, layout.IDENTITY.pack(*header.values()), 0)
+            first = struct.pack("<Q", time.time_ns())  # higher than the versions of an earlier one
+            os.pwrite(fd, first, 8 * layout.CHANGES)
+            os.pwrite(fd, first, 8 * layout.WHOLE)
             # Any src_dir_fd makes this a linkat(2), which can follow the link.
             os.link("/proc/self/fd/%d" % fd, path, src_dir_fd=fd, follow_symlinks=True)
             return fd

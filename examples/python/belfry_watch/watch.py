@@ -54,8 +54,8 @@ class Watch:
         return self._member
 
     def version(self):
-        """Grows with every notification. Starts anew when nobody watches any more: compare for equality
-        only."""
+        """Grows with every notification. What is read of the block after this shows every notification
+        that the version counts."""
         return self._state.version()
 
     def notify(self):

@@ -1,5 +1,5 @@
 // The versions and the queue for transactions in a block's companion segment: memory and atomics only.
-// The format, and why everything has a single writer, is in segment/layout.hpp.
+// The format, why everything has a single writer, and why no change is missed, is in segment/layout.hpp.
 #pragma once
 
 #include <belfry/ring/ring.hpp>
@@ -20,12 +20,13 @@ class watch_view {
   explicit watch_view(const ring_memory& memory) noexcept
       : state_(reinterpret_cast<layout::watch_state*>(memory.at)) {}
 
-  /// Who sees a version sees what was written before it was notified.
+  /// What is read of the block after this shows every notification that the version counts, and of a
+  /// notification that it does not show, changed_since() this version tells.
   std::uint64_t version() const noexcept {
-    std::uint64_t sum = 0;
-    // Pairs with the release in publish().
-    for (const auto& n : state_->changes) sum += n.load(std::memory_order_acquire);
-    return sum;
+    const std::uint64_t v = sum();
+    // Before the caller reads the block. Pairs with the fence in publish().
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    return v;
   }
 
   /// The block has changed, or one element of it. The caller rings afterwards.
@@ -40,8 +41,10 @@ class watch_view {
     state_->busy[slot].store(0, std::memory_order_release);
   }
 
-  /// Whether one of these elements, or the block as a whole, has changed since that version.
+  /// Whether one of these elements, or the block as a whole, has changed since that version. A version
+  /// that this companion has not come to is another companion's: everything may have changed.
   bool changed_since(std::uint64_t seen, std::span<const std::size_t> elements) const noexcept {
+    if (sum() < seen) return true;
     for (const auto& v : state_->whole) {
       if (v.load(std::memory_order_acquire) > seen) return true;
     }
@@ -99,9 +102,18 @@ class watch_view {
   std::uint64_t publish(std::size_t slot) noexcept {
     state_->busy[slot].store(1, std::memory_order_relaxed);
     auto& own = state_->changes[slot];
-    // Pairs with the acquire in version().
+    // Pairs with the acquire in sum().
     own.store(own.load(std::memory_order_relaxed) + 1, std::memory_order_release);
-    return version();
+    // The store above must not wait while the counters of others are read: of two notifiers at once at
+    // least one has to count the other. Pairs with itself, and with the fence in version().
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    return sum();
+  }
+  std::uint64_t sum() const noexcept {
+    std::uint64_t sum = 0;
+    // Pairs with the release in publish().
+    for (const auto& n : state_->changes) sum += n.load(std::memory_order_acquire);
+    return sum;
   }
   static void raise(std::atomic<std::uint64_t>& entry, std::uint64_t v) noexcept {
     std::uint64_t seen = entry.load(std::memory_order_relaxed);

@@ -306,10 +306,25 @@ static_assert(sizeof(broadcast_cursor) == 64);
 /// Every array has an entry per slot that only the slot's owner writes (and whoever reaps
 /// it), so that no read-modify-write is needed, and what a slot has counted stays when its owner goes.
 ///
-/// The version of the block is the sum of `changes`. To notify: busy = 1; ++changes; then either
-/// `whole` = the version, or the element's entry = the version; busy = 0; a full fence; ring whoever
-/// is parked. Who dies in between is taken for one who has changed the whole block. Only an element's
-/// entry has several writers: it is raised by compare-and-swap, and who has none uses `whole`.
+/// The version of the block is the sum of `changes`. A new companion sets the first of them, and `whole`
+/// of the same slot, to the time in nanoseconds since 1970: its versions are higher than those of any
+/// companion of the block before it, and to a watcher that has seen one of those the whole block has
+/// changed.
+///
+///   to notify   N1  busy = 1; ++changes                  to read     R1  version = the sum
+///               N2  a full fence                                     R2  a full fence
+///               N3  v = the sum                                      R3  read the block
+///               N4  `whole`, or the element's entry, = v
+///               N5  busy = 0; a full fence; ring the parked
+///
+/// A watcher that has read the block in this way waits for an element until `whole` of any slot, or the
+/// element's entry, is more than its version. It misses nothing: of a notification that its sum does not
+/// count, either N2 comes before R2, and R3 has shown what was notified; or R2 comes before N2, and v
+/// counts all that the version counts and itself, so it is more. Between two notifiers, too, the fences
+/// decide which of them counts the other. tests/model/watch.pml checks this exhaustively.
+///
+/// A notifier that dies in between is taken for one that has changed the whole block. Only an element's
+/// entry has several writers: it is raised by compare-and-swap; a notifier that has none uses `whole`.
 ///
 /// Exclusive access is a write lock on byte `txn_lock` of the block's file (not of this segment).
 /// Who has it sets `dirty` before it writes, and clears it, and notifies, before it unlocks; if it was
