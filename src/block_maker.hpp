@@ -26,7 +26,7 @@ class block_maker {
   const std::string& name() const noexcept { return block_.name(); }
   std::uint64_t id() const noexcept { return platform::id_of(block_.block_); }
   /// As CPython names its blocks: `psm_` and eight hexadecimal digits.
-  static std::string new_name();
+  static std::string new_name(failure& f);
   /// `std::errc::file_exists` if the name is taken.
   bool publish(std::string_view name, failure& f);
   /// An empty name is replaced by a free one.

@@ -22,6 +22,24 @@ using detail::failure;
 using detail::mapping;
 using detail::unique_handle;
 
+// ---- handles ------------------------------------------------------------------------------------
+
+/// Owns a new handle, moved out of the way if need be: no handle of ours is one of the standard streams,
+/// whatever of these the program has closed. Empty, with the system's error left as it is, if that fails, and
+/// for what was none to begin with.
+unique_handle above_standard(native_handle_type handle) noexcept;
+
+/// Whether this is the number of a standard stream.
+bool is_standard(native_handle_type handle) noexcept;
+
+/// Opens what is missing of the standard streams, for a program that is ours as a whole: the reactor's handles
+/// are Asio's to open. They lead nowhere.
+void fill_standard_streams() noexcept;
+
+/// Whether what lies under a name may be trusted with what is ours: its owner is this user, or root, or one of
+/// those that `mode`, the caller's own wish, lets in. Else `permission_denied`, and the text names the owner.
+bool check_owner(const unique_handle& handle, std::string_view name, unsigned mode, failure& f);
+
 // ---- named blocks -------------------------------------------------------------------------------
 
 /// Longest name of a block in bytes.
@@ -207,6 +225,7 @@ void remove_from_wait_set(const unique_handle& set, native_handle_type handle) n
 /// Processors of the machine, whatever this process may use of them.
 unsigned processors() noexcept;
 
-void fill_random(std::span<std::byte> out) noexcept;
+/// Bytes that cannot be guessed. Fails where the system refuses them in every way.
+bool fill_random(std::span<std::byte> out, failure& f);
 
 }  // namespace belfry::platform

@@ -19,7 +19,7 @@ shared_memory detail::block_maker::make(std::size_t bytes, unsigned mode, failur
   return m;
 }
 
-std::string detail::block_maker::new_name() { return "psm_" + random_digits(8); }
+std::string detail::block_maker::new_name(failure& f) { return "psm_" + random_digits(8, f); }
 
 bool detail::block_maker::publish(std::string_view name, failure& f) {
   if (!platform::check_name(name, platform::max_name, f)) return false;
@@ -32,7 +32,8 @@ bool detail::block_maker::publish_as(std::string_view name, failure& f) {
   if (!name.empty()) return publish(name, f);
   do {
     f = {};
-    if (publish(new_name(), f)) return true;
+    const std::string free = new_name(f);
+    if (!f && publish(free, f)) return true;
   } while (f.code == std::errc::file_exists);
   return false;
 }

@@ -1,4 +1,5 @@
 // The command-line tool `belfry`.
+#include "../platform.hpp"
 #include "commands.hpp"
 
 #include <CLI/CLI.hpp>
@@ -7,6 +8,7 @@
 #include <iostream>
 
 int main(int argc, char** argv) try {
+  belfry::platform::fill_standard_streams();
   std::signal(SIGPIPE, SIG_IGN);  // an output that nobody reads is an error like others
   CLI::App app("Shared memory between processes, and what belongs to it", "belfry");
   app.require_subcommand(1);

@@ -82,7 +82,9 @@ class mac {
 std::string make_challenge() {
   std::string challenge(preferred.prefix.size() + random_bytes, '\0');
   std::copy(preferred.prefix.begin(), preferred.prefix.end(), challenge.begin());
-  platform::fill_random(std::as_writable_bytes(std::span(challenge).last(random_bytes)));
+  failure f;
+  if (!platform::fill_random(std::as_writable_bytes(std::span(challenge).last(random_bytes)), f))
+    f.raise();  // what can be guessed proves nothing
   return challenge;
 }
 

@@ -22,6 +22,7 @@ inline constexpr std::string_view welcome = "#WELCOME#";
 inline constexpr std::string_view refusal = "#FAILURE#";
 
 /// A new challenge (without challenge_prefix), as 3.12 makes it; older ones answer it as well.
+/// Throws std::system_error if the system gives no random bytes.
 std::string make_challenge();
 
 /// The answer to a challenge (without challenge_prefix). `errc::protocol_error` for what is none,

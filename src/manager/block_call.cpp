@@ -36,7 +36,8 @@ class making final : public requesting<Holder> {
       name_ = block().name();
       return base::ask("track_segment", name_);
     }
-    if (!taken_ && generate_) name_ = block_maker::new_name();
+    if (!taken_ && generate_) name_ = block_maker::new_name(this->error_);
+    if (this->error_) return std::nullopt;
     // What was taken by another never was what the server thinks.
     question q = base::ask(taken_ ? "release_segment" : "track_segment", name_);
     q.arguments.items.emplace_back(std::to_string(block().id()));

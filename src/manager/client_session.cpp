@@ -39,7 +39,11 @@ void client_session::on_message(std::string_view message) {
     case state::challenged: return answer_challenge(message);
     case state::welcomed:
       if (message != authentication::welcome) return wrong_key();
-      challenge_ = authentication::make_challenge();
+      try {
+        challenge_ = authentication::make_challenge();
+      } catch (const std::system_error& e) {
+        return finish({e.code(), "authentication"});
+      }
       state_ = state::challenging;
       return send(std::string(authentication::challenge_prefix) + challenge_);
     case state::judging: {

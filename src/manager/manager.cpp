@@ -91,7 +91,12 @@ shared_memory_manager::~shared_memory_manager() {
   client_->bury();
 }
 
-std::string shared_memory_manager::random_key() { return detail::random_digits(64); }
+std::string shared_memory_manager::random_key() {
+  detail::failure f;
+  std::string key = detail::random_digits(64, f);
+  if (f) f.raise();
+  return key;
+}
 
 bool shared_memory_manager::is_connected() const noexcept { return client_ && client_->ready(); }
 

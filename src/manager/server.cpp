@@ -26,6 +26,22 @@ manager_service::manager_service(net::any_io_executor executor, std::string_view
 
 manager_service::~manager_service() = default;
 
+namespace {
+
+/// What Asio has accepted may have got the number of a standard stream that the program has closed.
+template <class Socket>
+void keep_above_standard(Socket& connected, error_code& ec) {
+  if (!platform::is_standard(connected.native_handle())) return;
+  const protocol its_protocol = connected.local_endpoint(ec).protocol();
+  if (ec) return;
+  unique_handle handle = platform::above_standard(connected.release(ec));
+  if (!ec && !handle) ec = net::error::no_descriptors;
+  if (!ec) connected.assign(its_protocol, handle.get(), ec);
+  if (!ec) handle.release();
+}
+
+}  // namespace
+
 void manager_service::start(std::string_view wanted, failure& f) {
   std::string directory = options_.run_directory;
   if (directory.empty()) {
@@ -34,8 +50,10 @@ void manager_service::start(std::string_view wanted, failure& f) {
     platform::use_directory(directory, f);
   }
   if (f) return;
-  manager_address address = manager_address::parse(
-      wanted.empty() ? directory + "/manager-" + random_digits(16) : std::string(wanted), f);
+  std::string where(wanted);
+  if (wanted.empty()) where = directory + "/manager-" + random_digits(16, f);
+  if (f) return;
+  manager_address address = manager_address::parse(where, f);
   if (f) return;
   if (!address.is_local() && !address.is_loopback() && !options_.remote) {
     f = {std::make_error_code(std::errc::permission_denied),
@@ -123,8 +141,9 @@ void manager_service::accept() {
       }));
 }
 
-void manager_service::accepted(const error_code& ec, socket connected) {
+void manager_service::accepted(error_code ec, socket connected) {
   if (has_ended()) return;
+  if (!ec) keep_above_standard(connected, ec);
   if (!ec) {
     if (connections_.size() < options_.connections || make_room()) {
       welcome(std::make_shared<connection>(*this, std::move(connected)));

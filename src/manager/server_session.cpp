@@ -54,7 +54,12 @@ std::string pickled(reply r) {
 server_session::server_session(std::string_view key, bool md5_allowed, std::size_t longest_request,
                                service& s)
     : key_(key), md5_allowed_(md5_allowed), longest_request_(longest_request), service_(s) {
-  send(std::string(authentication::challenge_prefix) + challenge_);
+  try {
+    challenge_ = authentication::make_challenge();
+    send(std::string(authentication::challenge_prefix) + challenge_);
+  } catch (const std::system_error& e) {
+    finish({e.code(), "authentication"});
+  }
 }
 
 void server_session::on_sent() {

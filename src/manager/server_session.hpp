@@ -65,7 +65,7 @@ class server_session final : public conversation {
   const std::size_t longest_request_;
   service& service_;
   state state_ = state::challenging;
-  std::string challenge_ = authentication::make_challenge();
+  std::string challenge_;
 };
 
 }  // namespace belfry::detail

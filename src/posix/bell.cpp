@@ -1,10 +1,10 @@
 // Bells: a FIFO where peers meet by name, an eventfd where they meet by handles.
 #include "../platform.hpp"
 #include "path.hpp"
+#include "signal_guard.hpp"
 
 #include <atomic>
 #include <cerrno>
-#include <ctime>
 
 #include <fcntl.h>
 #include <signal.h>
@@ -21,37 +21,6 @@ bool is_fifo(const unique_handle& handle) {
   return ::fstat(handle.get(), &status) == 0 && S_ISFIFO(status.st_mode);
 }
 
-/// Keeps a SIGPIPE that a write may raise from ever being delivered: it is blocked around the write
-/// and taken back if the write raised one. The process's disposition is nobody's to change.
-class sigpipe_guard {
- public:
-  sigpipe_guard() {
-    ::sigemptyset(&only_sigpipe_);
-    ::sigaddset(&only_sigpipe_, SIGPIPE);
-    ::pthread_sigmask(SIG_BLOCK, &only_sigpipe_, &before_);
-  }
-  ~sigpipe_guard() {
-    if (!was_blocked()) ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-  }
-
-  /// One that was pending already, while the caller had it blocked, is the caller's.
-  bool pending() const {
-    sigset_t set;
-    return was_blocked() && ::sigpending(&set) == 0 && ::sigismember(&set, SIGPIPE) == 1;
-  }
-  void consume() const {
-    const timespec at_once{};
-    while (::sigtimedwait(&only_sigpipe_, nullptr, &at_once) == -1 && errno == EINTR) {
-    }
-  }
-
- private:
-  bool was_blocked() const { return ::sigismember(&before_, SIGPIPE) == 1; }
-
-  sigset_t only_sigpipe_;
-  sigset_t before_;
-};
-
 }  // namespace
 
 unique_handle new_named_bell(std::string_view name, unsigned mode, failure& f) {
@@ -66,7 +35,8 @@ unique_handle new_named_bell(std::string_view name, unsigned mode, failure& f) {
   }
   // Opened for both directions, a FIFO never reports a hang-up to its owner however its peers come
   // and go; and as the owner is its only reader, its death still shows at the other end.
-  unique_handle bell(::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
+  unique_handle bell =
+      above_standard(::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
   if (!bell || !is_fifo(bell) || ::fchmod(bell.get(), mode & 0777) != 0) {
     f = {std::error_code(errno, std::system_category()),
          "open the bell \"" + std::string(name) + '"'};
@@ -77,7 +47,8 @@ unique_handle new_named_bell(std::string_view name, unsigned mode, failure& f) {
 }
 
 unique_handle open_named_bell(std::string_view name, std::error_code& error) noexcept {
-  unique_handle bell(::open(path_of(name).c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
+  unique_handle bell = above_standard(
+      ::open(path_of(name).c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
   if (!bell) error.assign(errno, std::system_category());
   if (bell && !is_fifo(bell)) bell.reset();
   return bell;
@@ -90,7 +61,7 @@ unique_handle open_bell_of_process(std::uint32_t pid, std::uint32_t handle, std:
   // To open something else could do harm.
   if (::stat(path.c_str(), &status) != 0 || !S_ISFIFO(status.st_mode) || status.st_ino != id)
     return {};
-  unique_handle bell(::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+  unique_handle bell = above_standard(::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
   const bool out_of_reach = errno == ENOENT || errno == ENXIO || errno == EACCES;
   if (!bell && !out_of_reach) error.assign(errno, std::system_category());
   return bell;
@@ -99,14 +70,14 @@ unique_handle open_bell_of_process(std::uint32_t pid, std::uint32_t handle, std:
 void unlink_named_bell(std::string_view name) noexcept { ::unlink(path_of(name).c_str()); }
 
 unique_handle new_anonymous_bell(failure& f) {
-  unique_handle bell(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  unique_handle bell = above_standard(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
   if (!bell) f = {std::error_code(errno, std::system_category()), "create a bell"};
   return bell;
 }
 
 bool is_anonymous_bell(const unique_handle& bell) noexcept {
   char target[64] = {};
-  const std::string link = "/proc/self/fd/" + std::to_string(bell.get());
+  const std::string link = "/proc/thread-self/fd/" + std::to_string(bell.get());
   const bool eventfd = ::readlink(link.c_str(), target, sizeof target - 1) > 0 &&
                        std::string_view(target) == "anon_inode:[eventfd]";
   return eventfd && (::fcntl(bell.get(), F_GETFL) & O_NONBLOCK) != 0;
@@ -131,14 +102,11 @@ bool ring_named_bell(const unique_handle& bell) noexcept {
     if (errno != EINTR) can_be_told.store(false, std::memory_order_relaxed);
   }
 
-  const sigpipe_guard guard;
-  const bool callers_own = guard.pending();
+  const signal_guard guard(SIGPIPE);
   while (::write(bell.get(), &byte, 1) == -1) {
     if (errno == EINTR) continue;
     if (errno != EPIPE) return true;
-    guard.consume();
-    // The thread's own goes first: that was the caller's, unless his is the process's.
-    if (callers_own && !guard.pending()) ::raise(SIGPIPE);
+    guard.take_back();
     return false;
   }
   return true;

@@ -1,22 +1,24 @@
 // Named blocks: files in the directory of shared memory.
 #include "../platform.hpp"
 #include "path.hpp"
+#include "signal_guard.hpp"
 
+#include <algorithm>
 #include <cerrno>
-#include <csignal>
 #include <cstdio>
 #include <limits>
 
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 namespace belfry::platform {
 namespace {
 
 std::string descriptor_path(native_handle_type handle) {
-  return "/proc/self/fd/" + std::to_string(handle);
+  return "/proc/thread-self/fd/" + std::to_string(handle);
 }
 
 void fail(failure& f, std::string what, int error = errno) {
@@ -31,17 +33,62 @@ bool check_size(std::uint64_t bytes, failure& f) {
   return false;
 }
 
+/// Sets the size, too. Where a signal interrupts an allocation the kernel takes back what that call has
+/// allocated: then in pieces, which get smaller until one is done between two signals.
 bool allocate(const unique_handle& block, std::uint64_t bytes, failure& f) {
-  int error;  // this sets the size, too
-  do {
-    error = ::posix_fallocate(block.get(), 0, static_cast<off_t>(bytes));
-  } while (error == EINTR);
-  if (error == 0) return true;
-  fail(f, "allocate " + std::to_string(bytes) + " bytes of shared memory", error);
-  return false;
+  const signal_guard guard(SIGXFSZ);  // the limit of `ulimit -f` is an error as a full memory is
+  std::uint64_t piece = bytes;
+  for (std::uint64_t done = 0; done != bytes;) {
+    piece = std::min(piece, bytes - done);
+    const int error =
+        ::posix_fallocate(block.get(), static_cast<off_t>(done), static_cast<off_t>(piece));
+    if (error == 0) {
+      done += piece;
+    } else if (error == EINTR) {
+      piece = std::max(piece / 2, std::min<std::uint64_t>(piece, page_size()));
+    } else {
+      if (error == EFBIG) guard.take_back();
+      fail(f, "allocate " + std::to_string(bytes) + " bytes of shared memory", error);
+      return false;
+    }
+  }
+  return true;
+}
+
+/// Whether this process has the rights of that group.
+bool is_in_group(gid_t group) {
+  if (group == ::getegid()) return true;
+  std::vector<gid_t> groups(static_cast<std::size_t>(std::max(::getgroups(0, nullptr), 0)));
+  const int count = ::getgroups(static_cast<int>(groups.size()), groups.data());
+  groups.resize(static_cast<std::size_t>(std::max(count, 0)));
+  return std::find(groups.begin(), groups.end(), group) != groups.end();
+}
+
+std::string octal(unsigned mode) {
+  char text[8];
+  std::snprintf(text, sizeof text, "0%03o", mode & 0777);
+  return text;
 }
 
 }  // namespace
+
+bool check_owner(const unique_handle& handle, std::string_view name, unsigned mode, failure& f) {
+  const std::string shown = '"' + std::string(name) + '"';
+  struct stat status {};
+  if (::fstat(handle.get(), &status) != 0) {
+    fail(f, "look at " + shown);
+    return false;
+  }
+  const bool open_to_all = (mode & 006) == 006;
+  const bool open_to_group = (mode & 060) == 060;
+  if (status.st_uid == ::geteuid() || status.st_uid == 0 || open_to_all ||
+      (open_to_group && is_in_group(status.st_gid))) {
+    return true;
+  }
+  fail(f, shown + " belongs to user " + std::to_string(status.st_uid) + ", whom the mode " +
+              octal(mode) + " asked for does not let in", EACCES);
+  return false;
+}
 
 bool check_name(std::string_view name, std::size_t max, failure& f) {
   const auto reject = [&](std::errc code, const char* why) {
@@ -58,7 +105,8 @@ bool check_name(std::string_view name, std::size_t max, failure& f) {
 
 unique_handle new_block(std::uint64_t bytes, unsigned mode, failure& f) {
   if (!check_size(bytes, f)) return {};
-  unique_handle block(::open(shared_memory_directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  unique_handle block =
+      above_standard(::open(shared_memory_directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
   if (!block) {
     fail(f, "create a block in " + std::string(shared_memory_directory));
     return {};
@@ -82,12 +130,16 @@ bool publish_block(const unique_handle& block, std::string_view name, failure& f
 
 unique_handle open_block(std::string_view name, bool writable, failure& f) {
   const int flags = (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
-  unique_handle block(::open(path_of(name).c_str(), flags));
+  unique_handle block = above_standard(::open(path_of(name).c_str(), flags));
+  struct stat status {};
   if (!block) {
-    fail(f, "open \"" + std::string(name) + '"');
+    const int error = errno;
+    std::string what = "open \"" + std::string(name) + '"';
+    if (error == EACCES && ::lstat(path_of(name).c_str(), &status) == 0)
+      what += ", which belongs to user " + std::to_string(status.st_uid);
+    fail(f, std::move(what), error);
     return {};
   }
-  struct stat status {};
   if (::fstat(block.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
     f = {make_error_code(errc::incompatible), '"' + std::string(name) + "\" is not a regular file"};
     return {};
@@ -116,7 +168,7 @@ void unlink_this_block(std::string_view name, const unique_handle& block) noexce
 
 unique_handle new_anonymous_block(std::uint64_t bytes, failure& f) {
   if (!check_size(bytes, f)) return {};
-  unique_handle block(::memfd_create("belfry", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  unique_handle block = above_standard(::memfd_create("belfry", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!block) {
     fail(f, "create an anonymous block");
     return {};
@@ -130,7 +182,7 @@ unique_handle new_anonymous_block(std::uint64_t bytes, failure& f) {
 }
 
 unique_handle reopen_block(native_handle_type block, bool writable, failure& f) {
-  unique_handle own(
+  unique_handle own = above_standard(
       ::open(descriptor_path(block).c_str(), (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC));
   if (!own) fail(f, "open a block once more");
   return own;
@@ -146,11 +198,18 @@ std::uint64_t named_block_id(std::string_view name) noexcept {
   return ::lstat(path_of(name).c_str(), &status) == 0 ? status.st_ino : 0;
 }
 
-// A write lease is granted only if there is no other description of the file, be it open or mapped.
+// A write lease is granted only if there is no other description of the file, be it open or mapped. Should a
+// process open it just then, the kernel says so by a signal, which is this thread's, and comes to nothing.
 bool is_unused_by_others(const unique_handle& block) noexcept {
-  ::fcntl(block.get(), F_SETSIG, SIGURG);  // should someone open it now: a signal that does nothing
-  if (::fcntl(block.get(), F_SETLEASE, F_WRLCK) != 0) return false;
+  const signal_guard guard(SIGURG);
+  const f_owner_ex this_thread{F_OWNER_TID, static_cast<pid_t>(::syscall(SYS_gettid))};
+  if (::fcntl(block.get(), F_SETSIG, SIGURG) != 0 ||
+      ::fcntl(block.get(), F_SETOWN_EX, &this_thread) != 0 ||
+      ::fcntl(block.get(), F_SETLEASE, F_WRLCK) != 0) {
+    return false;
+  }
   ::fcntl(block.get(), F_SETLEASE, F_UNLCK);
+  guard.take_back();
   return true;
 }
 

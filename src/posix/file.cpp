@@ -1,5 +1,6 @@
 // The files that a server keeps about itself, in a directory that is its user's alone.
 #include "../platform.hpp"
+#include "signal_guard.hpp"
 
 #include <cerrno>
 #include <cstdlib>
@@ -62,9 +63,12 @@ std::string run_directory(failure& f) {
 
 std::vector<std::string> files_in(const std::string& directory) {
   std::vector<std::string> names;
+  unique_handle handle =
+      above_standard(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   const auto close = [](DIR* d) { ::closedir(d); };
-  const std::unique_ptr<DIR, decltype(close)> entries(::opendir(directory.c_str()), close);
+  const std::unique_ptr<DIR, decltype(close)> entries(::fdopendir(handle.get()), close);
   if (!entries) return names;
+  handle.release();  // the directory's now
   while (const dirent* entry = ::readdir(entries.get())) {
     if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
   }
@@ -73,7 +77,7 @@ std::vector<std::string> files_in(const std::string& directory) {
 
 unique_handle open_file(const std::string& path, bool create, failure& f) {
   const int flags = O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW | (create ? O_CREAT : 0);
-  unique_handle file(::open(path.c_str(), flags, 0600));
+  unique_handle file = above_standard(::open(path.c_str(), flags, 0600));
   if (!file) fail(f, "open \"" + path + '"');
   return file;
 }
@@ -98,10 +102,15 @@ std::string read_file(const unique_handle& file, failure& f) {
 bool append_to_file(const unique_handle& file, std::string_view bytes, failure& f) {
   struct stat before {};
   if (::fstat(file.get(), &before) == 0) {
+    const signal_guard guard(SIGXFSZ);  // the limit of `ulimit -f` is an error as a full disk is
     ssize_t n;
     do {
       n = ::write(file.get(), bytes.data(), bytes.size());
     } while (n == -1 && errno == EINTR);
+    if (n == -1 && errno == EFBIG) {
+      guard.take_back();
+      errno = EFBIG;
+    }
     if (n == static_cast<ssize_t>(bytes.size())) return true;
     if (n >= 0) {  // no space for the rest
       errno = ::ftruncate(file.get(), before.st_size) == 0 ? ENOSPC : errno;
@@ -126,7 +135,7 @@ bool rename_file(const std::string& from, const std::string& to, failure& f) {
 void remove_file(const std::string& path) noexcept { ::unlink(path.c_str()); }
 
 std::string read_whole_file(const std::string& path, bool secret, failure& f) {
-  const unique_handle file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const unique_handle file = above_standard(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   struct stat status {};
   if (!file || ::fstat(file.get(), &status) != 0) {
     fail(f, "open \"" + path + '"');

@@ -1,4 +1,6 @@
 // Handing descriptors to other processes.
+#include "../platform.hpp"
+
 #include <belfry/channel_handles.hpp>
 
 #include <algorithm>
@@ -36,7 +38,7 @@ void wait_until_ready(int socket, short events) {
 }
 
 /// Takes over every descriptor that came along, also those that will turn out unwelcome.
-std::vector<unique_handle> take_descriptors(msghdr& message) {
+std::vector<unique_handle> take_descriptors(msghdr& message, failure& f) {
   std::vector<unique_handle> taken;
   for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
     if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
@@ -44,7 +46,8 @@ std::vector<unique_handle> take_descriptors(msghdr& message) {
     for (std::size_t i = 0; i != count; ++i) {
       int descriptor;
       std::memcpy(&descriptor, CMSG_DATA(c) + i * sizeof(int), sizeof descriptor);
-      taken.emplace_back(descriptor);
+      taken.push_back(platform::above_standard(descriptor));
+      if (!taken.back()) f = system_failure("receive handles");
     }
   }
   return taken;
@@ -111,7 +114,8 @@ segment_handles receive_handles(native_handle_type socket, failure& f) {
     f = system_failure("receive handles");
     return {};
   }
-  std::vector<unique_handle> taken = take_descriptors(message);
+  std::vector<unique_handle> taken = take_descriptors(message, f);
+  if (f) return {};
   if (got == 0) {
     f = {std::make_error_code(std::errc::connection_reset), "receive handles: the peer has gone"};
     return {};

@@ -64,14 +64,15 @@ std::uint32_t process_id() noexcept { return static_cast<std::uint32_t>(::getpid
 
 std::uint64_t process_namespace() noexcept {
   struct stat status {};
-  return ::stat("/proc/self/ns/pid", &status) == 0 ? status.st_ino : 0;
+  return ::stat("/proc/thread-self/ns/pid", &status) == 0 ? status.st_ino : 0;
 }
 
 unique_handle watch_process(std::uint32_t pid, std::error_code& error) noexcept {
   // 434 everywhere: the system calls since Linux 5.0 have one number on all architectures. The
   // descriptor is close-on-exec by definition.
   constexpr long pidfd_open_number = 434;
-  unique_handle handle(static_cast<int>(::syscall(pidfd_open_number, static_cast<pid_t>(pid), 0)));
+  unique_handle handle = above_standard(
+      static_cast<int>(::syscall(pidfd_open_number, static_cast<pid_t>(pid), 0)));
   if (!handle) error.assign(errno, std::system_category());
   return handle;
 }
@@ -79,15 +80,31 @@ unique_handle watch_process(std::uint32_t pid, std::error_code& error) noexcept 
 void guard_against_fork(const unique_handle& handle) { fork_guard::instance().add(handle.get()); }
 
 unsigned processors() noexcept {
-  const long n = ::sysconf(_SC_NPROCESSORS_ONLN);
-  return n > 0 ? static_cast<unsigned>(n) : 1;
+  // Once: it reads a file.
+  static const unsigned count = [] {
+    const long n = ::sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? static_cast<unsigned>(n) : 1u;
+  }();
+  return count;
 }
 
-void fill_random(std::span<std::byte> out) noexcept {
+// A sandbox may refuse the system call, and have the device all the same.
+bool fill_random(std::span<std::byte> out, failure& f) {
+  unique_handle device;
   while (!out.empty()) {
-    const ssize_t n = ::getrandom(out.data(), out.size(), 0);
-    if (n > 0) out = out.subspan(static_cast<std::size_t>(n));
+    const ssize_t n = device ? ::read(device.get(), out.data(), out.size())
+                             : ::getrandom(out.data(), out.size(), 0);
+    if (n > 0) {
+      out = out.subspan(static_cast<std::size_t>(n));
+    } else if (n == -1 && errno == EINTR) {
+      continue;
+    } else if (device ||
+               !(device = above_standard(::open("/dev/urandom", O_RDONLY | O_CLOEXEC)))) {
+      f = {std::error_code(n == 0 ? EIO : errno, std::system_category()), "get random bytes"};
+      return false;
+    }
   }
+  return true;
 }
 
 }  // namespace belfry::platform

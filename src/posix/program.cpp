@@ -1,5 +1,6 @@
 // Starting a program, and ending it.
 #include "../platform.hpp"
+#include "descriptor.hpp"
 
 #include <algorithm>
 #include <array>
@@ -66,11 +67,11 @@ child_process start_program(const std::string& path, std::span<const std::string
   spawn_orders orders;
   // What is to be duplicated must not be overwritten before: all of it goes out of the way first.
   std::vector<unique_handle> copies;
-  const int lowest = static_cast<int>(handles.size());
+  const int lowest = std::max(first_descriptor, static_cast<int>(handles.size()));
   for (const native_handle_type handle : handles) {
     copies.emplace_back(::fcntl(handle, F_DUPFD_CLOEXEC, lowest));
     if (!copies.back() && errno == EBADF) {  // this process has closed its standard error, say
-      const unique_handle nothing(::open("/dev/null", O_RDWR | O_CLOEXEC));
+      const unique_handle nothing = above_standard(::open("/dev/null", O_RDWR | O_CLOEXEC));
       copies.back() = unique_handle(::fcntl(nothing.get(), F_DUPFD_CLOEXEC, lowest));
     }
     if (!copies.back()) {

@@ -25,7 +25,7 @@ const sockaddr* native(socket_address address) {
 }
 
 unique_handle new_socket(socket_address address, failure& f) {
-  unique_handle socket(
+  unique_handle socket = above_standard(
       ::socket(native(address)->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket) {
     fail(f, "create a socket");
@@ -106,7 +106,10 @@ std::pair<unique_handle, unique_handle> socket_pair(failure& f) {
     fail(f, "create a pair of sockets");
     return {};
   }
-  return {unique_handle(ends[0]), unique_handle(ends[1])};
+  std::pair pair{above_standard(ends[0]), above_standard(ends[1])};
+  if (pair.first && pair.second) return pair;
+  fail(f, "create a pair of sockets");
+  return {};
 }
 
 unique_handle listen_socket(socket_address address, failure& f) {

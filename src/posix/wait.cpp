@@ -1,5 +1,6 @@
 // Sleeping on several handles, for threads and event loops without Asio.
 #include "../platform.hpp"
+#include "descriptor.hpp"
 
 #include <belfry/segment/layout.hpp>
 
@@ -15,7 +16,7 @@
 
 namespace belfry::platform {
 unique_handle duplicate(const unique_handle& handle) noexcept {
-  return unique_handle(::fcntl(handle.get(), F_DUPFD_CLOEXEC, 0));
+  return unique_handle(::fcntl(handle.get(), F_DUPFD_CLOEXEC, first_descriptor));
 }
 
 bool wait_any(std::span<const native_handle_type> handles,
@@ -47,7 +48,7 @@ bool is_ready(native_handle_type handle) noexcept {
 }
 
 unique_handle new_wait_set(failure& f) {
-  unique_handle set(::epoll_create1(EPOLL_CLOEXEC));
+  unique_handle set = above_standard(::epoll_create1(EPOLL_CLOEXEC));
   if (!set) f = {std::error_code(errno, std::system_category()), "create a wait set"};
   return set;
 }

@@ -52,8 +52,8 @@ bool granted_capacity(const ring_traits& traits, const channel_options& options,
 }
 
 /// Builds the header in the block's raw, zeroed bytes.
-void build_header(const mapping& map, layout::identity id) {
-  platform::fill_random(id.segment_id);
+bool build_header(const mapping& map, layout::identity id, failure& f) {
+  if (!platform::fill_random(id.segment_id, f)) return false;
   id.process_namespace = platform::process_namespace();
   auto* header = new (map.data()) layout::control_header{};
   for (std::size_t i = 0; i < participants(id); ++i) {
@@ -61,6 +61,7 @@ void build_header(const mapping& map, layout::identity id) {
         layout::participant_slot{};
   }
   header->id = id;
+  return true;
 }
 
 /// Header and ring.
@@ -68,8 +69,7 @@ bool build(const unique_handle& block, const ring_traits& traits, const layout::
            failure& f) {
   const ring_layout shape = traits.layout(id.capacity, id.ring_offset);
   const mapping map = platform::map_block(block, id.segment_bytes, shape.mirrored, true, f);
-  if (!map) return false;
-  build_header(map, id);
+  if (!map || !build_header(map, id, f)) return false;
   traits.construct({map.data() + id.ring_offset, id.ring_bytes, id.capacity});
   return true;
 }
@@ -129,7 +129,8 @@ segment segment::create_or_open(std::string_view name, const ring_traits& traits
       // Perhaps because someone is making the same: it will be there soon. Or we take the space from each
       // other: not in step for long.
       std::uint8_t chance = 0;
-      platform::fill_random(std::as_writable_bytes(std::span(&chance, 1)));
+      failure ignored;
+      platform::fill_random(std::as_writable_bytes(std::span(&chance, 1)), ignored);
       std::this_thread::sleep_for(std::chrono::microseconds(10) * chance);
       continue;
     }
@@ -211,8 +212,7 @@ segment_handles segment::create_described(const layout::identity& id, failure& f
   handles.block = platform::new_anonymous_block(id.segment_bytes, f);
   if (!handles.block) return {};
   const mapping map = platform::map_block(handles.block, id.header_bytes, 0, true, f);
-  if (!map) return {};
-  build_header(map, id);
+  if (!map || !build_header(map, id, f)) return {};
   return make_bells(count, handles, f) ? std::move(handles) : segment_handles();
 }
 

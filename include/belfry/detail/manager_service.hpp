@@ -98,7 +98,7 @@ class manager_service : public std::enable_shared_from_this<manager_service> {
   using socket = net::basic_stream_socket<net::generic::stream_protocol, strand>;
 
   void accept();
-  void accepted(const error_code& ec, socket connected);
+  void accepted(error_code ec, socket connected);
   void welcome(std::shared_ptr<connection> c);
   bool make_room();
   void sweep_later();
