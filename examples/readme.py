@@ -19,6 +19,7 @@ BEFORE = """\
 #include <chrono>
 #include <iostream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <poll.h>

@@ -194,3 +194,61 @@ TEMPLATE_TEST_CASE("every ring: a killed consumer holds nobody up", "[every_ring
     last = got;
   }
 }
+
+TEMPLATE_TEST_CASE("every ring: what was moved from is as if it were closed", "[every_ring]", EVERY_RING) {
+  linked<TestType> c("every-moved");
+  auto tx = std::move(c.tx);
+  auto rx = std::move(c.rx);
+  told t;
+  SECTION("asked and told") {
+    CHECK_FALSE(c.tx.is_open());
+    CHECK(c.tx.name().empty());
+    CHECK(c.tx.capacity() == 0);
+    CHECK(c.rx.size() == 0);
+    CHECK_FALSE(c.tx.try_send(c.values.make(1)));
+    CHECK_FALSE(c.rx.try_receive());
+    CHECK(c.tx.send(c.values.make(1)) == errc::closed);
+    typename TestType::channel::consumer::value_type v{};
+    CHECK(c.rx.receive(v) == errc::closed);
+    CHECK(c.rx.native_handle() < 0);
+    CHECK_FALSE(c.rx.prepare_wait());
+    CHECK(c.rx.finish_wait() == errc::closed);
+    c.rx.cancel();
+    c.rx.close();
+    c.tx.close();
+  }
+  SECTION("every operation completes with closed, through its executor") {
+    std::vector<typename TestType::channel::consumer::value_type> room(2);
+    const std::array<typename TestType::channel::producer::value_type, 1> one{c.values.make(1)};
+    c.rx.async_receive(t.receiver());
+    c.rx.async_receive_n(room, t.counter());
+    c.rx.async_wait(t.handler());
+    c.rx.async_wait_peer(t.handler());
+    c.tx.async_send(c.values.make(1), t.handler());
+    c.tx.async_send_n(one, t.counter());
+    c.tx.async_wait(t.handler());
+    c.tx.async_wait_peer(t.handler());
+    CHECK(t.calls == 0);
+    CHECK(c.rx.get_executor() == c.io.get_executor());
+    REQUIRE(run(c.io));
+    CHECK(t.calls == 8);
+    CHECK(t.ec == errc::closed);
+  }
+  SECTION("a coroutine is told, too") {
+    run_coroutine(c.io, [&]() -> net::awaitable<void> {
+      for (int i = 0; i != 2; ++i) {  // the second one would go on without being suspended
+        auto [ec, v] = co_await c.rx.async_receive(use_tuple);
+        t.note(ec);
+      }
+      auto [ec] = co_await c.tx.async_send(c.values.make(1), use_tuple);
+      t.note(ec);
+    });
+    CHECK(t.calls == 3);
+    CHECK(t.ec == errc::closed);
+  }
+  // And assigned to it is what it was.
+  c.tx = std::move(tx);
+  c.rx = std::move(rx);
+  CHECK(c.tx.try_send(c.values.make(4)));
+  CHECK(number(*c.rx.try_receive()) == 4);
+}

@@ -232,4 +232,11 @@ TEST_CASE("a buffer is a message", "[tokens]") {
   REQUIRE(run(c.io));
   CHECK(sent.calls == 1);
   CHECK(got == "hello");
+
+  CHECK(c.tx.try_send(net::buffer(text)));
+  CHECK(c.tx.send(net::buffer(text, 2)) == error_code());
+  CHECK(c.tx.send(net::buffer(text, 1), std::chrono::seconds(1)) == error_code());
+  CHECK(text_of(*c.rx.try_receive()) == "hello");
+  CHECK(text_of(*c.rx.try_receive()) == "he");
+  CHECK(text_of(*c.rx.try_receive()) == "h");
 }

@@ -780,6 +780,39 @@ TEST_CASE("what cannot be watched", "[watch]") {
   CHECK_FALSE(ec);
 }
 
+TEST_CASE("a transaction that waits in its thread is ended by a stop, or by a timeout, however short", "[watch]") {
+  const watchdog limit;
+  block b("stopped");
+  shared_memory other = shared_memory::open(b.memory.name());
+  error_code ec;
+  CHECK(other.txn(std::stop_token(), ec));
+  CHECK_FALSE(ec);
+  {
+    const transaction held = b.memory.txn();
+    for (const auto timeout : {std::chrono::nanoseconds::min(), std::chrono::nanoseconds(-1)}) {
+      CHECK_FALSE(other.txn(timeout, ec));
+      CHECK(ec == std::errc::timed_out);
+    }
+    for (int i = 0; i != 200; ++i) {
+      std::stop_source stop;
+      std::jthread stopper([&] { stop.request_stop(); });
+      CHECK_FALSE(other.txn(stop.get_token(), ec));
+      CHECK(ec == net::error::operation_aborted);
+    }
+    std::stop_source stop;
+    stop.request_stop();
+    CHECK(error_of([&] { other.txn(stop.get_token()); }) == std::error_code(net::error::operation_aborted));
+  }
+  // It waits no longer, and holds nobody up.
+  CHECK(b.memory.txn(std::chrono::seconds(60), ec));
+  CHECK_FALSE(ec);
+  std::stop_source stop;
+  stop.request_stop();
+  CHECK_FALSE(b.memory.txn(stop.get_token(), ec));  // free, but too late
+  CHECK(b.memory.txn());
+  b.memory.close();
+}
+
 TEST_CASE("a second transaction of the same object while the first is held", "[watch]") {
   const watchdog limit;
   block b("nested");

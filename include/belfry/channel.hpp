@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string_view>
 #include <utility>
 
@@ -71,6 +72,7 @@ class basic_producer
   bool try_send(const value_type& value) noexcept {
     return this->is_open() && this->endpoint().put(value) == attempt::done;
   }
+  bool try_send(net::const_buffer bytes) noexcept requires in_place { return try_send(value_of(bytes)); }
 
   /// Sends as many as there is room for, from the front, and returns how many. They become visible,
   /// and pay for the consumer's wake-up, all at once: much cheaper than one by one.
@@ -80,11 +82,23 @@ class basic_producer
     return sent;
   }
 
-  /// Waits in this thread until the value is in the ring. `timed_out` after the timeout; else as
-  /// async_send. Not while asynchronous operations are pending (`operation_in_progress`).
+  /// Waits in this thread until the value is in the ring. `timed_out` after the timeout, at once if that
+  /// is zero or less; else as async_send. Not while asynchronous operations are pending
+  /// (`operation_in_progress`).
   error_code send(const value_type& value, std::chrono::nanoseconds timeout = detail::for_ever) {
-    return this->block(detail::send_action<endpoint_type>{&this->endpoint(), value}, timeout);
+    return this->block(detail::send_action<endpoint_type>{this->target(), value}, timeout);
   }
+  /// The same with a way out: `operation_aborted`, and nothing was sent, if a stop is requested before it
+  /// is done. It may be requested in any thread, but not in a signal handler.
+  error_code send(const value_type& value, const std::stop_token& stop,
+                  std::chrono::nanoseconds timeout = detail::for_ever) {
+    return this->block(detail::send_action<endpoint_type>{this->target(), value}, timeout, stop);
+  }
+  error_code send(net::const_buffer bytes, std::chrono::nanoseconds timeout = detail::for_ever)
+    requires in_place { return send(value_of(bytes), timeout); }
+  error_code send(net::const_buffer bytes, const std::stop_token& stop,
+                  std::chrono::nanoseconds timeout = detail::for_ever)
+    requires in_place { return send(value_of(bytes), stop, timeout); }
 
   /// Completes when the value is in the ring. Signature: void(error_code). Errors: `peer_died`,
   /// `closed`, `corrupted`, `message_too_large`, and what the class says of cancellation.
@@ -92,12 +106,11 @@ class basic_producer
   template <class Token = default_token>
   auto async_send(const value_type& value, Token&& token = Token()) {
     return this->template initiate<void(error_code)>(
-        detail::send_action<endpoint_type>{&this->endpoint(), value}, std::forward<Token>(token));
+        detail::send_action<endpoint_type>{this->target(), value}, std::forward<Token>(token));
   }
   template <class Token = default_token>
   auto async_send(net::const_buffer bytes, Token&& token = Token()) requires in_place {
-    return async_send(value_type(static_cast<const std::byte*>(bytes.data()), bytes.size()),
-                      std::forward<Token>(token));
+    return async_send(value_of(bytes), std::forward<Token>(token));
   }
 
   /// Completes when all values are in the ring. Signature: void(error_code, std::size_t sent); after
@@ -105,7 +118,7 @@ class basic_producer
   template <class Token = default_token>
   auto async_send_n(std::span<const value_type> values, Token&& token = Token()) {
     return this->template initiate<void(error_code, std::size_t)>(
-        detail::send_n_action<endpoint_type>{&this->endpoint(), values},
+        detail::send_n_action<endpoint_type>{this->target(), values},
         std::forward<Token>(token));
   }
 
@@ -121,7 +134,7 @@ class basic_producer
   template <class Token = default_token>
   auto async_claim(std::size_t bytes, Token&& token = Token()) requires in_place {
     return this->template initiate<void(error_code, claim)>(
-        detail::claim_action<endpoint_type, claim>{&this->endpoint(), bytes},
+        detail::claim_action<endpoint_type, claim>{this->target(), bytes},
         std::forward<Token>(token));
   }
 
@@ -133,6 +146,11 @@ class basic_producer
   /// Values in the ring (bytes, headers included, for a byte_ring); a snapshot.
   std::size_t size() const noexcept {
     return this->is_open() ? static_cast<std::size_t>(this->endpoint().writer().size()) : 0;
+  }
+
+ private:
+  static value_type value_of(net::const_buffer bytes) noexcept requires in_place {
+    return value_type(static_cast<const std::byte*>(bytes.data()), bytes.size());
   }
 };
 
@@ -192,11 +210,22 @@ class basic_consumer
     return taken;
   }
 
-  /// Waits in this thread for a value. `timed_out` after the timeout; else as async_receive. Not
-  /// while asynchronous operations are pending (`operation_in_progress`).
+  /// Waits in this thread for a value. `timed_out` after the timeout, at once if that is zero or less; else
+  /// as async_receive. Not while asynchronous operations are pending (`operation_in_progress`).
   error_code receive(value_type& value, std::chrono::nanoseconds timeout = detail::for_ever) {
-    detail::receive_action<endpoint_type> action{&this->endpoint()};
-    const error_code ec = this->block(action, timeout);
+    return receive(value, std::stop_token(), timeout);
+  }
+  /// The same with a way out: `operation_aborted`, and nothing was taken, if a stop is requested before it
+  /// is done. It may be requested in any thread, but not in a signal handler.
+  ///
+  ///     void work(std::stop_token stop) {                        // of a std::jthread
+  ///       ticks::consumer rx(io, "ticks");
+  ///       for (tick t; !rx.receive(t, stop);) use(t);
+  ///     }
+  error_code receive(value_type& value, const std::stop_token& stop,
+                     std::chrono::nanoseconds timeout = detail::for_ever) {
+    detail::receive_action<endpoint_type> action{this->target()};
+    const error_code ec = this->block(action, timeout, stop);
     if (!ec) value = std::move(action.value);
     return ec;
   }
@@ -207,7 +236,7 @@ class basic_consumer
   template <class Token = default_token>
   auto async_receive(Token&& token = Token()) {
     return this->template initiate<void(error_code, value_type)>(
-        detail::receive_action<endpoint_type>{&this->endpoint()}, std::forward<Token>(token));
+        detail::receive_action<endpoint_type>{this->target()}, std::forward<Token>(token));
   }
 
   /// The same, but the item stays this consumer's until it says what becomes of it: acknowledged, or given
@@ -215,7 +244,7 @@ class basic_consumer
   template <class Token = default_token>
   auto async_receive_lease(Token&& token = Token()) requires detail::leasing_ring<Ring> {
     return this->template initiate<void(error_code, lease<value_type>)>(
-        detail::lease_action<endpoint_type, lease<value_type>>{&this->endpoint()},
+        detail::lease_action<endpoint_type, lease<value_type>>{this->target()},
         std::forward<Token>(token));
   }
   /// The same at once; an empty lease if there is nothing.
@@ -230,7 +259,7 @@ class basic_consumer
   template <class Token = default_token>
   auto async_receive_n(std::span<value_type> values, Token&& token = Token()) {
     return this->template initiate<void(error_code, std::size_t)>(
-        detail::receive_n_action<endpoint_type>{&this->endpoint(), values},
+        detail::receive_n_action<endpoint_type>{this->target(), values},
         std::forward<Token>(token));
   }
 

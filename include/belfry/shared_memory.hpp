@@ -13,6 +13,7 @@
 #include <memory>
 #include <ostream>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 
@@ -78,12 +79,25 @@ class shared_memory {
   }
 
   /// Exclusive access among processes, see transaction. Waits for whoever is before us, first come,
-  /// first served. Throws std::system_error: `timed_out`; `permission_denied` for a read-only block;
-  /// `resource_deadlock_would_occur` if this object has a transaction already. The other form gives
-  /// these in `ec`, and also `errc::owner_died`, with the transaction held.
-  transaction txn(std::chrono::nanoseconds timeout = std::chrono::nanoseconds::max());
-  transaction txn(std::chrono::nanoseconds timeout, error_code& ec);
+  /// first served. Throws std::system_error: `timed_out`, at once if the timeout is zero or less;
+  /// `permission_denied` for a read-only block; `resource_deadlock_would_occur` if this object has a
+  /// transaction already. The other form gives these in `ec`, and also `errc::owner_died`, with the
+  /// transaction held.
+  transaction txn(std::chrono::nanoseconds timeout = std::chrono::nanoseconds::max()) {
+    return txn(std::stop_token(), timeout);
+  }
+  transaction txn(std::chrono::nanoseconds timeout, error_code& ec) {
+    return txn(std::stop_token(), timeout, ec);
+  }
   transaction txn(error_code& ec) { return txn(std::chrono::nanoseconds::max(), ec); }
+  /// The same with a way out: `operation_aborted` if a stop is requested before the transaction is held. It
+  /// may be requested in any thread, but not in a signal handler.
+  transaction txn(const std::stop_token& stop,
+                  std::chrono::nanoseconds timeout = std::chrono::nanoseconds::max());
+  transaction txn(const std::stop_token& stop, std::chrono::nanoseconds timeout, error_code& ec);
+  transaction txn(const std::stop_token& stop, error_code& ec) {
+    return txn(stop, std::chrono::nanoseconds::max(), ec);
+  }
 
   /// Both remain what they were after close().
   const std::string& name() const noexcept { return name_; }
@@ -111,7 +125,8 @@ class shared_memory {
   static shared_memory create(std::string_view name, std::size_t bytes, unsigned mode,
                               detail::failure& f);
   static shared_memory open(std::string_view name, access a, detail::failure& f);
-  transaction begin(std::chrono::nanoseconds timeout, detail::failure& f);
+  transaction begin(std::chrono::nanoseconds timeout, const std::stop_token& stop,
+                    detail::failure& f);
 
   std::string name_;
   std::size_t bytes_ = 0;

@@ -1,5 +1,7 @@
 // Endpoints: waiting for the bell and for deaths, in the reactor or in a thread of the caller's.
+#include "../deadline.hpp"
 #include "../platform.hpp"
+#include "../ring_on_stop.hpp"
 
 #include <belfry/detail/endpoint.hpp>
 
@@ -112,16 +114,21 @@ void endpoint::handle_deaths() noexcept {
 
 // ---- without Asio -----------------------------------------------------------------------------------------------
 
-std::error_code endpoint::block(request& wanted, std::chrono::nanoseconds timeout) {
+std::error_code endpoint::block(request& wanted, std::chrono::nanoseconds timeout,
+                                const std::stop_token& stop) {
   if (!is_open()) return make_error_code(errc::closed);
   unique_lock lock(mutex_);
   if (!is(phase::idle)) return std::make_error_code(std::errc::operation_in_progress);
-  const auto now = clock::now();
-  constexpr auto never = clock::time_point::max();
-  const auto deadline = timeout >= never - now ? never : now + timeout;
+  const auto deadline = deadline_after(timeout);
   stop_waits();  // or the reactor drains the bell that this thread listens to
+  const ring_on_stop wake(stop, roster_->bell());
   step next = fsm_.begin();
   for (;;) {
+    if (stop.stop_requested()) {
+      undrained_ = true;  // it has rung our bell
+      pass_on();
+      return operation_aborted();
+    }
     const progress p = advance(wanted, next);
     if (p.to == progress::done) return p.error;
     next = step::linger;
@@ -129,12 +136,14 @@ std::error_code endpoint::block(request& wanted, std::chrono::nanoseconds timeou
       if (clock::now() >= deadline) return timed_out();
       continue;
     }
-    const bool in_time = sleep_in_thread(deadline, lock);
+    // The ring that told of a stop may just have been drained.
+    const bool in_time = stop.stop_requested() || sleep_in_thread(deadline, lock);
     rise();
     next = fsm_.begin();
     if (in_time) continue;
     // What came at the last moment is taken, and else left for the next call.
-    return wanted.try_once() == attempt::done ? std::error_code() : timed_out();
+    const attempt outcome = wanted.try_once();
+    return outcome == attempt::would_block ? timed_out() : error_of(outcome);
   }
 }
 

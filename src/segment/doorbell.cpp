@@ -51,6 +51,9 @@ doorbell doorbell::make(const segment& s, std::size_t slot, failure& f) {
 
 void doorbell::drain() const noexcept { platform::drain_bell(handle_); }
 
+// Its own end never hangs up, so it raises no signal, be it named or not.
+void doorbell::ring() const noexcept { platform::ring_anonymous_bell(handle_); }
+
 void doorbell::close() noexcept { handle_.reset(); }
 
 ringer::state ringer::open(const segment& s, std::size_t slot, std::uint32_t generation,

@@ -1,5 +1,7 @@
 // Transactions of a shared_memory: a member of the companion segment that waits in its thread.
+#include "../deadline.hpp"
 #include "../platform.hpp"
+#include "../ring_on_stop.hpp"
 #include "block_lock.hpp"
 #include "companion.hpp"
 
@@ -45,17 +47,22 @@ class block_member final : public std::enable_shared_from_this<block_member>,
 
   bool is_inherited() const noexcept { return roster_->is_inherited(); }
 
-  transaction begin(clock::time_point deadline, failure& f) {
+  transaction begin(clock::time_point deadline, const std::stop_token& stop, failure& f) {
     if (lock_->held()) {
       f = {std::make_error_code(std::errc::resource_deadlock_would_occur),
            "a transaction of this block is open here"};
       return {};
     }
-    for (bool in_time = true; lock_->try_acquire(roster_->deaths()) != attempt::done;) {
-      if (!in_time) {
+    const ring_on_stop wake(stop, roster_->bell());
+    for (bool in_time = true;;) {
+      const bool stopped = stop.stop_requested();
+      if (!stopped && lock_->try_acquire(roster_->deaths()) == attempt::done) break;
+      if (stopped || !in_time) {
         lock_->withdraw();
         roster_->notify();  // another may be next now
-        f = {std::make_error_code(std::errc::timed_out), "begin a transaction"};
+        f = {stopped ? std::error_code(to_net(operation_aborted()))
+                     : std::make_error_code(std::errc::timed_out),
+             "begin a transaction"};
         return {};
       }
       in_time = sleep(deadline);
@@ -107,8 +114,8 @@ class block_member final : public std::enable_shared_from_this<block_member>,
 
 }  // namespace detail
 
-transaction shared_memory::begin(std::chrono::nanoseconds timeout, detail::failure& f) {
-  using clock = detail::block_member::clock;
+transaction shared_memory::begin(std::chrono::nanoseconds timeout, const std::stop_token& stop,
+                                 detail::failure& f) {
   if (read_only_) {
     f = {std::make_error_code(std::errc::permission_denied), '"' + name_ + "\" is read-only"};
     return {};
@@ -122,21 +129,20 @@ transaction shared_memory::begin(std::chrono::nanoseconds timeout, detail::failu
     if (f) return {};
     member_ = std::move(member);
   }
-  const auto now = clock::now();
-  const bool never = timeout >= clock::time_point::max() - now;
-  return member_->begin(never ? clock::time_point::max() : now + timeout, f);
+  return member_->begin(detail::deadline_after(timeout), stop, f);
 }
 
-transaction shared_memory::txn(std::chrono::nanoseconds timeout) {
+transaction shared_memory::txn(const std::stop_token& stop, std::chrono::nanoseconds timeout) {
   detail::failure f;
-  transaction t = begin(timeout, f);
+  transaction t = begin(timeout, stop, f);
   if (f) f.raise();
   return t;
 }
 
-transaction shared_memory::txn(std::chrono::nanoseconds timeout, error_code& ec) {
+transaction shared_memory::txn(const std::stop_token& stop, std::chrono::nanoseconds timeout,
+                               error_code& ec) {
   detail::failure f;
-  transaction t = begin(timeout, f);
+  transaction t = begin(timeout, stop, f);
   ec = detail::to_net(!f && t.owner_died() ? make_error_code(errc::owner_died) : f.code);
   return t;
 }

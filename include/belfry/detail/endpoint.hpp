@@ -24,6 +24,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <stop_token>
 #include <string_view>
 #include <vector>
 
@@ -75,8 +76,9 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   void cancel(std::uint64_t id) noexcept;
   void cancel_all() noexcept;
 
-  /// Waits in this thread until `wanted` succeeds, or an event or the timeout ends it.
-  std::error_code block(request& wanted, std::chrono::nanoseconds timeout);
+  /// Waits in this thread until `wanted` succeeds, or an event, the timeout or a request to stop ends it.
+  std::error_code block(request& wanted, std::chrono::nanoseconds timeout,
+                        const std::stop_token& stop);
 
   bool prepare_wait();
   std::error_code finish_wait();

@@ -12,6 +12,7 @@
 #include <concepts>
 #include <cstddef>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -100,7 +101,9 @@ class endpoint_handle {
   endpoint_handle(Context& context, Arguments&&... arguments)
       : endpoint_handle(Executor(context.get_executor()), std::forward<Arguments>(arguments)...) {}
 
-  endpoint_handle(endpoint_handle&&) noexcept = default;
+  /// What was moved from is as if it were closed.
+  endpoint_handle(endpoint_handle&& other) noexcept
+      : endpoint_(std::move(other.endpoint_)), executor_(other.executor_) {}
   endpoint_handle& operator=(endpoint_handle&& other) noexcept {
     if (this != &other) {
       if (endpoint_) endpoint_->close();
@@ -122,19 +125,23 @@ class endpoint_handle {
 
   /// Leaves the channel for good: the other side is told `errc::closed`, after what is in the ring.
   /// Pending operations complete with `operation_aborted`; later ones with `errc::closed`.
-  void close() noexcept { endpoint_->close(); }
+  void close() noexcept {
+    if (endpoint_) endpoint_->close();
+  }
 
   /// Completes all pending operations with `operation_aborted`. They have taken and sent nothing.
-  void cancel() noexcept { endpoint_->cancel_all(); }
+  void cancel() noexcept {
+    if (endpoint_) endpoint_->cancel_all();
+  }
 
   bool is_open() const noexcept { return endpoint_ && endpoint_->is_open(); }
 
   /// The name of the channel; empty if it was met by handles.
-  std::string name() const { return endpoint_->segment().name(); }
+  std::string name() const { return endpoint_ ? endpoint_->segment().name() : std::string(); }
 
   /// Values (bytes for a byte_ring) that the ring can hold.
   std::size_t capacity() const noexcept {
-    return static_cast<std::size_t>(endpoint_->segment().ring().capacity);
+    return endpoint_ ? static_cast<std::size_t>(endpoint_->segment().ring().capacity) : 0;
   }
 
   /// Completes when an attempt may succeed: there is something to receive; there is room to send
@@ -142,7 +149,7 @@ class endpoint_handle {
   /// whatever it is combined with. Signature: void(error_code). Errors as async_receive, async_send.
   template <class Token = default_token>
   auto async_wait(Token&& token = Token()) {
-    return initiate<void(error_code)>(wait_action<Endpoint>{endpoint_.get()},
+    return initiate<void(error_code)>(wait_action<Endpoint>{target()},
                                       std::forward<Token>(token));
   }
 
@@ -152,10 +159,11 @@ class endpoint_handle {
   /// deaths. Any number may be pending beside other operations.
   template <class Token = default_token>
   auto async_wait_peer(Token&& token = Token()) {
+    wait_peer_action<Endpoint> action{target()};
     endpoint_->reap();  // who is dead is not there
     return net::async_initiate<Token, void(error_code)>(
         condition_initiation<Endpoint, Executor>(endpoint_, executor_), token,
-        wait_peer_action<Endpoint>{endpoint_.get()});
+        std::move(action));
   }
 
   /// A handle that becomes ready (readable, for poll) when there is a reason to look, for event loops
@@ -169,18 +177,27 @@ class endpoint_handle {
   ///     }
   ///
   /// Stays the same for the life of the endpoint, which owns it.
-  native_handle_type native_handle() { return endpoint_->wait_handle(); }
+  native_handle_type native_handle() { return endpoint_ ? endpoint_->wait_handle() : no_handle; }
 
   /// Declares this side to be asleep. True: there is nothing to do, wait for the handle. False: look
   /// at once. Either way finish_wait() is next. Not while asynchronous operations are pending.
-  bool prepare_wait() { return endpoint_->prepare_wait(); }
+  bool prepare_wait() { return endpoint_ && endpoint_->prepare_wait(); }
 
   /// Declares this side to be awake, and tells what there is to be told beside what is in the ring:
   /// `closed`, `peer_died` (once), `corrupted`; `operation_in_progress` if operations are pending.
-  error_code finish_wait() { return to_net(endpoint_->finish_wait()); }
+  error_code finish_wait() {
+    return to_net(endpoint_ ? endpoint_->finish_wait() : make_error_code(errc::closed));
+  }
 
  protected:
   Endpoint& endpoint() const noexcept { return *endpoint_; }
+
+  /// What an operation is for: after a move a closed endpoint, which completes it.
+  Endpoint* target() {
+    if (!endpoint_)
+      endpoint_ = std::make_shared<Endpoint>(net::any_io_executor(executor_), channel_options{});
+    return endpoint_.get();
+  }
 
   template <class Signature, class Action, class Token>
   auto initiate(Action action, Token&& token) {
@@ -195,13 +212,15 @@ class endpoint_handle {
   }
 
   template <class Action>
-  error_code block(Action&& action, std::chrono::nanoseconds timeout) {
+  error_code block(Action&& action, std::chrono::nanoseconds timeout,
+                   const std::stop_token& stop = {}) {
+    if (stop.stop_requested()) return to_net(operation_aborted());
     // Before anything that takes longer than this, as to ask for the time.
     const attempt outcome = endpoint_->try_at_once(action);
     if (outcome == attempt::done) return {};
     if (outcome != attempt::would_block) return to_net(error_of(outcome));
     blocking_request<std::decay_t<Action>> request(std::move(action));
-    const std::error_code ec = endpoint_->block(request, timeout);
+    const std::error_code ec = endpoint_->block(request, timeout, stop);
     action = std::move(request.action);
     return to_net(ec);
   }

@@ -21,6 +21,8 @@ class doorbell {
   native_handle_type handle() const noexcept { return handle_.get(); }
   std::uint64_t id() const noexcept { return id_; }
   void drain() const noexcept;
+  /// Wakes its own owner, from any thread.
+  void ring() const noexcept;
   void close() noexcept;
 
  private:

@@ -1,0 +1,210 @@
+// Calls that block, and how they end early: a request to stop, a timeout, and what comes at that very moment.
+#include "support/member.hpp"
+#include "support/rings.hpp"
+
+#include <stop_token>
+
+using namespace belfry;
+using namespace belfry::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// Requests a stop as soon as the participant in this slot has gone to sleep.
+class stopper {
+ public:
+  stopper(const std::string& channel, layout::role role, std::size_t slot)
+      : watcher_(channel), thread_([this, role, slot] {
+          while (!watcher_.is_parked(role, slot)) std::this_thread::yield();
+          source_.request_stop();
+        }) {}
+  std::stop_token token() const { return source_.get_token(); }
+
+ private:
+  /// Looks into the segment without taking part.
+  class watcher {
+   public:
+    explicit watcher(const std::string& name) {
+      detail::failure f;
+      segment_ = detail::segment::create_or_open(name, of_values::channel::ring_type::traits, {}, f);
+      REQUIRE_FALSE(f);
+    }
+    bool is_parked(layout::role role, std::size_t slot) const {
+      return segment_.header().parked[static_cast<std::size_t>(role)].slots[slot] != 0;
+    }
+
+   private:
+    detail::segment segment_;
+  };
+
+  watcher watcher_;
+  std::stop_source source_;
+  std::jthread thread_;
+};
+
+struct pair_of_values {
+  const std::string name = unique_name("interrupted");
+  net::io_context io;
+  of_values values;
+  of_values::channel::producer tx{io, name};
+  of_values::channel::consumer rx{io, name};
+  ~pair_of_values() {
+    tx.close();
+    rx.close();
+    error_code not_there;
+    of_values::channel::unlink(name, not_there);
+  }
+};
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("a stop that was requested before: nothing is taken or sent", "[interrupted]", of_values,
+                   of_bytes) {
+  linked<TestType> c("before");
+  std::stop_source stop;
+  typename TestType::channel::consumer::value_type v;
+  CHECK(c.tx.send(c.values.make(1), stop.get_token()) == error_code());
+  CHECK(c.tx.send(c.values.make(2), stop.get_token(), 1s) == error_code());
+  CHECK(c.rx.receive(v, stop.get_token()) == error_code());
+  CHECK(number(v) == 1);
+  stop.request_stop();
+  CHECK(c.rx.receive(v, stop.get_token()) == net::error::operation_aborted);
+  CHECK(c.tx.send(c.values.make(3), stop.get_token()) == net::error::operation_aborted);
+  CHECK(drain(c.rx) == std::vector<std::uint64_t>{2});
+  CHECK(c.rx.receive(v, stop.get_token(), 1h) == net::error::operation_aborted);
+}
+
+TEST_CASE("a receive that sleeps is woken by a stop", "[interrupted]") {
+  const watchdog guard;
+  pair_of_values c;
+  tick t{};
+  {
+    const stopper stop(c.name, consumer_role, 1);
+    CHECK(c.rx.receive(t, stop.token()) == net::error::operation_aborted);
+  }
+  // Its bell rings no more for that, and the endpoint is as before.
+  REQUIRE(c.rx.prepare_wait());
+  CHECK_FALSE(is_ready(c.rx.native_handle()));
+  CHECK_FALSE(c.rx.finish_wait());
+  c.tx.try_send({5, 0});
+  CHECK(c.rx.receive(t) == error_code());
+  CHECK(t.seq == 5);
+  const stopper stop(c.name, consumer_role, 1);
+  CHECK(c.rx.receive(t, stop.token(), 1h) == net::error::operation_aborted);
+}
+
+TEST_CASE("a send that sleeps is woken by a stop, and has sent nothing", "[interrupted]") {
+  const watchdog guard;
+  pair_of_values c;
+  const std::size_t sent = fill(c.tx, c.values);
+  {
+    const stopper stop(c.name, producer_role, 0);
+    CHECK(c.tx.send({99, 0}, stop.token()) == net::error::operation_aborted);
+  }
+  CHECK(drain(c.rx).size() == sent);
+}
+
+TEST_CASE("a stop, requested at any moment", "[interrupted]") {
+  const watchdog guard;
+  pair_of_values c;
+  for (int i = 0; i != often(3000); ++i) {
+    std::stop_source stop;
+    std::jthread other([&] { stop.request_stop(); });
+    tick t{};
+    REQUIRE(c.rx.receive(t, stop.get_token()) == net::error::operation_aborted);
+  }
+}
+
+TEST_CASE("a stop after the call does nothing", "[interrupted]") {
+  pair_of_values c;
+  std::stop_source stop;
+  tick t{};
+  c.tx.try_send({1, 0});
+  CHECK(c.rx.receive(t, stop.get_token()) == error_code());
+  CHECK(c.rx.receive(t, stop.get_token(), 0ns) == net::error::timed_out);
+  stop.request_stop();
+  REQUIRE(c.rx.prepare_wait());
+  CHECK_FALSE(is_ready(c.rx.native_handle()));
+  CHECK_FALSE(c.rx.finish_wait());
+}
+
+TEST_CASE("a consumer that was woken for an item and is stopped wakes another one", "[interrupted]") {
+  const watchdog guard;
+  const std::string name = unique_name("handed-on");
+  using errands = channel<work_ring<tick, 16>>;
+  net::io_context io;
+  errands::producer tx(io, name);
+  errands::consumer first(io, name);
+  errands::consumer second(io, name);
+  // The stop is requested, and the item sent, while the first one sleeps: whatever it sees first, it takes
+  // nothing, and the second one, asleep as well, gets the item.
+  for (int i = 0; i != often(300); ++i) {
+    std::stop_source stop_first;
+    error_code ec;
+    std::jthread one([&] {
+      tick t{};
+      ec = first.receive(t, stop_first.get_token());
+      if (!ec) tx.try_send(t);  // it was in time: once more, for the second
+    });
+    tick got{};
+    std::jthread two([&] { CHECK(second.receive(got) == error_code()); });
+    tx.try_send({7, 0});
+    stop_first.request_stop();
+    two.join();
+    one.join();
+    CHECK(got.seq == 7);
+    while (second.try_receive()) {
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("any timeout of zero or less is over at once, the largest is for ever", "[interrupted]",
+                   of_values, of_bytes) {
+  linked<TestType> c("timeouts");
+  const watchdog guard(20s);
+  typename TestType::channel::consumer::value_type v;
+  for (const auto timeout : {std::chrono::nanoseconds::min(), std::chrono::nanoseconds::min() + 1ns,
+                             std::chrono::nanoseconds(-1h), 0ns}) {
+    CHECK(c.rx.receive(v, timeout) == net::error::timed_out);
+  }
+  const std::size_t sent = fill(c.tx, c.values);
+  for (const auto timeout : {std::chrono::nanoseconds::min(), std::chrono::nanoseconds(-1s), 0ns}) {
+    CHECK(c.tx.send(c.values.make(sent), timeout) == net::error::timed_out);
+  }
+  CHECK(drain(c.rx).size() == sent);
+  for (const auto timeout : {std::chrono::nanoseconds::max(), std::chrono::nanoseconds::max() - 1ns}) {
+    std::jthread other([&] { c.tx.send(c.values.make(3)); });
+    CHECK(c.rx.receive(v, timeout) == error_code());
+    CHECK(number(v) == 3);
+  }
+}
+
+TEST_CASE("what comes at the deadline is told as what it is", "[interrupted]") {
+  using ring = broadcast_ring<tick, 4, overflow::overwrite>;
+  const watchdog guard;
+  const std::string name = unique_name("deadline");
+  net::io_context io;
+  const auto rx = std::make_shared<detail::consumer_endpoint<ring>>(io.get_executor(), channel_options{});
+  detail::failure f;
+  rx->open(name, f);
+  REQUIRE_FALSE(f);
+  /// Finds nothing before it sleeps, and then what the test says.
+  struct late final : detail::request {
+    attempt try_once() noexcept override { return tries++ == 0 ? attempt::would_block : then; }
+    bool ready() noexcept override { return false; }
+    int tries = 0;
+    attempt then = attempt::would_block;
+  };
+  const auto told_at_deadline = [&](attempt then) {
+    late wanted;
+    wanted.then = then;
+    return rx->block(wanted, 1ms, {});
+  };
+  CHECK(told_at_deadline(attempt::done) == std::error_code());
+  CHECK(told_at_deadline(attempt::would_block) == detail::timed_out());
+  CHECK(told_at_deadline(attempt::lagged) == errc::lagged);
+  CHECK(told_at_deadline(attempt::corrupted) == errc::corrupted);
+  CHECK(told_at_deadline(attempt::too_large) == errc::message_too_large);
+  CHECK(told_at_deadline(attempt::denied) == std::errc::permission_denied);
+  rx->close();
+}
