@@ -4,23 +4,28 @@
 #include <belfry/detail/native_handle.hpp>
 #include <belfry/detail/watch_view.hpp>
 #include <belfry/ring/ring.hpp>
+#include <belfry/segment/roster.hpp>
 
-#include <cstddef>
+#include <chrono>
 
 namespace belfry::detail {
 
 /// One participant's access to the lock on a block. The kernel excludes, and forgives the dead; the
-/// tickets in the companion segment decide who is next; the roster, which the caller has, wakes.
+/// tickets in the companion segment decide which is next; the roster, which the caller has, wakes.
 class block_lock {
  public:
   /// The block's description must be this participant's own, and not mapped: locks belong to
-  /// descriptions, and go with them.
-  block_lock(unique_handle block, watch_view view, std::size_t slot);
+  /// descriptions, and go with them. `peers` is joined, and outlives the lock.
+  block_lock(unique_handle block, watch_view view, const roster& peers);
 
-  /// `done`: held. Else this participant has a ticket now. `deaths`: how many the roster has counted.
-  attempt try_acquire(unsigned deaths) noexcept;
+  /// `done`: held. Else this participant has a ticket now. Does not wait.
+  attempt try_acquire() noexcept;
   /// Whether an attempt would do something: succeed, or get a ticket.
-  bool worth_trying(unsigned deaths) const noexcept;
+  bool worth_trying() const noexcept;
+  /// After how long to try again, whatever is told until then. Zero: the holder lives, or another waiter is
+  /// next, and its release, or its death, is told. But the kernel may show the death of a process before
+  /// it drops its lock, or the lock may be held by a program that does not take part: then nothing tells.
+  std::chrono::nanoseconds retry_after() noexcept;
   /// Waits no longer. The caller rings everyone: another may be next now.
   void withdraw() noexcept { view_.drop_ticket(slot_); }
   /// The data is whole again. The caller rings everyone.
@@ -31,12 +36,12 @@ class block_lock {
   bool owner_died() const noexcept { return owner_died_; }
 
  private:
-  bool lock(unsigned deaths) noexcept;
-
   unique_handle block_;
   watch_view view_;
+  const roster& peers_;
   std::size_t slot_;
-  unsigned deaths_ = 0;  // at the last attempt
+  std::uint32_t generation_;
+  std::chrono::nanoseconds retry_after_{0};
   bool held_ = false;
   bool owner_died_ = false;
 };

@@ -39,7 +39,7 @@ class block_member final : public std::enable_shared_from_this<block_member>,
     }
     if (f) return;
     watched_.resize(watch_view::traits.participants());
-    lock_.emplace(std::move(own), watch_view(segment_.ring()), roster_->slot());
+    lock_.emplace(std::move(own), watch_view(segment_.ring()), *roster_);
   }
   ~block_member() {
     if (roster_) roster_->leave();
@@ -56,7 +56,7 @@ class block_member final : public std::enable_shared_from_this<block_member>,
     const ring_on_stop wake(stop, roster_->bell());
     for (bool in_time = true;;) {
       const bool stopped = stop.stop_requested();
-      if (!stopped && lock_->try_acquire(roster_->deaths()) == attempt::done) break;
+      if (!stopped && lock_->try_acquire() == attempt::done) break;
       if (stopped || !in_time) {
         lock_->withdraw();
         roster_->notify();  // another may be next now
@@ -72,7 +72,7 @@ class block_member final : public std::enable_shared_from_this<block_member>,
   }
 
  private:
-  /// Until there is a reason to try again; false if the time has come before.
+  /// Until there is a reason to try again; false if the deadline has come before.
   bool sleep(clock::time_point deadline) {
     std::vector<roster::watch_change> changes;
     roster_->watch_peers(changes);
@@ -82,12 +82,15 @@ class block_member final : public std::enable_shared_from_this<block_member>,
     }
     roster_->park().park();
     bool in_time = true;
-    if (!lock_->worth_trying(roster_->deaths())) {
+    if (!lock_->worth_trying()) {
+      const std::chrono::nanoseconds pause = lock_->retry_after();
+      const clock::time_point retry = clock::now() + pause;
+      const bool retries = pause.count() != 0 && retry < deadline;
       std::array<native_handle_type, 1 + layout::max_participants> handles;
       std::array<bool, handles.size()> ready{};
       handles[0] = roster_->bell().handle();
       for (std::size_t i = 0; i != watched_.size(); ++i) handles[1 + i] = watched_[i].get();
-      in_time = platform::wait_any(handles, deadline, ready);
+      in_time = platform::wait_any(handles, retries ? retry : deadline, ready) || retries;
       roster_->bell().drain();
       for (std::size_t i = 0; i != watched_.size(); ++i) {
         if (!ready[1 + i]) continue;

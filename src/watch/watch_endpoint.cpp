@@ -4,6 +4,12 @@
 
 #include <belfry/detail/watch_endpoint.hpp>
 
+#if defined(BELFRY_BOOST_ASIO)
+#include <boost/asio/steady_timer.hpp>
+#else
+#include <asio/steady_timer.hpp>
+#endif
+
 namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 
 watch_endpoint::watch_endpoint(net::any_io_executor executor)
@@ -23,7 +29,7 @@ void watch_endpoint::open(const shared_memory& block, failure& f) {
   block_ = map_of(block, f);
   if (!block_) return;
   endpoint::open(companion_name(block), f, subject_of(block, own));
-  if (!f) lock_ = std::make_unique<block_lock>(std::move(own), view_, peers().slot());
+  if (!f) lock_ = std::make_unique<block_lock>(std::move(own), view_, peers());
 }
 
 void watch_endpoint::notify() noexcept {
@@ -40,7 +46,7 @@ void watch_endpoint::notify(std::size_t element) noexcept {
 
 attempt watch_endpoint::begin(transaction& out) noexcept {
   if (read_only_) return attempt::denied;
-  const attempt a = lock_->try_acquire(peers().deaths());
+  const attempt a = lock_->try_acquire();
   if (a == attempt::done) {
     auto self = std::static_pointer_cast<watch_endpoint>(shared_from_this());
     out = transaction(std::shared_ptr<transaction_owner>(self, this),
@@ -49,8 +55,31 @@ attempt watch_endpoint::begin(transaction& out) noexcept {
   return a;
 }
 
-bool watch_endpoint::worth_trying() const noexcept {
-  return read_only_ || lock_->worth_trying(peers().deaths());
+bool watch_endpoint::worth_trying() noexcept {
+  if (read_only_ || lock_->worth_trying()) return true;
+  if (retrying_.load(std::memory_order_relaxed)) return false;
+  const std::chrono::nanoseconds pause = lock_->retry_after();
+  return pause.count() != 0 && !retry_after(pause);
+}
+
+/// Tries again by and by. False: there can be no timer, so it has to be now.
+bool watch_endpoint::retry_after(std::chrono::nanoseconds pause) noexcept {
+  retrying_.store(true, std::memory_order_relaxed);
+  try {
+    // Owned by its handler, as it must not outlive the context.
+    const auto timer = std::make_shared<net::steady_timer>(executor(), pause);
+    timer->async_wait([timer, weak = weak_from_this()](const error_code&) {
+      const std::shared_ptr<endpoint> alive = weak.lock();
+      if (!alive) return;
+      auto& self = static_cast<watch_endpoint&>(*alive);
+      // Before the attempt, which may set the next one.
+      self.retrying_.store(false, std::memory_order_relaxed);
+      self.kick();
+    });
+  } catch (...) {
+    retrying_.store(false, std::memory_order_relaxed);
+  }
+  return retrying_.load(std::memory_order_relaxed);
 }
 
 void watch_endpoint::stop_waiting(bool withdraw) noexcept {

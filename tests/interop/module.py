@@ -9,6 +9,7 @@ import errno
 import os
 import signal
 import sys
+import threading
 import time
 import unittest
 
@@ -177,6 +178,97 @@ class Alone(unittest.TestCase):
             watch.notify()
             self.assertEqual(companion.slots(agent.pid), [])
         self.assertNotIn(signal.SIGPIPE, signal.sigpending())
+
+    def lingering_holder(self):
+        """Has died in a transaction, but for the kernel, which has not closed the file with the lock:
+        its place is taken by a copy of the descriptor, to be closed."""
+        holder = Watch(self.name)
+        holder.txn().__enter__()
+        copy = os.dup(holder._member.block)
+        holder._member.abandon()  # as if it had been killed
+        return copy
+
+    def test_a_lock_that_outlives_its_holder(self):
+        for waits_before in True, False:
+            copy = self.lingering_holder()
+            with Watch(self.name) as watch:
+                threading.Timer(0.3, os.close, (copy,)).start()
+                with self.assertRaises(TimeoutError), watch.txn(0.1):
+                    pass
+                with watch.txn() as t:
+                    self.assertTrue(t.owner_died)
+
+    def test_an_event_loop_goes_on_while_a_lock_outlives_its_holder(self):
+        async def begin(watch):
+            async with watch.txn() as t:
+                return t.owner_died
+
+        async def main():
+            copy = self.lingering_holder()
+            with Watch(self.name) as watch:
+                waiting = asyncio.ensure_future(begin(watch))
+                await asyncio.sleep(0.3)
+                self.assertFalse(waiting.done())
+                os.close(copy)
+                self.assertTrue(await waiting)
+
+        def sleep(seconds):
+            self.fail("the loop sleeps")
+
+        self.addCleanup(setattr, time, "sleep", time.sleep)
+        time.sleep = sleep
+        self.run_async(main)
+
+    def test_an_interrupt_ends_what_blocks_and_leaves_nothing(self):
+        """Ctrl-C, at any moment: whoever comes next gets the transaction, and is told of no death."""
+        self.addCleanup(signal.signal, signal.SIGUSR1, signal.signal(signal.SIGUSR1, signal.default_int_handler))
+        main = threading.get_ident()
+        with Watch(self.name) as holder, Watch(self.name) as watch, Watch(self.name) as third:
+            for delay in [0.05] * 3:  # asleep
+                timer = threading.Timer(delay, signal.pthread_kill, (main, signal.SIGUSR1))
+                timer.start()
+                with holder.txn(), self.assertRaises(KeyboardInterrupt), watch.txn():
+                    pass
+                timer.join()
+                with third.txn(0) as t:
+                    self.assertFalse(t.owner_died)
+                timer = threading.Timer(delay, signal.pthread_kill, (main, signal.SIGUSR1))
+                timer.start()
+                with self.assertRaises(KeyboardInterrupt):
+                    watch.wait(watch.version())
+                timer.join()
+
+    def test_an_interrupt_at_every_line_of_a_transaction(self):
+        code = {f.__code__ for f in (Watch._try_begin, layout.State.set_dirty, layout.State.take_ticket)}
+        with Watch(self.name) as watch, Watch(self.name) as other:
+            for lines in range(100):
+                left = lines
+
+                def trace(frame, event, _):
+                    nonlocal left
+                    if frame.f_code not in code:
+                        return None
+                    left -= event == "line"
+                    if event == "line" and left < 0:
+                        raise KeyboardInterrupt
+                    return trace
+
+                sys.settrace(trace)
+                try:
+                    with watch.txn():
+                        pass
+                except KeyboardInterrupt:
+                    interrupted = True
+                else:
+                    interrupted = False
+                finally:
+                    sys.settrace(None)
+                with other.txn(0) as t:
+                    self.assertFalse(t.owner_died, lines)
+                if not interrupted:
+                    break
+            self.assertGreater(lines, 5)
+            self.assertLess(lines, 50)
 
     # ---- in asyncio
 

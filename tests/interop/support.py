@@ -133,7 +133,7 @@ class Companion:
     def dirty(self):
         """The slot that is in a transaction, or None."""
         word = self._words()[layout.DIRTY]
-        return word - 1 if word else None
+        return (word & 0xFFFFFFFF) - 1 if word else None
 
 
 class Agent:

@@ -134,6 +134,14 @@ class State:
         if not self.tickets[slot]:
             self.tickets[slot] = max(self.tickets.tolist()) + 1
 
+    def holder(self):
+        """(slot, generation) of the participant in a transaction, which may be dead."""
+        word = self.words[DIRTY]
+        return (word & 0xFFFFFFFF) - 1, word >> 32
+
+    def set_dirty(self, slot, generation):
+        self.words[DIRTY] = generation << 32 | slot + 1
+
     def is_next(self, slot):
         """Whether nobody who waits goes before this slot, which may have a ticket or not."""
         waiting = [(ticket, i) for i, ticket in enumerate(self.tickets.tolist()) if ticket]

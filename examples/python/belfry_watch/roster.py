@@ -85,7 +85,7 @@ class Member:
             self._put(slot, PARK, ((self._get(slot, PARK) >> 2) + 1) << 2 | AWAKE)
             self.words[JOINS] += 1
             self.set_control(slot, control._replace(state=LIVE, end=0))
-            self.slot = slot
+            self.slot, self.generation = slot, generation
 
     def _lock_free_slot(self):
         """Of a slot that was freed on evidence the kernel may still have to drop the lock."""
@@ -142,8 +142,10 @@ class Member:
     def set_control(self, slot, control):
         self.controls[slot] = control.word()
 
-    def deaths(self):
-        return sum(word >> 32 & 0xFFFF for word in self.controls.tolist()) % 2**16
+    def lives(self, slot, generation):
+        """Whether this owner of the slot takes part still, as far as it is known."""
+        control = self.control(slot) if 0 <= slot < SLOTS else Control(0, 0, 0, FREE)
+        return control.state == LIVE and control.generation == generation
 
     def _live(self):
         """The slots of the others who are here."""

@@ -13,6 +13,14 @@ from .layout import DIRTY, TXN_LOCK
 from .roster import Gone, Member
 
 
+def _earlier(deadline, pause):
+    """How long to sleep, None for ever, and whether it is the pause that ends first."""
+    left = None if deadline is None else max(0, deadline - time.monotonic())
+    if pause is None or (left is not None and left <= pause):
+        return left, False
+    return pause, True
+
+
 class Watch:
     """A block, by its name: SharedMemory.name, or ShareableList.shm.name. Up to 64 watches of a block
     may be open at a time, in all programs together."""
@@ -31,7 +39,7 @@ class Watch:
             raise
         self._state = self._member.state
         self._holder = None  # the Transaction that is open
-        self._deaths = 0  # at the last attempt to get the lock
+        self._pause = 0  # before the next attempt to get the lock, of whose end nothing tells
         self._sleepers = set()
         # Also when the Watch is dropped, or the program ends.
         self._leave = weakref.finalize(self, self._member.leave)
@@ -83,8 +91,9 @@ class Watch:
 
     # ---- sleeping
 
-    def _sleep(self, ready, timeout):
-        """Until there is what is waited for; false if the time was over before."""
+    def _sleep(self, ready, timeout, retry_after=lambda: None):
+        """Until there is what is waited for; false if the time was over before. `retry_after` says
+        when to look again at the latest."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while not ready():
             member = self._open_member()
@@ -94,8 +103,8 @@ class Watch:
             try:
                 if ready():
                     return True
-                left = None if deadline is None else max(0, deadline - time.monotonic()) * 1000
-                in_time = poll.poll(left)
+                left, retries = _earlier(deadline, retry_after())
+                in_time = poll.poll(None if left is None else left * 1000) or retries
                 member.wake()
             finally:
                 self._rise()
@@ -103,7 +112,7 @@ class Watch:
                 return ready()
         return True
 
-    async def _asleep(self, ready, timeout=None):
+    async def _asleep(self, ready, timeout=None, retry_after=lambda: None):
         """The same, and others have their turn meanwhile."""
         loop = asyncio.get_running_loop()
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -115,8 +124,9 @@ class Watch:
                 member.listen(loop, member.park(), self._on_wake)
                 if ready():
                     return True
-                left = None if deadline is None else max(0, deadline - time.monotonic())
-                in_time, _ = await asyncio.wait({woken}, timeout=left)
+                left, retries = _earlier(deadline, retry_after())
+                done, _ = await asyncio.wait({woken}, timeout=left)
+                in_time = done or retries
             finally:
                 self._sleepers.discard(woken)
                 if not self._sleepers:
@@ -144,27 +154,25 @@ class Watch:
         if self._holder:
             return False
         member = self._open_member()
-        if self._state.is_next(member.slot) and self._lock():
+        if self._state.is_next(member.slot) and system.lock(member.block, TXN_LOCK):
             who.owner_died = member.words[DIRTY] != 0
-            member.words[DIRTY] = member.slot + 1
+            self._state.set_dirty(member.slot, member.generation)
             self._state.tickets[member.slot] = 0
             self._holder = who
             return True
         self._state.take_ticket(member.slot)
         return False
 
-    def _lock(self):
-        """Whoever has died since the last attempt may have held the lock. The kernel closes the files
-        of a dead process one after the other: we may have heard of its death by one of them before
-        it came to the one with the lock, and nothing tells of that. So give it the time."""
-        before, self._deaths = self._deaths, self._member.deaths()
-        attempts = 1 if self._deaths == before else 100
-        for attempt in range(attempts):
-            if attempt:
-                time.sleep(0.001)
-            if system.lock(self._member.block, TXN_LOCK):
-                return True
-        return False
+    def _retry_after(self):
+        """None, or seconds. The kernel closes the files of a dead process one after the other: we may
+        have heard of its death by one of them before it came to the one with the lock, and nothing
+        tells of that. Nor does a program that has the lock and does not take part."""
+        member = self._member
+        if self._holder or not self._state.is_next(member.slot) or member.lives(*self._state.holder()):
+            self._pause = 0
+            return None
+        self._pause = min(max(2 * self._pause, 0.0001), 0.01)
+        return self._pause
 
     def _withdraw(self, who):
         """Also in the middle of _try_begin(), by a KeyboardInterrupt."""
@@ -174,6 +182,8 @@ class Watch:
         if member.fd is None:
             return
         if not self._holder:
+            if self._state.holder() == (member.slot, member.generation) and not who.owner_died:
+                member.words[DIRTY] = 0
             system.unlock(member.block, TXN_LOCK)
         self._state.tickets[member.slot] = 0
         member.ring_parked()  # another may be next now
@@ -213,7 +223,9 @@ class Transaction:
             raise RuntimeError("a transaction of this watch is open")
         begun = False
         try:
-            begun = watch._sleep(lambda: watch._try_begin(self), self._timeout)
+            begun = watch._sleep(
+                lambda: watch._try_begin(self), self._timeout, watch._retry_after
+            )
         finally:
             if not begun:
                 watch._withdraw(self)
@@ -223,7 +235,9 @@ class Transaction:
         watch = self._watch
         begun = False
         try:
-            begun = await watch._asleep(lambda: watch._try_begin(self), self._timeout)
+            begun = await watch._asleep(
+                lambda: watch._try_begin(self), self._timeout, watch._retry_after
+            )
         finally:
             if not begun:
                 watch._withdraw(self)

@@ -10,6 +10,7 @@
 #include <belfry/transaction.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -38,7 +39,7 @@ class watch_endpoint final : public endpoint, private transaction_owner {
 
   /// `done`: `out` holds the lock.
   attempt begin(transaction& out) noexcept;
-  bool worth_trying() const noexcept;
+  bool worth_trying() noexcept;
   /// The ticket is the watch's, for all its operations that wait: it goes with the last of them.
   void wait_for_turn() noexcept { waiting_.fetch_add(1, std::memory_order_relaxed); }
   void stop_waiting(bool withdraw) noexcept;
@@ -50,12 +51,14 @@ class watch_endpoint final : public endpoint, private transaction_owner {
   void attach(const ring_memory& memory, std::size_t) override { view_ = watch_view(memory); }
   void closing() noexcept override;
   void end_transaction() noexcept override;
+  bool retry_after(std::chrono::nanoseconds pause) noexcept;
 
   watch_view view_;
   mapping block_;
   bool read_only_ = false;
   std::unique_ptr<block_lock> lock_;
   std::atomic<std::size_t> waiting_{0};  // operations that have tried in vain
+  std::atomic<bool> retrying_{false};    // a timer is set
 };
 
 /// void(error_code, std::uint64_t): the block has another version than the one that was seen.

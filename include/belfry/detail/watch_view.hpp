@@ -83,10 +83,11 @@ class watch_view {
     return true;
   }
 
-  /// Marks the block as being written to; true if somebody else had not come to its end.
-  bool set_dirty(std::size_t slot) noexcept {
-    const bool was = state_->dirty.load(std::memory_order_acquire) != 0;
-    state_->dirty.store(slot + 1, std::memory_order_release);
+  /// Marks the block as being written to; true if the holder before had not come to its end.
+  bool set_dirty(std::size_t slot, std::uint32_t generation) noexcept {
+    const bool was = is_dirty();
+    // Pairs with the acquire in holder() and is_dirty().
+    state_->dirty.store(std::uint64_t{generation} << 32 | (slot + 1), std::memory_order_release);
     return was;
   }
   void clear_dirty() noexcept { state_->dirty.store(0, std::memory_order_release); }
@@ -97,6 +98,17 @@ class watch_view {
     if (state_->busy[slot].load(std::memory_order_acquire) != 0) change(slot);
   }
   bool is_dirty() const noexcept { return state_->dirty.load(std::memory_order_acquire) != 0; }
+
+  /// The participant that has marked the block, and may be dead. None: a slot that there is not.
+  struct owner {
+    std::size_t slot;
+    std::uint32_t generation;
+  };
+  owner holder() const noexcept {
+    // Pairs with the release in set_dirty().
+    const std::uint64_t word = state_->dirty.load(std::memory_order_acquire);
+    return {static_cast<std::size_t>(word & 0xffffffff) - 1, static_cast<std::uint32_t>(word >> 32)};
+  }
 
  private:
   std::uint64_t publish(std::size_t slot) noexcept {

@@ -327,12 +327,13 @@ static_assert(sizeof(broadcast_cursor) == 64);
 /// entry has several writers: it is raised by compare-and-swap; a notifier that has none uses `whole`.
 ///
 /// Exclusive access is a write lock on byte `txn_lock` of the block's file (not of this segment).
-/// Who has it sets `dirty` before it writes, and clears it, and notifies, before it unlocks; if it was
-/// set already, the holder before has died. Who does not get it takes a ticket, higher than all it
-/// sees, which goes when it has the lock or gives up; the lowest ticket is next, at equal ones the
-/// lowest slot. Nobody else tries while there are tickets. Who waits parks, then tries once more, and
-/// after every wake-up; after a death for some time, as the kernel may close the bell of the dead
-/// before the file with the lock, and nothing tells of that.
+/// The holder sets `dirty` before it writes, and clears it, and notifies, before it unlocks; if it was
+/// set already, the holder before has died. A participant that does not get the lock takes a ticket,
+/// higher than all it sees, which goes when it has the lock or gives up; the lowest ticket is next, at
+/// equal ones the lowest slot. The others do not try while there are tickets. A waiter parks, then tries
+/// once more, and after every wake-up. If it is next, and `dirty` is 0 or does not name a live participant,
+/// nothing tells of the lock's end, as the kernel may close the bell of the dead before the file with the
+/// lock; then it tries again after a while, too.
 struct watch_state {
   static constexpr std::size_t max_elements = 1024;
 
@@ -341,7 +342,7 @@ struct watch_state {
       whole;                                                      // version of the last such change
   std::array<std::atomic<std::uint64_t>, max_participants> busy;  // 1 while notifying
   std::array<std::atomic<std::uint64_t>, max_participants> ticket;  // 0: does not wait
-  std::atomic<std::uint64_t> dirty;  // slot + 1 of who is in a transaction
+  std::atomic<std::uint64_t> dirty;  // of the holder: generation << 32 | slot + 1; 0: none
   /// Version of the last change of an element, modulo max_elements. Only ever grows.
   std::array<std::atomic<std::uint64_t>, max_elements> elements;
 };

@@ -63,6 +63,13 @@ class roster {
     return fork_generation_ != fork_generation.load(std::memory_order_relaxed);
   }
   std::size_t slot() const noexcept { return slot_; }
+  std::uint32_t generation() const noexcept { return control(slot_).generation; }
+  /// Whether this owner of the slot takes part still, as far as it is known.
+  bool lives(std::size_t slot, std::uint32_t generation) const noexcept {
+    if (slot >= segment_->traits().participants()) return false;
+    const layout::slot_control found = control(slot);
+    return found.state == layout::slot_state::live && found.generation == generation;
+  }
   doorbell& bell() noexcept { return bell_; }
   parking& park() noexcept { return parking_; }
 
