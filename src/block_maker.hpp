@@ -19,6 +19,8 @@ class block_maker {
   static shared_memory make(std::size_t bytes, unsigned mode, failure& f);
   /// Throws what shareable_list does.
   static shareable_list make(std::span<const shareable_list::value> values);
+  /// `std::errc::invalid_argument` for a value that cannot be in a list.
+  static shareable_list make(std::span<const shareable_list::value> values, failure& f);
 
   explicit block_maker(shared_memory& m) noexcept : block_(m) {}
   explicit block_maker(shareable_list& l) noexcept : block_(l.shm()) {}

@@ -11,10 +11,16 @@
 //   integer  "q"         float  "d"         bool  "xxxxxxx?"         None  "xxxxxx?x"
 //   text and bytes: "%ds" of the room, padded with NULs, which are stripped on reading.
 //
-// Ours alone is "%dsx" with the exact length, for a value that ends in NULs: CPython can read and
-// write such an element, stripping them as it always does.
+// The room of bytes is the next multiple of 8 above their number, and so is that of text above its number of
+// characters. CPython cuts off what has more bytes (gh-88336); here such text gets the room that it needs.
+//
+// "%ds" of less than the room is an exact length. Ours alone is "%dsx" with the exact length, for a value
+// that ends in NULs: CPython can read and write such an element, stripping them as it always does; in one
+// with a shorter "%ds" it would cut off what it writes.
 #include "block_maker.hpp"
+#include "list_element.hpp"
 #include "platform.hpp"
+#include "python_equality.hpp"
 #include "utf8.hpp"
 
 #include <belfry/shareable_list.hpp>
@@ -26,95 +32,43 @@
 #include <charconv>
 #include <cstring>
 #include <iomanip>
-#include <limits>
+#include <sstream>
 #include <stdexcept>
 #include <type_traits>
 
 namespace belfry {
 namespace {
 
+using namespace detail::list_format;
 using value = shareable_list::value;
-
-constexpr std::string_view integer_format = "q";
-constexpr std::string_view float_format = "d";
-constexpr std::string_view bool_format = "xxxxxxx?";
-constexpr std::string_view none_format = "xxxxxx?x";
-enum code : std::int8_t { number = 0, text = 1, octets = 2, none = 3 };
-
-/// A format has eight characters at most: seven digits and the `s`.
-constexpr std::uint64_t max_string = 9'999'991;
-/// With the `x` of ours there is a digit less.
-constexpr std::uint64_t max_exact_string = 999'999;
-
-/// An element as the bytes that stand for it.
-struct encoded {
-  std::array<char, 8> format{};
-  std::int8_t code = number;
-  std::uint64_t word = 0;        // of a number
-  std::string_view string = {};  // of text and bytes
-
-  bool is_string() const noexcept { return code == text || code == octets; }
-};
-
-void write_format(std::array<char, 8>& out, std::string_view format) {
-  out.fill('\0');
-  std::copy(format.begin(), format.end(), out.begin());
-}
-
-constexpr std::uint64_t room_for(std::uint64_t string) { return 8 * (string / 8 + 1); }
-
-void encode_string(encoded& e, std::string_view string, std::uint64_t room) {
-  if (string.size() > room) throw std::length_error("bytes/str item exceeds available storage");
-  e.string = string;
-  const bool exact = string.ends_with('\0');
-  if (exact && string.size() > max_exact_string) {
-    throw std::length_error("a string that ends in NULs may have 999999 bytes at most");
-  }
-  write_format(e.format, exact ? std::to_string(string.size()) + "sx" : std::to_string(room) + 's');
-}
-
-/// `room` is what an element has for its data; 0 while its room is still to be chosen.
-encoded encode(const value& v, std::uint64_t room) {
-  encoded e;
-  const auto string = [&](std::string_view s) {
-    if (s.size() > max_string) throw std::length_error("a string may have 9999991 bytes at most");
-    encode_string(e, s, room != 0 ? room : room_for(s.size()));
-  };
-  if (std::holds_alternative<std::nullptr_t>(v)) {
-    write_format(e.format, none_format);
-    e.code = none;
-  } else if (const bool* b = std::get_if<bool>(&v)) {
-    write_format(e.format, bool_format);
-    e.word = static_cast<std::uint64_t>(*b) << 56;
-  } else if (const std::int64_t* i = std::get_if<std::int64_t>(&v)) {
-    write_format(e.format, integer_format);
-    e.word = static_cast<std::uint64_t>(*i);
-  } else if (const double* d = std::get_if<double>(&v)) {
-    write_format(e.format, float_format);
-    e.word = std::bit_cast<std::uint64_t>(*d);
-  } else if (const std::string* s = std::get_if<std::string>(&v)) {
-    if (!is_utf8(*s)) throw std::invalid_argument("text that is not UTF-8");
-    e.code = text;
-    string(*s);
-  } else {
-    e.code = octets;
-    string(std::get<bytes>(v).view());
-  }
-  return e;
-}
 
 std::atomic_ref<std::uint64_t> word_at(std::byte* p) {
   return std::atomic_ref(*reinterpret_cast<std::uint64_t*>(p));
 }
 
-void store_data(std::byte* data, const encoded& e, std::uint64_t room) {
+std::uint64_t load(std::byte* p) { return word_at(p).load(std::memory_order_relaxed); }
+
+void store_data(std::byte* data, const encoded& e) {
   if (!e.is_string()) return word_at(data).store(e.word, std::memory_order_relaxed);
   std::copy_n(e.string.data(), e.string.size(), reinterpret_cast<char*>(data));
-  std::memset(data + e.string.size(), 0, room - e.string.size());
+  std::memset(data + e.string.size(), 0, e.room - e.string.size());
 }
+
+/// Read-only memory is never written to: set() sees to that.
+std::byte* bytes_of(const shared_memory& m) { return const_cast<std::byte*>(m.buf().data()); }
 
 [[noreturn]] void corrupted(const std::string& what) {
   throw std::system_error(make_error_code(errc::corrupted), what);
+}
+
+std::string show(const value& v) {
+  std::ostringstream out;
+  operator<<(out, v);
+  return out.str();
+}
+
+bool equal(const value& a, const value& b, equality how) {
+  return how == equality::python ? detail::equal_in_python(a, b) : a == b;
 }
 
 }  // namespace
@@ -125,13 +79,21 @@ shareable_list::shareable_list(std::span<const value> values, std::string_view n
   if (!detail::block_maker(*this).publish_as(name, f)) f.raise();
 }
 
+shareable_list::shareable_list(std::span<const value> values, std::string_view name,
+                               error_code& ec) {
+  detail::failure f;
+  shareable_list l = detail::block_maker::make(values, f);
+  if (!f && detail::block_maker(l).publish_as(name, f)) *this = std::move(l);
+  ec = detail::to_net(f.code);
+}
+
 shareable_list detail::block_maker::make(std::span<const value> values) {
   std::vector<encoded> elements;
   elements.reserve(values.size());
   std::uint64_t data_bytes = 0;
   for (const value& v : values) {
     elements.push_back(encode(v, 0));
-    data_bytes += elements.back().is_string() ? room_for(elements.back().string.size()) : 8;
+    data_bytes += elements.back().room;
   }
   const std::uint64_t n = values.size();
   failure f;
@@ -139,7 +101,6 @@ shareable_list detail::block_maker::make(std::span<const value> values) {
   l.shm_ = make(16 + 17 * n + data_bytes, 0600, f);
   if (f) f.raise();
   std::byte* const base = l.shm_.buf().data();
-  l.base_ = base;
   l.size_ = n;
   l.data_bytes_ = data_bytes;
 
@@ -150,15 +111,25 @@ shareable_list detail::block_maker::make(std::span<const value> values) {
   std::byte* const codes = formats + 8 * n;
   for (std::size_t i = 0; i != elements.size(); ++i) {
     const encoded& e = elements[i];
-    const std::uint64_t room = e.is_string() ? room_for(e.string.size()) : 8;
     word_at(base + 8 * (i + 1)).store(offset, std::memory_order_relaxed);
-    store_data(data + offset, e, room);
+    store_data(data + offset, e);
     std::memcpy(formats + 8 * i, e.format.data(), 8);
     codes[i] = static_cast<std::byte>(e.code);
-    offset += room;
+    offset += e.room;
   }
   word_at(base + 8 * (n + 1)).store(offset, std::memory_order_relaxed);
   return l;
+}
+
+shareable_list detail::block_maker::make(std::span<const value> values, failure& f) {
+  try {
+    return make(values);
+  } catch (const std::system_error& e) {
+    f = {e.code(), e.what()};
+  } catch (const std::logic_error& e) {  // a value that cannot be in a list
+    f = {std::make_error_code(std::errc::invalid_argument), e.what()};
+  }
+  return {};
 }
 
 shareable_list shareable_list::open(std::string_view name, access a) {
@@ -183,20 +154,19 @@ void shareable_list::adopt(shared_memory&& shm, detail::failure& f) {
   const auto reject = [&](errc code, const char* why) {
     f = {make_error_code(code), '"' + shm.name() + "\" " + why};
   };
-  // Read-only memory is never written to: set() sees to that.
-  base_ = const_cast<std::byte*>(std::as_const(shm).buf().data());
+  std::byte* const base = bytes_of(shm);
   const std::uint64_t bytes = shm.size();
   if (bytes < 16) return reject(errc::corrupted, "is too small for a list");
-  const std::uint64_t n = word(0);
+  const std::uint64_t n = load(base);
   if (n > (bytes - 16) / 17)
     return reject(errc::corrupted, "is too small for its number of elements");
-  if (word(8) != 0) {
-    return n != 0 && word(8) % 8 == 0 && word(8) < bytes
+  if (const std::uint64_t first = load(base + 8); first != 0) {
+    return n != 0 && first % 8 == 0 && first < bytes
                ? reject(errc::incompatible,
                         "looks like a list of CPython 3.8, which nobody else reads")
                : reject(errc::corrupted, "has no list in it");
   }
-  const std::uint64_t data = word(8 * (n + 1));
+  const std::uint64_t data = load(base + 8 * (n + 1));
   if (data % 8 != 0 || data > bytes - 16 - 17 * n) {
     return reject(errc::corrupted, "is too small for its elements");
   }
@@ -205,21 +175,29 @@ void shareable_list::adopt(shared_memory&& shm, detail::failure& f) {
   shm_ = std::move(shm);
 }
 
-std::uint64_t shareable_list::word(std::uint64_t offset) const noexcept {
-  return word_at(base_ + offset).load(std::memory_order_relaxed);
+/// The block, which may have been closed, or exchanged for a smaller one, through shm().
+std::byte* shareable_list::memory() const {
+  const std::span<const std::byte> all = shm_.buf();
+  if (all.size() < 16 || all.size() - 16 < 17 * size_ + data_bytes_) {
+    throw std::system_error(std::make_error_code(std::errc::bad_file_descriptor),
+                            '"' + shm_.name() + "\" is closed");
+  }
+  return bytes_of(shm_);
 }
 
 shareable_list::slot shareable_list::slot_of(size_type i) const {
-  const std::uint64_t begin = word(8 * (i + 1));
-  const std::uint64_t end = word(8 * (i + 2));
-  if (begin % 8 != 0 || end % 8 != 0 || begin >= end || end > data_bytes_) {
+  std::byte* const offsets = memory() + 8;
+  const std::uint64_t begin = load(offsets + 8 * i);
+  const std::uint64_t end = load(offsets + 8 * (i + 1));
+  if (begin % 8 != 0 || end % 8 != 0 || begin >= end || end > data_bytes_ ||
+      end - begin > max_room) {
     corrupted("element " + std::to_string(i) + ": its place in the list");
   }
   return {8 * (size_ + 2) + begin, end - begin};
 }
 
-std::string_view shareable_list::format_of(size_type i, std::span<char, 8> buffer) const noexcept {
-  const std::uint64_t word = this->word(8 * (size_ + 2) + data_bytes_ + 8 * i);
+std::string_view shareable_list::format_of(size_type i, std::span<char, 8> buffer) const {
+  const std::uint64_t word = load(memory() + 8 * (size_ + 2) + data_bytes_ + 8 * i);
   std::memcpy(buffer.data(), &word, 8);
   const std::string_view format(buffer.data(), 8);
   return format.substr(0, format.find_last_not_of('\0') + 1);
@@ -227,27 +205,29 @@ std::string_view shareable_list::format_of(size_type i, std::span<char, 8> buffe
 
 value shareable_list::at(size_type i) const {
   if (i >= size_) throw std::out_of_range("index out of range");
+  std::byte* const base = memory();
   const slot s = slot_of(i);
   std::array<char, 8> buffer;
   const std::string_view format = format_of(i, buffer);
   const int what =
-      std::to_integer<int>(std::atomic_ref(base_[8 * (size_ + 2) + data_bytes_ + 8 * size_ + i])
+      std::to_integer<int>(std::atomic_ref(base[8 * (size_ + 2) + data_bytes_ + 8 * size_ + i])
                                .load(std::memory_order_relaxed));
-  if (format == integer_format && what == number) return static_cast<std::int64_t>(word(s.offset));
-  if (format == float_format && what == number) return std::bit_cast<double>(word(s.offset));
-  if (format == bool_format && what == number) return (word(s.offset) >> 56) != 0;
+  std::byte* const data = base + s.offset;
+  if (format == integer_format && what == number) return static_cast<std::int64_t>(load(data));
+  if (format == float_format && what == number) return std::bit_cast<double>(load(data));
+  if (format == bool_format && what == number) return (load(data) >> 56) != 0;
   if (format == none_format && what == none) return nullptr;
 
   std::uint64_t length = 0;
   const auto [end, error] = std::from_chars(format.data(), format.data() + format.size(), length);
   const std::string_view suffix(end, static_cast<std::size_t>(format.data() + format.size() - end));
-  const bool exact = suffix == "sx";
-  if (error != std::errc() || (!exact && suffix != "s") || length > s.bytes ||
+  if (error != std::errc() || (suffix != "s" && suffix != "sx") || length > s.bytes ||
       (what != text && what != octets)) {
     corrupted("element " + std::to_string(i) + ": its format");
   }
-  std::string string(reinterpret_cast<const char*>(base_ + s.offset), length);
-  if (!exact) string.resize(string.find_last_not_of('\0') + 1);
+  std::string string(reinterpret_cast<const char*>(data), length);
+  const bool padded = suffix == "s" && length == s.bytes;
+  if (padded) string.resize(string.find_last_not_of('\0') + 1);
   if (what == octets) return bytes(std::string_view(string));
   if (!is_utf8(string)) corrupted("element " + std::to_string(i) + ": text that is not UTF-8");
   return string;
@@ -259,31 +239,35 @@ void shareable_list::set(size_type i, const value& v) {
                             '"' + shm_.name() + "\" is read-only");
   }
   if (i >= size_) throw std::out_of_range("assignment index out of range");
+  std::byte* const base = memory();
   const slot s = slot_of(i);
   const encoded e = encode(v, s.bytes);  // all that may fail has not failed
   std::uint64_t format;
   std::memcpy(&format, e.format.data(), 8);
-  std::byte* const formats = base_ + 8 * (size_ + 2) + data_bytes_;
+  std::byte* const formats = base + 8 * (size_ + 2) + data_bytes_;
   word_at(formats + 8 * i).store(format, std::memory_order_relaxed);
   std::atomic_ref(formats[8 * size_ + i])
       .store(static_cast<std::byte>(e.code), std::memory_order_relaxed);
-  store_data(base_ + s.offset, e, s.bytes);
+  store_data(base + s.offset, e);
 }
 
-shareable_list::size_type shareable_list::count(const value& v) const {
+shareable_list::size_type shareable_list::count(const value& v, equality how) const {
+  memory();  // of an empty list, too
   size_type n = 0;
-  for (size_type i = 0; i != size_; ++i) n += at(i) == v;
+  for (size_type i = 0; i != size_; ++i) n += equal(v, at(i), how);
   return n;
 }
 
-shareable_list::size_type shareable_list::index(const value& v) const {
+shareable_list::size_type shareable_list::index(const value& v, equality how) const {
+  memory();
   for (size_type i = 0; i != size_; ++i) {
-    if (at(i) == v) return i;
+    if (equal(v, at(i), how)) return i;
   }
-  throw std::invalid_argument("the value is not in this container");
+  throw std::invalid_argument(show(v) + " not in this container");
 }
 
 std::string shareable_list::format() const {
+  memory();
   std::string all;
   for (size_type i = 0; i != size_; ++i) all += format(i);
   return all;
@@ -301,6 +285,7 @@ shareable_list::size_type shareable_list::room(size_type i) const {
 }
 
 std::vector<value> shareable_list::to_vector() const {
+  memory();
   std::vector<value> all;
   all.reserve(size_);
   for (size_type i = 0; i != size_; ++i) all.push_back(at(i));

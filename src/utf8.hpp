@@ -34,4 +34,11 @@ inline bool is_utf8(std::string_view text) noexcept {
   return true;
 }
 
+/// Of well-formed UTF-8, what Python's `len` gives: characters, not bytes.
+inline std::size_t utf8_characters(std::string_view text) noexcept {
+  std::size_t n = 0;
+  for (const char c : text) n += (static_cast<std::uint8_t>(c) & 0xc0) != 0x80;
+  return n;
+}
+
 }  // namespace belfry

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <random>
@@ -79,6 +80,27 @@ std::error_code read_error(const shareable_list& l, std::size_t i) {
     return e.code();
   }
   return {};
+}
+
+/// What every access to the list reports, whichever it is; nothing if one does not.
+std::error_code every_error(shareable_list& l) {
+  std::vector<std::error_code> all = {
+      error_of([&] { l.at(0); }),
+      error_of([&] { l.set(0, 1); }),
+      error_of([&] { l[0] = 1; }),
+      error_of([&] { static_cast<void>(value(l[0])); }),
+      error_of([&] { static_cast<void>(value(*l.begin())); }),
+      error_of([&] { l.count(1); }),
+      error_of([&] { l.index(1); }),
+      error_of([&] { l.format(); }),
+      error_of([&] { l.format(0); }),
+      error_of([&] { l.room(0); }),
+      error_of([&] { l.to_vector(); }),
+      error_of([&] { static_cast<void>(l == l); }),
+  };
+  CAPTURE(all);
+  CHECK(std::count(all.begin(), all.end(), all[0]) == std::ssize(all));
+  return all[0];
 }
 
 std::vector<std::byte> copy_of(const shareable_list& l) {
@@ -214,6 +236,61 @@ TEST_CASE("where a list is moved from nothing is read any more", "[shareable_lis
   CHECK(to.at(0) == value("howdy"));
 }
 
+TEST_CASE("a list whose block was closed", "[shareable_list]") {
+  const owned o(everything);
+  shareable_list l = shareable_list::open(o.name());
+  l.shm().close();
+  CHECK(every_error(l) == std::errc::bad_file_descriptor);
+  CHECK(l.size() == 7);
+  CHECK_THROWS_AS(l.at(7), std::out_of_range);
+  CHECK(l.end() - l.begin() == 7);
+  CHECK_FALSE(l == shareable_list());
+  CHECK_THROWS_WITH(l.at(0), Catch::Contains(o.name()));
+  CHECK(o.to_vector() == everything);
+
+  shareable_list read_only = shareable_list::open(o.name(), access::read_only);
+  read_only.shm().close();
+  CHECK(read_error(read_only, 0) == std::errc::bad_file_descriptor);
+  l = shareable_list::open(o.name());
+  CHECK(l.to_vector() == everything);
+}
+
+TEST_CASE("a list whose block was moved away or exchanged", "[shareable_list]") {
+  const owned o(everything);
+  shareable_list l = shareable_list::open(o.name());
+  SECTION("away") {
+    const shared_memory elsewhere = std::move(l.shm());
+    CHECK(every_error(l) == std::errc::bad_file_descriptor);
+  }
+  SECTION("for a block that is too small") {
+    const owned small({1});
+    l.shm() = shared_memory::open(small.name());
+    CHECK(every_error(l) == std::errc::bad_file_descriptor);
+  }
+  SECTION("for a block of nothing") {
+    const shared_memory zeros = shared_memory::create(unique_name("zeros"), o.shm().size());
+    const unlink_on_destroy owner(zeros);
+    l.shm() = shared_memory::open(zeros.name());
+    CHECK(read_error(l, 0) == errc::corrupted);
+    CHECK(error_of([&] { l.set(0, 1); }) == errc::corrupted);
+  }
+}
+
+TEST_CASE("a list that was moved from is a closed one", "[shareable_list]") {
+  const owned o(everything);
+  shareable_list from = shareable_list::open(o.name());
+  const shareable_list to = std::move(from);
+  CHECK(every_error(from) == std::errc::bad_file_descriptor);
+  from.shm().close();
+  CHECK_FALSE(from.shm().is_open());
+  CHECK(from.shm().buf().empty());
+  CHECK(from.shm().native_handle() == shared_memory().native_handle());
+  CHECK(error_of([&] { from.shm().unlink(); }) == std::errc::invalid_argument);
+  CHECK(error_of([&] { from.shm().txn(); }) == std::errc::bad_file_descriptor);
+  CHECK_THROWS_AS(from.shm().as<int>(), std::length_error);
+  CHECK(to.to_vector() == everything);
+}
+
 TEST_CASE("the formats and rooms of a list's elements", "[shareable_list]") {
   owned l({"", "1234567", "12345678", bytes("1234567890123456"), 1, 1.0, true, nullptr,
            std::string("ab\0", 3)});
@@ -229,6 +306,45 @@ TEST_CASE("the formats and rooms of a list's elements", "[shareable_list]") {
   CHECK(l.format() == all);
   CHECK_THROWS_AS(l.format(9), std::out_of_range);
   CHECK_THROWS_AS(l.room(9), std::out_of_range);
+}
+
+// As CPython: by the number of characters. Where it would cut off the text, as many bytes as there are.
+TEST_CASE("the room of text goes by its characters", "[shareable_list]") {
+  const std::string a_umlaut = "\xc3\xa4";      // 2 bytes
+  const std::string euro = "\xe2\x82\xac";      // 3
+  const std::string bell = "\xf0\x9f\x94\x94";  // 4
+  const auto times = [](std::string s, std::size_t n) {
+    std::string all;
+    for (; n != 0; --n) all += s;
+    return all;
+  };
+  const std::vector<std::pair<std::string, std::size_t>> rooms = {
+      {"encod\xc3\xa9s", 8},                // 7 characters, 8 bytes
+      {"12345678", 16},                      // 8, 8
+      {a_umlaut, 8},                         // 1, 2
+      {times(a_umlaut, 4), 8},               // 4, 8: full
+      {times(a_umlaut, 5), 16},              // 5, 10: CPython has 8, and cuts it off
+      {times(a_umlaut, 8), 16},              // 8, 16: full
+      {times(euro, 2), 8},                   // 2, 6
+      {times(euro, 3), 16},                  // 3, 9: cut off there
+      {times(bell, 2), 8},                   // 2, 8: full
+      {times(bell, 7), 32},                  // 7, 28: cut off there
+      {"1234567" + bell, 16},                // 8, 11
+      {std::string("123456\xc3\xa4\0", 9), 16},  // 8, 9
+      {std::string("12345\xc3\xa4\0", 8), 8},    // 7, 8: full, and ends in a NUL
+      {times(bell, 2'499'998), 9'999'992},   // as much as there can be
+  };
+  std::vector<value> values;
+  for (const auto& [text, room] : rooms) values.emplace_back(text);
+  const owned l(values);
+  CHECK(l.to_vector() == values);
+  for (std::size_t i = 0; i != rooms.size(); ++i) {
+    INFO("element " << i);
+    CHECK(l.room(i) == rooms[i].second);
+    const bool nul = rooms[i].first.ends_with('\0');
+    CHECK(l.format(i) == std::to_string(nul ? rooms[i].first.size() : rooms[i].second) + (nul ? "sx" : "s"));
+  }
+  CHECK(owned({bytes(times(a_umlaut, 4))}, "bytes").room(0) == 16);  // of bytes, their number counts
 }
 
 TEST_CASE("positions, counts and searches in a list", "[shareable_list]") {
@@ -255,6 +371,58 @@ TEST_CASE("positions, counts and searches in a list", "[shareable_list]") {
     CHECK_THROWS_AS(l.set(beyond, 1), std::out_of_range);
     CHECK_THROWS_AS(value(l[beyond]), std::out_of_range);
   }
+}
+
+// ShareableList([True, 1, 1.0, 0, False]) of CPython counts three that are equal to 1.
+TEST_CASE("counts and searches in a list, as Python compares", "[shareable_list]") {
+  const owned l({true, 1, 1.0, 0, false, nullptr, "1", bytes("1"), ""});
+  for (const value& one : {value(1), value(true), value(1.0)}) {
+    CHECK(l.count(one, equality::python) == 3);
+    CHECK(l.count(one) == 1);
+    CHECK(l.index(one, equality::python) == 0);
+  }
+  for (const value& zero : {value(0), value(false), value(0.0), value(-0.0)}) {
+    CHECK(l.count(zero, equality::python) == 2);
+    CHECK(l.index(zero, equality::python) == 3);
+  }
+  CHECK(l.index(1.0) == 2);
+  CHECK(l.index(1.0, equality::typed) == 2);
+  CHECK(l.count(0.0) == 0);
+  CHECK(l.count("1", equality::python) == 1);
+  CHECK(l.count(bytes("1"), equality::python) == 1);
+  CHECK(l.count(nullptr, equality::python) == 1);
+  CHECK(l.count(bytes(), equality::python) == 0);
+  CHECK(l.count(2, equality::python) == 0);
+  CHECK_THROWS_WITH(l.index(2, equality::python), "2 not in this container");
+  CHECK_THROWS_WITH(l.index("2"), "\"2\" not in this container");
+}
+
+TEST_CASE("an integer equals a float in Python if it is the same number exactly", "[shareable_list]") {
+  constexpr std::int64_t beyond = (std::int64_t{1} << 53) + 1;  // not a float
+  constexpr auto most = std::numeric_limits<std::int64_t>::max();
+  constexpr auto least = std::numeric_limits<std::int64_t>::min();
+  const auto equal = [](const value& a, const value& b) {
+    const owned l({a}, "left");
+    const owned m({b}, "right");
+    CHECK(l.count(b, equality::python) == m.count(a, equality::python));
+    return l.count(b, equality::python) == 1;
+  };
+  CHECK(equal(beyond - 1, 0x1p53));
+  CHECK_FALSE(equal(beyond, 0x1p53));
+  CHECK(equal(beyond + 1, 0x1p53 + 2));
+  CHECK_FALSE(equal(most, 0x1p63));
+  CHECK(equal(least, -0x1p63));
+  CHECK_FALSE(equal(least, std::nextafter(-0x1p63, -INFINITY)));
+  CHECK_FALSE(equal(least + 1, -0x1p63));
+  CHECK_FALSE(equal(0, 0.5));
+  CHECK_FALSE(equal(0, std::numeric_limits<double>::denorm_min()));
+  CHECK_FALSE(equal(-1, -1.5));
+  CHECK_FALSE(equal(true, 1.5));
+  CHECK_FALSE(equal(most, INFINITY));
+  CHECK_FALSE(equal(least, -INFINITY));
+  CHECK_FALSE(equal(0, NAN));
+  CHECK_FALSE(equal(NAN, NAN));
+  CHECK(equal(INFINITY, INFINITY));
 }
 
 TEST_CASE("a list's elements one after the other", "[shareable_list]") {
@@ -368,6 +536,44 @@ TEST_CASE("strings that no list has room for", "[shareable_list]") {
   CHECK_THROWS_AS(make(bytes(std::string(1'000'000, '\0'))), std::length_error);
 }
 
+TEST_CASE("what makes a list says what is wrong, by an error_code as well", "[shareable_list]") {
+  const std::string name = unique_name("made");
+  const std::vector<value> values = {1, "two"};
+  error_code ec = make_error_code(errc::corrupted);
+  {
+    shareable_list l(values, name, ec);
+    CHECK_FALSE(ec);
+    const unlink_on_destroy owner(l.shm());
+    CHECK(l.to_vector() == values);
+    const shareable_list again(std::span<const value>(values), name, ec);
+    CHECK(ec == std::errc::file_exists);
+    CHECK_FALSE(again.shm().is_open());
+    CHECK(again.empty());
+  }
+  for (const value& wrong : {value("\xff"), value(std::string(9'999'992, 'x')),
+                             value(bytes(std::string(1'000'000, '\0')))}) {
+    const shareable_list l({1, wrong}, name, ec);
+    CHECK(ec == std::errc::invalid_argument);
+    CHECK_FALSE(l.shm().is_open());
+  }
+  const shareable_list slash(values, "a/b", ec);
+  CHECK(ec == std::errc::invalid_argument);
+  CHECK(files_of(name) == 0);
+
+  const std::vector<int> numbers = {1, 2, 3};
+  const shareable_list range(numbers, name, ec);
+  CHECK_FALSE(ec);
+  const unlink_on_destroy owner(range.shm());
+  CHECK(range.to_vector() == std::vector<value>{1, 2, 3});
+  const shareable_list generated({1, 2}, "", ec);
+  CHECK_FALSE(ec);
+  const unlink_on_destroy owner_of_generated(generated.shm());
+  CHECK(generated.shm().name().starts_with("psm_"));
+  const shareable_list named({4, 5}, name + "-2");
+  const unlink_on_destroy owner_of_named(named.shm());
+  CHECK(named.shm().name() == name + "-2");
+}
+
 TEST_CASE("trailing NULs are kept, and stripped where CPython has written", "[shareable_list]") {
   owned l({"1234567", bytes("1234567")});
   l[0] = std::string("ab\0\0", 4);
@@ -380,8 +586,12 @@ TEST_CASE("trailing NULs are kept, and stripped where CPython has written", "[sh
   put_format(l, 1, "8s");
   CHECK(l.at(0) == value("ab"));
   CHECK(l.at(1) == value(bytes()));
-  put_format(l, 0, "1s");  // a reader takes any length up to the room
+  put_format(l, 0, "1s");  // less than the room: an exact length
+  put_format(l, 1, "5s");
   CHECK(l.at(0) == value("a"));
+  CHECK(l.at(1) == value(bytes(std::string_view("\0\0\0\0\0", 5))));
+  put_format(l, 0, "4s");
+  CHECK(l.at(0) == value(std::string("ab\0\0", 4)));
   put_format(l, 0, "0s");
   CHECK(l.at(0) == value(""));
 }
@@ -480,6 +690,38 @@ TEST_CASE("blocks that hold no list", "[shareable_list]") {
   CHECK(open_error(m.name()) == errc::corrupted);
   std::fill(m.buf().begin(), m.buf().end(), std::byte{'a'});
   CHECK(open_error(m.name()) == errc::corrupted);
+}
+
+// No format says it in eight characters: `10000000s`.
+TEST_CASE("an element that has more room than a format can say", "[shareable_list]") {
+  for (const std::uint64_t room : {std::uint64_t{9'999'992}, std::uint64_t{10'000'000}}) {
+    shared_memory m = shared_memory::create(unique_name("roomy"), 16 + 2 * 17 + room + 8);
+    const unlink_on_destroy owner(m);
+    const auto words = m.as<std::uint64_t>();
+    words[0] = 2;
+    words[2] = room;
+    words[3] = room + 8;
+    const std::size_t formats = 4 + (room + 8) / 8;
+    words[formats] = words[formats + 1] = 'q';
+    shareable_list l = shareable_list::open(m.name());
+    const auto before = copy_of(l);
+    INFO("room: " << room);
+    if (room < 10'000'000) {
+      l[0] = std::string(room, 'x');
+      CHECK(l.format(0) == "9999992s");
+      CHECK(l.at(0) == value(std::string(room, 'x')));
+      CHECK_THROWS_AS(l.set(0, std::string(room + 1, 'x')), std::length_error);
+    } else {
+      for (const value& v : {value("text"), value(bytes("bytes")), value(std::string("\0", 1)), value(1)}) {
+        CHECK(error_of([&] { l.set(0, v); }) == errc::corrupted);
+      }
+      CHECK(read_error(l, 0) == errc::corrupted);
+      CHECK(error_of([&] { l.room(0); }) == errc::corrupted);
+      const bool unchanged = copy_of(l) == before;  // too much to be shown
+      CHECK(unchanged);
+    }
+    CHECK(l.at(1) == value(0));
+  }
 }
 
 TEST_CASE("each field of a list, forged", "[shareable_list]") {

@@ -3,6 +3,7 @@
 
 #include <belfry/shared_memory.hpp>
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -17,6 +18,14 @@
 #include <vector>
 
 namespace belfry {
+namespace detail {
+
+template <class Range, class Value>
+concept range_of_values = std::ranges::input_range<Range> &&
+    std::constructible_from<Value, std::ranges::range_reference_t<Range>> &&
+    (!std::convertible_to<Range, std::span<const Value>>);
+
+}  // namespace detail
 
 /// A sequence of bytes, as opposed to text.
 class bytes : public std::vector<std::byte> {
@@ -30,6 +39,15 @@ class bytes : public std::vector<std::byte> {
   std::string_view view() const noexcept { return {reinterpret_cast<const char*>(data()), size()}; }
 };
 
+/// What counts as equal to a value in search of it.
+enum class equality {
+  /// The same type and the same value, as `==` of two values has it: 1, 1.0 and true differ.
+  typed,
+  /// Python's `==`, which CPython's list has: 1, 1.0 and True are equal, and an integer equals a float that is
+  /// exactly the same number. Text never equals bytes; NaN equals nothing.
+  python,
+};
+
 /// A list of fixed length in shared memory, whose elements may change their values and, within the
 /// room that each had at first, their types. Byte for byte what CPython 3.9 and later have in a
 /// `ShareableList`, so that both sides can read and write the same one.
@@ -40,9 +58,11 @@ class bytes : public std::vector<std::byte> {
 ///     if (m.at(2) == belfry::shareable_list::value("dry ice")) ...
 ///     l.shm().unlink();
 ///
-/// Positions are unsigned; there are no negative ones. Text is UTF-8. A text or byte string keeps its
-/// length exactly, trailing NUL bytes included, between programs that use this class; CPython strips
-/// these on reading. The format is described in src/shareable_list.cpp.
+/// Two differences remain, where CPython loses data. Text whose UTF-8 does not fit in the room that CPython
+/// chooses by the number of characters is cut off there; here the room is made large enough. And a text or
+/// byte string keeps its length exactly, trailing NUL bytes included, between programs that use this class;
+/// CPython strips these on reading. Positions are unsigned; there are no negative ones. The format is
+/// described in src/shareable_list.cpp.
 ///
 /// What is in the block is checked before use: a malformed list is `errc::corrupted`.
 ///
@@ -52,9 +72,13 @@ class bytes : public std::vector<std::byte> {
 /// has no room for more; use a transaction where that matters. Assignments to different elements do
 /// not disturb each other. Distinct objects are thread-safe, for one list as for several.
 ///
+/// After `shm().close()` the list keeps its size, and every access is `std::errc::bad_file_descriptor`. A list
+/// that was moved from, or whose `shm()` was, behaves the same.
+///
 /// Errors, thrown: std::out_of_range for a position, std::length_error for text or bytes that do not
 /// fit in their element, std::invalid_argument for text that is not UTF-8 and for a value that is not
-/// in the list, std::system_error for everything else.
+/// in the list, std::system_error for everything else. The forms of setup with an `error_code` set
+/// `std::errc::invalid_argument` where the others throw std::length_error or std::invalid_argument.
 class shareable_list {
  public:
   using value = std::variant<std::nullptr_t, bool, std::int64_t, double, std::string, bytes>;
@@ -69,27 +93,19 @@ class shareable_list {
 
   /// A list without a block; to be assigned to.
   shareable_list() noexcept = default;
-  shareable_list(shareable_list&& other) noexcept
-      : shm_(std::move(other.shm_)),
-        base_(std::exchange(other.base_, nullptr)),
-        size_(std::exchange(other.size_, 0)),
-        data_bytes_(std::exchange(other.data_bytes_, 0)) {}
-  shareable_list& operator=(shareable_list&& other) noexcept {
-    shm_ = std::move(other.shm_);
-    base_ = std::exchange(other.base_, nullptr);
-    size_ = std::exchange(other.size_, 0);
-    data_bytes_ = std::exchange(other.data_bytes_, 0);
-    return *this;
-  }
-
   /// Creates a block with these values. An empty name is replaced by a free one.
-  shareable_list(std::initializer_list<value> values) : shareable_list(std::span(values), {}) {}
+  shareable_list(std::initializer_list<value> values, std::string_view name = {})
+      : shareable_list(std::span(values), name) {}
+  shareable_list(std::initializer_list<value> values, std::string_view name, error_code& ec)
+      : shareable_list(std::span(values), name, ec) {}
   explicit shareable_list(std::span<const value> values, std::string_view name = {});
-  template <std::ranges::input_range Range>
-  requires std::constructible_from<value, std::ranges::range_reference_t<Range>> &&
-      (!std::convertible_to<Range, std::span<const value>>)explicit shareable_list(
-          Range&& values, std::string_view name = {})
+  shareable_list(std::span<const value> values, std::string_view name, error_code& ec);
+  template <detail::range_of_values<value> Range>
+  explicit shareable_list(Range&& values, std::string_view name = {})
       : shareable_list(std::span<const value>(collect(values)), name) {}
+  template <detail::range_of_values<value> Range>
+  shareable_list(Range&& values, std::string_view name, error_code& ec)
+      : shareable_list(std::span<const value>(collect(values)), name, ec) {}
 
   /// Opens the list that somebody else has created. `errc::incompatible` for the layout of CPython
   /// 3.8, `errc::corrupted` for a block that holds no list.
@@ -106,9 +122,10 @@ class shareable_list {
 
   size_type size() const noexcept { return size_; }
   bool empty() const noexcept { return size_ == 0; }
-  size_type count(const value& v) const;
+  /// How many elements equal `v`: by type and value, or, with `equality::python`, as in CPython.
+  size_type count(const value& v, equality how = equality::typed) const;
   /// The position of the first element that equals `v`.
-  size_type index(const value& v) const;
+  size_type index(const value& v, equality how = equality::typed) const;
 
   /// The elements' formats in a row, in the notation of Python's `struct`.
   std::string format() const;
@@ -128,7 +145,7 @@ class shareable_list {
   std::vector<value> to_vector() const;
   explicit operator std::vector<value>() const { return to_vector(); }
 
-  /// Of values, element by element; whichever blocks they are in.
+  /// Of types and values, element by element; whichever blocks they are in.
   friend bool operator==(const shareable_list& a, const shareable_list& b);
 
  private:
@@ -147,14 +164,13 @@ class shareable_list {
   }
 
   void adopt(shared_memory&& shm, detail::failure& f);
+  std::byte* memory() const;
   slot slot_of(size_type i) const;
-  std::uint64_t word(std::uint64_t offset) const noexcept;
-  std::string_view format_of(size_type i, std::span<char, 8> buffer) const noexcept;
+  std::string_view format_of(size_type i, std::span<char, 8> buffer) const;
 
   shared_memory shm_;
-  std::byte* base_ = nullptr;
   size_type size_ = 0;
-  std::uint64_t data_bytes_ = 0;
+  std::uint64_t data_bytes_ = 0;  // of all elements together
 };
 
 std::ostream& operator<<(std::ostream& out, const shareable_list::value& v);

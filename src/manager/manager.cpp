@@ -56,17 +56,6 @@ failure not_connected() {
   return {std::make_error_code(std::errc::not_connected), "the manager has no server"};
 }
 
-/// What a list throws, as an error.
-failure of_exception() {
-  try {
-    throw;
-  } catch (const std::system_error& e) {
-    return {e.code(), e.what()};
-  } catch (const std::exception& e) {
-    return {std::make_error_code(std::errc::invalid_argument), e.what()};
-  }
-}
-
 }  // namespace
 
 shared_memory_manager::shared_memory_manager() : shared_memory_manager(net::system_executor()) {}
@@ -151,17 +140,16 @@ call_ptr<belfry::shared_memory> shared_memory_manager::making_block(std::size_t 
 }
 
 call_ptr<belfry::shareable_list> shared_memory_manager::making_list(
-    std::span<const list_value> values, std::string_view name) try {
+    std::span<const list_value> values, std::string_view name) {
   failure f;
+  belfry::shareable_list list;
   if (!is_connected()) {
     f = not_connected();
-  } else {
-    check_name(name, f);
+  } else if (check_name(name, f)) {
+    list = detail::block_maker::make(values, f);
   }
   if (f) return detail::failed_call<belfry::shareable_list>(std::move(f));
-  return detail::block_call(client_, detail::block_maker::make(values), name);
-} catch (const std::exception&) {
-  return detail::failed_call<belfry::shareable_list>(of_exception());
+  return detail::block_call(client_, std::move(list), name);
 }
 
 call_ptr<std::vector<std::string>> shared_memory_manager::listing() {

@@ -143,6 +143,10 @@ class SharedMemoryTest(unittest.TestCase):
         self.assertIn("error", self.tool.set(ours, 1, b"123456789"))
         self.assertEqual((theirs[0], theirs[1]), ("encod\u00e9s", b"HoWdY"))
         self.assertEqual((theirs.count(42), theirs.count(b"HoWdY")), (2, 1))
+        self.assertEqual(self.tool.ask("find %s d %016x" % (ours, 0x4045 << 48)), "2 3")  # 42.0
+        self.tool.create(ours + "-copy", list(theirs))
+        self.assertEqual(self.tool.ask("format " + ours + "-copy"), theirs.format)
+        self.tool.do("unlink " + ours + "-copy")
         theirs[6] = 880
         self.assertEqual(self.tool.values(ours)[6], 880)
 

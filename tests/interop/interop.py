@@ -163,15 +163,19 @@ class Values:
         1e22,
     ]
     ASCII = "abcXYZ019 \n\t\"'\\%s\x01\x7f\0"
-    OTHERS = ASCII + "äß€漢字\u0301\ue000\uffff\U0001f514\U0010ffff"
+    OTHERS = "äß€漢字\u0301\ue000\uffff\U0001f514\U0010ffff"
+    SIMILAR = [True, 1, 1.0, 0, False, 0.0, -0.0, -1, 2**53, 2**53 + 1, 2.0**53, 2**53 + 2, 2.0**53 + 2,
+               2**63 - 1, 2.0**63, -(2**63), -(2.0**63), 0.5, 5e-324, math.inf, -math.inf, math.nan, None,
+               "", b"", "1", b"1"]  # fmt: skip
 
     def __init__(self, rng):
         self.rng = rng
 
-    def text(self, ascii_only, most=40):
-        alphabet = self.ASCII if ascii_only else self.OTHERS
+    def text(self, most=40):
         length = self.rng.choice([0, 1, 7, 8, 9, 15, 16, 17, self.rng.randrange(most)])
-        s = "".join(self.rng.choice(alphabet) for _ in range(length))
+        others = self.rng.choice([0, 0.1, 0.5, 1])  # so many of them
+        alphabet = lambda: self.OTHERS if self.rng.random() < others else self.ASCII
+        s = "".join(self.rng.choice(alphabet()) for _ in range(length))
         return s + "\0" * self.rng.choice([0, 0, 0, 1, 2, 8])
 
     def octets(self, most=40):
@@ -179,10 +183,10 @@ class Values:
         b = bytes(self.rng.randrange(256) for _ in range(length))
         return b + b"\0" * self.rng.choice([0, 0, 0, 1, 2, 8])
 
-    def one(self, ascii_only=False):
+    def one(self):
         kind = self.rng.randrange(6)
         if kind == 0:
-            return self.text(ascii_only)
+            return self.text()
         if kind == 1:
             return self.octets()
         if kind == 2:
@@ -196,17 +200,15 @@ class Values:
             return self.rng.random() < 0.5
         return None
 
-    def many(self, ascii_only=False):
+    def many(self):
         n = self.rng.choice([0, 1, 2, 5, self.rng.randrange(60)])
-        made = [self.one(ascii_only) for _ in range(n)]
+        made = [self.one() for _ in range(n)]
         if made and self.rng.random() < 0.1:
             some = self.octets() + bytes([self.rng.randrange(128)])
             large = (some * LONGEST)[: self.rng.choice([LONGEST, self.rng.randrange(1, LONGEST)])]
-            text = large.decode("ascii" if ascii_only else "latin-1", "replace")
+            text = large.decode(self.rng.choice(["ascii", "latin-1"]), "replace")
             while len(text.encode()) > LONGEST:
                 text = text[: len(text) // 2]
-            if ascii_only:
-                text = text.replace("\ufffd", "?")
             made[self.rng.randrange(n)] = self.rng.choice([large, text])
         return made
 
@@ -219,7 +221,7 @@ def change(tool, name, theirs, expected, rooms, values):
             break
         i = rng.randrange(len(expected))
         v = values.one()
-        fits = not isinstance(v, (str, bytes)) or len(bytes_of(v)) <= rooms[i]
+        fits = not is_string(v) or len(bytes_of(v)) <= rooms[i]
         if rng.random() < 0.5:
             answer = tool.set(name, i, v)
             assert (answer == "ok") == fits, (answer, v, rooms[i])
@@ -245,10 +247,28 @@ def attach(name):
     return theirs
 
 
+def is_string(v):
+    return isinstance(v, (str, bytes))
+
+
+def room_there(v):
+    """What CPython gives it."""
+    return 8 * (len(v) // 8 + 1) if is_string(v) else 8
+
+
+def kept_there(values):
+    """Those texts that CPython does not cut off: it counts their characters, not their bytes."""
+    return [v for v in values if not is_string(v) or len(bytes_of(v)) <= room_there(v)]
+
+
 def room(v):
-    if not isinstance(v, (str, bytes)):
-        return 8
-    return 8 * (len(bytes_of(v)) // 8 + 1)
+    """What we do: the same, or what it needs."""
+    return max(room_there(v), (len(bytes_of(v)) + 7) // 8 * 8) if is_string(v) else 8
+
+
+def rooms_in(theirs):
+    ends = struct.unpack_from("<%dq" % (len(theirs) + 1), theirs.shm.buf, 8)
+    return [b - a for a, b in zip(ends, ends[1:])]
 
 
 def ours_first(tool, name, values):
@@ -268,7 +288,9 @@ def ours_first(tool, name, values):
         for v in made[:3]:
             if stripped(v) == stripped(v):  # not NaN
                 theirs.index(stripped(v))
-        change(tool, name, theirs, list(made), [room(v) for v in made], values)
+        rooms = [room(v) for v in made]
+        assert rooms_in(theirs) == rooms, (made, rooms_in(theirs))
+        change(tool, name, theirs, list(made), rooms, values)
         theirs.shm.close()
     finally:
         tool.do("unlink " + name)
@@ -277,8 +299,7 @@ def ours_first(tool, name, values):
 def theirs_first(tool, name, values):
     from multiprocessing import shared_memory
 
-    # Through 3.13 CPython gives a text the room of its characters, not of its bytes, and cuts it off.
-    made = values.many(ascii_only=True)
+    made = kept_there(values.many())
     theirs = shared_memory.ShareableList(made, name=name)
     try:
         expected = list(map(stripped, made))
@@ -290,29 +311,45 @@ def theirs_first(tool, name, values):
         check(theirs_again, expected, "CPython reads what we made of what it made")
         theirs_again.shm.close()
         tool.do("unlink " + again)
-        ends = list(struct.unpack_from("<%dq" % (len(made) + 1), theirs.shm.buf, 8))
-        rooms = [b - a for a, b in zip(ends, ends[1:])]
-        change(tool, name, theirs, expected, rooms, values)
+        change(tool, name, theirs, expected, rooms_in(theirs), values)
     finally:
         theirs.shm.close()
         theirs.shm.unlink()
 
 
-def same_bytes(tool, name):
-    """All types, none of whose rooms differ between versions of CPython."""
+def same_bytes(tool, name, made):
     from multiprocessing import shared_memory
 
-    made = ["howdy", b"HoWdY", -273.154, 100, None, True, 42]
     theirs = shared_memory.ShareableList(made, name=name)
     try:
         python = bytes(theirs.shm.buf)
+        python_format = theirs.format
     finally:
         theirs.shm.close()
         theirs.shm.unlink()
     tool.create(name, made)
     try:
         with open("/dev/shm/" + name, "rb") as f:
-            assert f.read() == python
+            assert f.read() == python, made
+        assert tool.ask("format " + name) == python_format, made
+    finally:
+        tool.do("unlink " + name)
+
+
+def same_searches(tool, name, values):
+    """`count` and `index` of what is similar, as this interpreter has them."""
+    made = [values.rng.choice(Values.SIMILAR) for _ in range(values.rng.randrange(30))]
+    tool.create(name, made)
+    try:
+        theirs = attach(name)
+        for v in Values.SIMILAR:
+            try:
+                first = str(theirs.index(v))
+            except ValueError:
+                first = "none"
+            answer = tool.ask("find %s %s" % (name, to_line(v)))
+            assert answer == "%d %s" % (theirs.count(v), first), (made, v, answer)
+        theirs.shm.close()
     finally:
         tool.do("unlink " + name)
 
@@ -321,8 +358,11 @@ def run_one(path, seed, lists):
     tool = Tool(path)
     values = Values(random.Random(int(seed)))
     prefix = "belfry-test-%d-interop" % os.getpid()
-    same_bytes(tool, prefix)
+    same_bytes(tool, prefix, ["howdy", b"HoWdY", -273.154, 100, None, True, 42])
+    same_bytes(tool, prefix, ["", "encod\u00e9s", "12345678", "\u00e4" * 4, "\U0001f514" * 2])
     for i in range(int(lists)):
+        same_bytes(tool, prefix, kept_there(map(stripped, values.many())))
+        same_searches(tool, prefix, values)
         (ours_first if i % 2 == 0 else theirs_first)(tool, "%s-%d" % (prefix, i), values)
     tool.process.stdin.close()
     status = tool.process.wait(60)

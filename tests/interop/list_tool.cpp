@@ -4,6 +4,7 @@
 //     create NAME N     and N lines with a value each    "ok"
 //     print NAME                                         the number of values, and the values
 //     set NAME I VALUE                                   "ok", or "error" and what is wrong
+//     find NAME VALUE                                    how many equal it in Python, and the first or "none"
 //     format NAME                                        what ShareableList.format would be
 //     block NAME SIZE                                    "ok"
 //     size NAME                                          a block's size
@@ -101,6 +102,16 @@ void obey(const std::string& line) {
     in >> i;
     belfry::shareable_list::open(name).set(i, parse(in));
     std::cout << "ok\n";
+  } else if (command == "find") {
+    const auto list = belfry::shareable_list::open(name, belfry::access::read_only);
+    const value wanted = parse(in);
+    const std::size_t n = list.count(wanted, belfry::equality::python);
+    std::cout << n << ' ';
+    if (n == 0) {
+      std::cout << "none\n";
+    } else {
+      std::cout << list.index(wanted, belfry::equality::python) << '\n';
+    }
   } else if (command == "format") {
     std::cout << belfry::shareable_list::open(name, belfry::access::read_only).format() << '\n';
   } else if (command == "block") {
