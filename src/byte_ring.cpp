@@ -35,6 +35,7 @@ constinit const ring_traits byte_ring::traits{
                  control(memory)->head.load(std::memory_order_relaxed);
         },
     .recover = [](const ring_memory&, std::size_t) {},  // an unfinished operation has left no trace
+    .chosen_capacity = true,
 };
 
 }  // namespace belfry

@@ -24,7 +24,8 @@ enum class lifetime {
 struct channel_options {
   /// For rings whose capacity is chosen at run time: bytes, rounded up to a power of two of at least
   /// a page. 0: whatever the segment has, 1 MiB when creating it. An existing segment of another
-  /// capacity is `errc::incompatible`.
+  /// capacity is `errc::incompatible`; a wish that cannot be granted, and any for a ring whose type says its
+  /// capacity, `std::errc::invalid_argument`.
   std::size_t capacity = 0;
 
   belfry::lifetime lifetime = belfry::lifetime::drained;

@@ -44,6 +44,11 @@ layout::identity identity_of(const ring_traits& traits, std::uint64_t capacity,
 
 bool granted_capacity(const ring_traits& traits, const channel_options& options,
                       std::uint64_t& capacity, failure& f) {
+  if (options.capacity != 0 && !traits.chosen_capacity) {
+    f = {std::make_error_code(std::errc::invalid_argument),
+         "a capacity of " + std::to_string(options.capacity) + ": this ring's is in its type"};
+    return false;
+  }
   capacity = traits.capacity(options.capacity);
   if (capacity != 0) return true;
   f = {std::make_error_code(std::errc::invalid_argument),
@@ -146,6 +151,8 @@ segment segment::create_or_open(std::string_view name, const ring_traits& traits
 segment segment::attach(const segment_handles& handles, const ring_traits& traits,
                         const channel_options& options, failure& f,
                         std::unique_ptr<attendance> attended) {
+  std::uint64_t capacity = 0;
+  if (!granted_capacity(traits, options, capacity, f)) return {};
   segment s;
   s.traits_ = &traits;
   s.attended_ = std::move(attended);

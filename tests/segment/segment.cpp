@@ -150,6 +150,48 @@ TEST_CASE("a capacity that cannot be creates nothing", "[segment]") {
   CHECK(files_of(n.name) == 0);
 }
 
+TEST_CASE("a ring whose type says its capacity takes no other, and no wish for one", "[segment]") {
+  const named n("capacity");
+  channel_options options;
+  options.capacity = GENERATE(1u, 64u, 4096u);
+  const auto refuses = [&]<class Ring>(std::type_identity<Ring>) {
+    net::io_context io;
+    error_code ec;
+    typename channel<Ring>::producer tx(io, n.name, options, ec);
+    CHECK(ec == std::errc::invalid_argument);
+    typename channel<Ring>::consumer rx(io, n.name, options, ec);
+    CHECK(ec == std::errc::invalid_argument);
+    CHECK(files_of(n.name) == 0);
+
+    failure f;
+    segment::create_anonymous(Ring::traits, options, f);
+    CHECK(f.code == std::errc::invalid_argument);
+    f = {};
+    segment::describe(Ring::traits, options, f);
+    CHECK(f.code == std::errc::invalid_argument);
+    f = {};
+    const auto handles = segment::create_anonymous(Ring::traits, {}, f);
+    REQUIRE_FALSE(f);
+    segment::attach(handles, Ring::traits, options, f);
+    CHECK(f.code == std::errc::invalid_argument);
+    CHECK_THAT(f.what, Catch::Contains(std::to_string(options.capacity)));
+  };
+  refuses(std::type_identity<spsc_ring<tick, 64>>());
+  refuses(std::type_identity<work_ring<tick, 64>>());
+  refuses(std::type_identity<broadcast_ring<tick, 64>>());
+  refuses(std::type_identity<latest<tick>>());
+}
+
+TEST_CASE("an impossible wish for a capacity is one by handles, too", "[segment]") {
+  failure f;
+  const auto handles = segment::create_anonymous(byte_ring::traits, {}, f);
+  REQUIRE_FALSE(f);
+  channel_options options;
+  options.capacity = (std::size_t{1} << 32) + 1;
+  segment::attach(handles, byte_ring::traits, options, f);
+  CHECK(f.code == std::errc::invalid_argument);
+}
+
 TEST_CASE("the data of a byte_ring is mapped twice in a row", "[segment]") {
   const named n("mirror");
   failure f;

@@ -44,7 +44,8 @@ struct ring_traits {
   std::uint64_t abi_fingerprint;
   std::uint64_t align;
 
-  /// The capacity that a wish becomes; 0 is no wish. 0 as an answer: the wish cannot be granted.
+  /// The capacity that a wish becomes; 0 is no wish. 0 as an answer: the wish cannot be granted. Of a ring whose
+  /// type says its capacity, that one.
   std::uint64_t (*capacity)(std::uint64_t wish);
   ring_layout (*layout)(std::uint64_t capacity, std::uint64_t ring_offset);
   void (*construct)(const ring_memory&);
@@ -55,6 +56,8 @@ struct ring_traits {
   /// Every value is for one consumer, and every bit of room for one producer: a notification wakes as many as
   /// it is good for. Else it wakes all who wait.
   bool competing = false;
+  /// Whether the capacity is chosen at run time. Else there is none to wish for.
+  bool chosen_capacity = false;
 
   constexpr std::size_t participants() const noexcept { return std::size_t{producers} + consumers; }
 };
