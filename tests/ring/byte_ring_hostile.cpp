@@ -2,6 +2,7 @@
 #include "../support/raw_byte_ring.hpp"
 
 #include <random>
+#include <thread>
 
 using namespace belfry;
 using namespace belfry::test;
@@ -130,6 +131,45 @@ TEST_CASE("who attaches to a ring with impossible indices", "[byte_ring]") {
   CHECK(writer.claim(1, room) == attempt::corrupted);
   auto reader = ring.reader();
   CHECK(reader.pop(v) == attempt::corrupted);
+}
+
+// Under the thread sanitizer, this also says that a length is read atomically.
+TEST_CASE("a length that is forged while it is read is read once", "[byte_ring_hostile]") {
+  fixture f;
+  const std::uint64_t tail = f.ring.tail();
+  std::atomic<bool> over = false;
+  std::thread peer([&] {
+    std::minstd_rand random(7);
+    while (!over.load(std::memory_order_relaxed)) {
+      const std::uint64_t record = f.start() + 16 * (random() % 3);
+      auto& length = *reinterpret_cast<std::uint32_t*>(f.ring.data() + record % f.ring.capacity());
+      std::atomic_ref(length).store(static_cast<std::uint32_t>(random() % 64), std::memory_order_relaxed);
+    }
+  });
+  int apart = 0;
+  int beyond = 0;
+  int corrupted = 0;
+  for (int round = 0; round != 100'000; ++round) {
+    f.ring.control().head = f.start();
+    auto reader = f.ring.reader();
+    std::vector<view> held;
+    std::uint64_t next = f.start();
+    while (reader.pop(f.v) == attempt::done) {
+      if (f.v.position != next) ++apart;
+      next = f.v.position + layout::record_bytes(f.v.bytes.size());
+      if (next > tail) ++beyond;
+      held.push_back(f.v);
+    }
+    // The oldest last: then the others are released by what their headers say.
+    for (auto v = held.rbegin(); v != held.rend(); ++v) reader.release(v->position, v->bytes.size());
+    if (f.ring.head() > tail) ++beyond;
+    if (reader.corrupted()) ++corrupted;
+  }
+  over.store(true, std::memory_order_relaxed);
+  peer.join();
+  CHECK(apart == 0);
+  CHECK(beyond == 0);
+  CHECK(corrupted > 0);
 }
 
 // Random and targeted nonsense, a million times: whatever comes out lies within the ring.

@@ -46,6 +46,10 @@ class byte_ring {
   static std::byte* data(const ring_memory& memory) noexcept {
     return memory.at + (memory.bytes - memory.capacity);
   }
+  /// A record's header, read and written as a whole: the peer may be changing it. Relaxed: the indices order it.
+  static std::atomic_ref<layout::record_header> header_at(std::byte* record) noexcept {
+    return std::atomic_ref(*reinterpret_cast<layout::record_header*>(record));
+  }
   /// Whether the opposite index can be true: not behind the one that it must follow, not more than a
   /// capacity ahead of it, at the start of a record.
   static bool plausible(std::uint64_t ahead, std::uint64_t behind,
@@ -150,8 +154,8 @@ class byte_ring::writer {
   }
 
   void seal(std::uint64_t position, std::uint64_t bytes) noexcept {
-    const layout::record_header header{static_cast<std::uint32_t>(bytes), 0};
-    std::memcpy(at(position), &header, sizeof header);
+    header_at(at(position))
+        .store({static_cast<std::uint32_t>(bytes), 0}, std::memory_order_relaxed);
   }
   void put(std::uint64_t position, sendable message) noexcept {
     seal(position, message.size());
@@ -195,8 +199,7 @@ class byte_ring::reader {
     if (!readable()) return attempt::would_block;
     if (corrupted_) [[unlikely]]
       return attempt::corrupted;
-    layout::record_header header;
-    std::memcpy(&header, at(next_), sizeof header);
+    const layout::record_header header = header_at(at(next_)).load(std::memory_order_relaxed);
     const std::uint64_t bytes = layout::record_bytes(header.bytes);
     if (bytes > cached_tail_ - next_) [[unlikely]] {
       corrupted_ = true;
@@ -217,15 +220,14 @@ class byte_ring::reader {
       return;
     }
     head_ += layout::record_bytes(bytes);
-    while (head_ != next_ &&
-           flags(head_).load(std::memory_order_relaxed) == layout::record_released) {
-      std::uint32_t length;
-      std::memcpy(&length, at(head_), sizeof length);
-      if (layout::record_bytes(length) > next_ - head_) {
+    while (head_ != next_) {
+      const layout::record_header header = header_at(at(head_)).load(std::memory_order_relaxed);
+      if (header.flags != layout::record_released) break;
+      if (layout::record_bytes(header.bytes) > next_ - head_) {
         corrupted_ = true;
         break;
       }
-      head_ += layout::record_bytes(length);
+      head_ += layout::record_bytes(header.bytes);
     }
     // Pairs with the acquire in writer::refresh_head: our reads of these bytes are over.
     control_->head.store(head_, std::memory_order_release);

@@ -167,6 +167,7 @@ struct alignas(8) record_header {
   std::uint32_t flags;
 };
 static_assert(sizeof(record_header) == 8 && alignof(record_header) == 8);
+static_assert(std::atomic_ref<record_header>::is_always_lock_free);
 
 /// Set by the consumer in a record that it has released before an older one. It goes when the older
 /// one is released, or when the record is delivered again to a successor.
