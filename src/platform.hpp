@@ -59,6 +59,9 @@ bool publish_block(const unique_handle& block, std::string_view name, failure& f
 unique_handle open_block(std::string_view name, bool writable, failure& f);
 bool unlink_block(std::string_view name, failure& f);
 
+/// The names of all that lies where blocks are.
+std::vector<std::string> block_names();
+
 /// Whether the block has a name still; without one nobody will ever join it.
 bool has_name(const unique_handle& block) noexcept;
 

@@ -1,5 +1,6 @@
 #include "block_maker.hpp"
 #include "random_digits.hpp"
+#include "watch/companion.hpp"
 
 #include <belfry/shared_memory.hpp>
 
@@ -93,15 +94,21 @@ shared_memory shared_memory::open(std::string_view name, access a, error_code& e
   return m;
 }
 
+void shared_memory::unlink(std::string_view name, detail::failure& f) {
+  if (!platform::check_name(name, platform::max_name, f)) return;
+  // Participants of the companion that live remove it when they leave.
+  if (platform::unlink_block(name, f)) detail::remove_companion_if_over(name);
+}
+
 void shared_memory::unlink(std::string_view name) {
   detail::failure f;
-  if (platform::check_name(name, platform::max_name, f)) platform::unlink_block(name, f);
+  unlink(name, f);
   if (f) f.raise();
 }
 
 void shared_memory::unlink(std::string_view name, error_code& ec) {
   detail::failure f;
-  if (platform::check_name(name, platform::max_name, f)) platform::unlink_block(name, f);
+  unlink(name, f);
   ec = detail::to_net(f.code);
 }
 

@@ -57,7 +57,8 @@ class shared_memory {
   static shared_memory open(std::string_view name, access a = access::read_write);
   static shared_memory open(std::string_view name, access a, error_code& ec);
 
-  /// Removes the name. Who has the block open goes on using it.
+  /// Removes the name, and what dead participants have left of the block's companion. Processes that have the
+  /// block open go on using it.
   static void unlink(std::string_view name);
   static void unlink(std::string_view name, error_code& ec);
   void unlink() { unlink(name_); }
@@ -125,6 +126,7 @@ class shared_memory {
   static shared_memory create(std::string_view name, std::size_t bytes, unsigned mode,
                               detail::failure& f);
   static shared_memory open(std::string_view name, access a, detail::failure& f);
+  static void unlink(std::string_view name, detail::failure& f);
   transaction begin(std::chrono::nanoseconds timeout, const std::stop_token& stop,
                     detail::failure& f);
 

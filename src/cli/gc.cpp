@@ -1,7 +1,8 @@
-// belfry gc: cleans up after servers that were killed.
+// belfry gc: cleans up after servers, and participants of companions, that were killed.
 #include "../manager/collect.hpp"
 #include "../manager/tracked_blocks.hpp"
 #include "../platform.hpp"
+#include "../watch/companion.hpp"
 #include "commands.hpp"
 
 #include <CLI/CLI.hpp>
@@ -24,6 +25,8 @@ void collect(std::string directory) {
     }
   };
   detail::collect_garbage(directory, tell, f);
+  detail::collect_companions(
+      [](const std::string& companion) { std::cout << "removed " << companion << '\n'; });
   if (f) f.raise();
 }
 
@@ -32,7 +35,7 @@ void collect(std::string directory) {
 void add_gc(CLI::App& app) {
   const auto directory = std::make_shared<std::string>();
   CLI::App* const command = app.add_subcommand(
-      "gc", "Remove what servers that were killed have left, unless a living process uses it");
+      "gc", "Remove what servers, and watchers of blocks, that were killed have left, unless a living process uses it");
   command->add_option("--run-directory", *directory, "Where those servers have kept their records");
   command->callback([directory] { collect(*directory); });
 }

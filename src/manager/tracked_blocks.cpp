@@ -1,6 +1,6 @@
 #include "tracked_blocks.hpp"
 
-#include <belfry/segment/segment.hpp>
+#include "../watch/companion.hpp"
 
 #include <unordered_set>
 #include <utility>
@@ -13,22 +13,10 @@ bool is_this(const std::string& name, std::uint64_t id) {
   return found != 0 && (id == 0 || found == id);
 }
 
-/// Watchers that were killed, all of them, have left the companion of the block.
-void remove_companion(const std::string& name) {
-  const std::string companion = name + ".watch";
-  failure ignored;
-  const unique_handle file = platform::open_block(companion, true, ignored);
-  if (!file || !platform::is_unused_by_others(file)) return;
-  layout::identity id;
-  const bool ours = platform::peek_block(file, std::as_writable_bytes(std::span(&id, 1))) &&
-                    id.magic == layout::magic && id.kind == layout::ring_kind::watch;
-  if (ours) segment::unlink(companion, layout::max_participants, ignored);
-}
-
 void remove_block(const std::string& name) {
   failure ignored;
   platform::unlink_block(name, ignored);
-  if (name.size() + 6 <= max_segment_name) remove_companion(name);
+  remove_companion_if_over(name);
 }
 
 }  // namespace

@@ -153,6 +153,8 @@ bool unlink_block(std::string_view name, failure& f) {
   return false;
 }
 
+std::vector<std::string> block_names() { return files_in(shared_memory_directory); }
+
 bool has_name(const unique_handle& block) noexcept {
   struct stat status {};
   return ::fstat(block.get(), &status) == 0 && status.st_nlink > 0;

@@ -70,7 +70,8 @@ std::vector<std::string> files_in(const std::string& directory) {
   if (!entries) return names;
   handle.release();  // the directory's now
   while (const dirent* entry = ::readdir(entries.get())) {
-    if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
+    std::string name = entry->d_name;
+    if (name != "." && name != "..") names.push_back(std::move(name));
   }
   return names;
 }

@@ -196,7 +196,8 @@ void roster::leave() noexcept {
     increment(segment_->header().count.leaves);
     const bool alone =
         census(layout::role::producer).live == 0 && census(layout::role::consumer).live == 0;
-    if (alone && !segment_->persistent() && segment_->traits().drained(segment_->ring())) {
+    const bool over = segment_->traits().drained(segment_->ring()) || segment_->has_lost_subject();
+    if (alone && !segment_->persistent() && over) {
       segment_->discard();
     }
     platform::unlock_byte(segment_->block(), layout::slot_lock(slot_));

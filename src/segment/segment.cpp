@@ -272,6 +272,10 @@ bool segment::check(const channel_options& options, failure& f) {
          (subject_.id != 0 || same("block it belongs to", id_.subject, std::uint64_t{0}, who, f));
 }
 
+bool segment::has_lost_subject() const noexcept {
+  return id_.subject != 0 && platform::named_block_id(subject_.name) != id_.subject;
+}
+
 bool segment::replace(failure& f) {
   if (platform::named_block_id(subject_.name) != subject_.id) {
     f = {std::make_error_code(std::errc::no_such_file_or_directory),

@@ -1,4 +1,4 @@
-// Which companion segment a block has.
+// Which companion segment a block has, and when that goes.
 #pragma once
 
 #include "../platform.hpp"
@@ -6,11 +6,21 @@
 #include <belfry/segment/segment.hpp>
 #include <belfry/shared_memory.hpp>
 
+#include <functional>
 #include <string>
+#include <string_view>
 
 namespace belfry::detail {
 
-inline std::string companion_name(const shared_memory& block) { return block.name() + ".watch"; }
+/// `<name>.watch`. A name that leaves no room for that, and for the bells, is `filename_too_long`.
+std::string companion_name(std::string_view block, failure& f);
+
+/// Removes the companion of a block, and the bells of the dead, if none of its participants lives, and it holds
+/// nothing for those to come: the block has lost its name, or no transaction has died. Whether it did.
+bool remove_companion_if_over(std::string_view block);
+
+/// The same for every companion there is; tells the names of those that have been removed.
+void collect_companions(const std::function<void(const std::string& companion)>& tell);
 
 /// Through a description of its own: a mapping keeps its description alive, also in the child of a
 /// fork, and the lock of a transaction with it.

@@ -29,9 +29,11 @@ class block_member final : public std::enable_shared_from_this<block_member>,
     if (!own) return;
     map_ = map_of(block, f);
     if (!map_) return;
+    const std::string name = companion_name(block.name(), f);
+    if (f) return;
     roster::joined joined = roster::joined::gone;
     while (joined == roster::joined::gone) {
-      segment_ = segment::create_or_open(companion_name(block), watch_view::traits, {}, f,
+      segment_ = segment::create_or_open(name, watch_view::traits, {}, f,
                                          subject_of(block, own));
       if (f) return;
       roster_.emplace(segment_, layout::role::consumer);

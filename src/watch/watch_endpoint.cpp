@@ -28,7 +28,9 @@ void watch_endpoint::open(const shared_memory& block, failure& f) {
   read_only_ = block.read_only();
   block_ = map_of(block, f);
   if (!block_) return;
-  endpoint::open(companion_name(block), f, subject_of(block, own));
+  const std::string name = companion_name(block.name(), f);
+  if (f) return;
+  endpoint::open(name, f, subject_of(block, own));
   if (!f) lock_ = std::make_unique<block_lock>(std::move(own), view_, peers());
 }
 

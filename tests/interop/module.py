@@ -6,6 +6,7 @@ module.py WATCH_TOOL
 
 import asyncio
 import errno
+import multiprocessing
 import os
 import signal
 import sys
@@ -13,11 +14,36 @@ import threading
 import time
 import unittest
 
+from multiprocessing.shared_memory import SharedMemory
+
 import support
+import belfry_watch
 from belfry_watch import Watch, layout
 from support import Agent
 
 TOOL = None
+
+
+def write_and_read(name, end):
+    """In a process of its own."""
+    block = SharedMemory(name)
+    numbers = memoryview(block.buf).cast("Q")
+    watch = Watch(name)
+    with watch.txn():
+        for i in range(10):
+            numbers[i] = i
+        if end == "kill within":
+            os.kill(os.getpid(), signal.SIGKILL)
+    with watch.txn():
+        assert numbers.tolist() == list(range(10))
+    numbers.release()
+    block.close()
+    if end == "forgotten":
+        write_and_read.watch = watch
+    elif end == "os._exit":
+        os._exit(0)
+    elif end == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Alone(unittest.TestCase):
@@ -91,6 +117,55 @@ class Alone(unittest.TestCase):
             finally:
                 layout.fence = fence
         self.assertEqual(steps, ["count", "fence", "sum", "stamp"])
+
+    def test_nothing_is_left_of_the_tutorials_program(self):
+        """A parent creates a block, two processes, one after the other, write into it in transactions."""
+        support.watchdog(120)
+        for end in "return", "forgotten", "os._exit", "kill", "kill within":
+            for method in multiprocessing.get_all_start_methods():
+                with self.subTest(end, method=method):
+                    block = SharedMemory(create=True, size=80)
+                    context = multiprocessing.get_context(method)
+                    for _ in range(2):
+                        p = context.Process(target=write_and_read, args=(block.name, end))
+                        p.start()
+                        p.join()
+                        self.assertEqual(p.exitcode, -signal.SIGKILL if end.startswith("kill") else 0)
+                    if end in ("return", "forgotten"):
+                        self.assertEqual(support.files_of(block.name), [block.name])
+                    block.close()
+                    belfry_watch.unlink(block)
+                    self.assertEqual(support.files_of(block.name), [])
+
+    def test_the_last_one_alive_removes_the_companion_of_a_block_that_has_gone(self):
+        block = SharedMemory(create=True, size=80)
+        watch = Watch(block.name)
+        p = multiprocessing.get_context("fork").Process(
+            target=write_and_read, args=(block.name, "kill within")
+        )
+        p.start()
+        p.join()
+        block.close()
+        belfry_watch.unlink(block)
+        self.assertNotEqual(support.files_of(block.name), [])  # it is ours
+        watch.close()
+        self.assertEqual(support.files_of(block.name), [])
+
+    def test_long_names(self):
+        name = support.unique_name("long")
+        for length in 241, 242, 255:
+            path = support.SHM / (name + "x" * (length - len(name)))
+            path.write_bytes(bytes(64))
+            try:
+                if length == 241:
+                    with Watch(path.name) as watch, watch.txn():
+                        pass
+                else:
+                    with self.assertRaisesRegex(OSError, "companion.* 241 bytes") as caught:
+                        Watch(path.name)
+                    self.assertEqual(caught.exception.errno, errno.ENAMETOOLONG)
+            finally:
+                path.unlink()
 
     def test_modes(self):
         with Watch(self.name):

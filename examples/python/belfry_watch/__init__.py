@@ -30,9 +30,10 @@ A Watch is not thread-safe. In the child of a fork it is closed. What other part
 companion is trusted.
 """
 
+from .roster import remove_companion_if_over
 from .watch import Transaction, Watch
 
-__all__ = ["Transaction", "Watch", "keep"]
+__all__ = ["Transaction", "Watch", "keep", "unlink"]
 
 
 def keep(shm):
@@ -43,3 +44,10 @@ def keep(shm):
     if getattr(shm, "_track", True):
         resource_tracker.unregister(shm._name, "shared_memory")
         shm._track = False
+
+
+def unlink(shm):
+    """In place of shm.unlink(): removes also what is left of the companion, if the programs that had a
+    watch of the block were killed, or ended by os._exit(). A watch that is open removes it at its end."""
+    shm.unlink()
+    remove_companion_if_over(shm.name)

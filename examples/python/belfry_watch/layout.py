@@ -27,6 +27,7 @@ def fence():
 # ---- where everything is ------------------------------------------------------------------------------
 
 DIRECTORY = "/dev/shm/"
+LONGEST_NAME = 255 - len(".watch") - len(".bell.63")  # of a block with a companion, in bytes
 SLOTS = 64  # max_participants
 ELEMENTS = 1024  # max_elements
 

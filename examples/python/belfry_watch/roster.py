@@ -8,7 +8,7 @@ import select
 import time
 import weakref
 
-from . import system
+from . import layout, system
 from .layout import AWAKE, DIED, FREE, JOINING, LEFT, LIVE, PARKED
 from .layout import BELL, CONTROL, DEATHS, DIRTY, JOINS, LEAVES, MARKS, PARK, PARKS, PID, RINGS, ROSTER
 from .layout import FLAG_PERSISTENT, ROSTER_LOCK, SIZE, SLOT_WORDS, SLOTS, STATE
@@ -109,7 +109,8 @@ class Member:
             self._remove_bell(self.slot)
             self.set_control(self.slot, self.control(self.slot)._replace(state=FREE, end=LEFT))
             self.words[LEAVES] += 1
-            if not self._live() and not self.persistent and not self.words[DIRTY]:
+            over = not self.words[DIRTY] or os.fstat(self.block).st_nlink == 0
+            if over and not self._live() and not self.persistent:
                 self._unlink()
             system.unlock(self.fd, slot_lock(self.slot))
         self.ring_everyone()
@@ -317,6 +318,35 @@ class Member:
         loop = self.readers.pop(fd, None)
         if loop is not None and not loop.is_closed():
             loop.remove_reader(fd)
+
+
+def remove_companion_if_over(name):
+    """Removes the companion of a block, and the bells of the dead, if no participant lives, and the block has
+    lost its name, or no transaction has died."""
+    block = layout.DIRECTORY + name
+    path = block + ".watch"
+    try:
+        fd = os.open(path, os.O_RDWR | system.OPEN)
+    except (FileNotFoundError, PermissionError):
+        return
+    try:
+        subject = system.identity(fd, path)["subject"]
+        # Held by a participant that joins, leaves or reaps, it is in use.
+        if not system.lock(fd, ROSTER_LOCK):
+            return
+        gone = not os.path.exists(block) or os.stat(block).st_ino != subject
+        dirty = any(os.pread(fd, 8, 8 * DIRTY))
+        in_use = any(system.is_locked_by_another(fd, slot_lock(i)) for i in range(SLOTS))
+        if in_use or (dirty and not gone) or not os.path.samestat(os.fstat(fd), os.lstat(path)):
+            return
+        for i in range(SLOTS):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink("%s.bell.%d" % (path, i))
+        os.unlink(path)
+    except (FileNotFoundError, PermissionError, ValueError):
+        pass  # another one was faster; or it is not ours, or no companion
+    finally:
+        os.close(fd)
 
 
 def _after_fork():

@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 import errno
+import multiprocessing.util
 import os
 import select
 import time
-import weakref
 
 from . import layout, system
 from .layout import DIRTY, TXN_LOCK
@@ -28,6 +28,9 @@ class Watch:
     def __init__(self, name):
         if "/" in name or "\0" in name:
             raise ValueError("no name of a block: %r" % name)
+        if len(os.fsencode(name)) > layout.LONGEST_NAME:
+            what = "its companion, NAME.watch, leaves the name of a block %d bytes" % layout.LONGEST_NAME
+            raise OSError(errno.ENAMETOOLONG, what, name)
         block = os.open(layout.DIRECTORY + name, os.O_RDWR | system.OPEN)
         try:
             self._member = None
@@ -41,8 +44,9 @@ class Watch:
         self._holder = None  # the Transaction that is open
         self._pause = 0  # before the next attempt to get the lock, of whose end nothing tells
         self._sleepers = set()
-        # Also when the Watch is dropped, or the program ends.
-        self._leave = weakref.finalize(self, self._member.leave)
+        # Also when the Watch is dropped, or the program ends, or the process of multiprocessing, which
+        # takes no notice of atexit.
+        self._leave = multiprocessing.util.Finalize(self, self._member.leave, exitpriority=0)
 
     def close(self):
         if self._holder:

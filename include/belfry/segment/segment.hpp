@@ -91,6 +91,8 @@ class segment {
 
   /// The companion of a block that has lost its name to ours.
   bool outdated() const noexcept { return id_.subject != subject_.id; }
+  /// The block that this is a companion of has no name any more, so that what is left in it is for no participant.
+  bool has_lost_subject() const noexcept;
   /// Takes the name from an outdated companion; those who are in it go on. Under its roster's lock.
   bool replace(failure& f);
   /// Copies of what was checked at attachment; the shared originals are never read again.
