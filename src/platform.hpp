@@ -225,6 +225,12 @@ unique_handle new_wait_set(failure& f);
 bool add_to_wait_set(const unique_handle& set, native_handle_type handle) noexcept;
 void remove_from_wait_set(const unique_handle& set, native_handle_type handle) noexcept;
 
+/// Whether the barriers of others reach this process: what it has stored before one of them is seen by its
+/// caller, or what that had stored before is seen by what this process loads afterwards.
+bool is_reached_by_barriers() noexcept;
+/// A full barrier in every process that is reached, wherever it runs just now. Some 10 us.
+void barrier_everywhere() noexcept;
+
 /// Processors of the machine, whatever this process may use of them.
 unsigned processors() noexcept;
 

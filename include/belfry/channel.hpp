@@ -14,6 +14,7 @@
 #include <belfry/segment/segment.hpp>
 
 #include <chrono>
+#include <concepts>
 #include <cstddef>
 #include <optional>
 #include <span>
@@ -72,7 +73,8 @@ class basic_producer
   bool try_send(const value_type& value) noexcept {
     return this->is_open() && this->endpoint().put(value) == attempt::done;
   }
-  bool try_send(net::const_buffer bytes) noexcept requires in_place { return try_send(value_of(bytes)); }
+  template <std::convertible_to<net::const_buffer> Buffer>
+  bool try_send(const Buffer& bytes) noexcept requires in_place { return try_send(value_of(bytes)); }
 
   /// Sends as many as there is room for, from the front, and returns how many. They become visible,
   /// and pay for the consumer's wake-up, all at once: much cheaper than one by one.
@@ -94,9 +96,11 @@ class basic_producer
                   std::chrono::nanoseconds timeout = detail::for_ever) {
     return this->block(detail::send_action<endpoint_type>{this->target(), value}, timeout, stop);
   }
-  error_code send(net::const_buffer bytes, std::chrono::nanoseconds timeout = detail::for_ever)
+  template <std::convertible_to<net::const_buffer> Buffer>
+  error_code send(const Buffer& bytes, std::chrono::nanoseconds timeout = detail::for_ever)
     requires in_place { return send(value_of(bytes), timeout); }
-  error_code send(net::const_buffer bytes, const std::stop_token& stop,
+  template <std::convertible_to<net::const_buffer> Buffer>
+  error_code send(const Buffer& bytes, const std::stop_token& stop,
                   std::chrono::nanoseconds timeout = detail::for_ever)
     requires in_place { return send(value_of(bytes), stop, timeout); }
 
@@ -149,7 +153,7 @@ class basic_producer
   }
 
  private:
-  static value_type value_of(net::const_buffer bytes) noexcept requires in_place {
+  static value_type value_of(const net::const_buffer& bytes) noexcept requires in_place {
     return value_type(static_cast<const std::byte*>(bytes.data()), bytes.size());
   }
 };

@@ -183,12 +183,13 @@ endpoint::progress endpoint::advance(request& wanted, step next) {
 
 /// Steps W1 to W3 of parking.hpp. Without a request, only for those who wait for a peer.
 bool endpoint::park_and_look(request* wanted) {
-  flush();
   // Before: one who joins now rings, and must be watched, too.
   rung_ = false;
   drain();
   watch_peers();
   roster_->park().park();
+  // For room: consumers publish it without a fence.
+  if (wanted != nullptr && role_ == layout::role::producer) platform::barrier_everywhere();
   roster_->heed_alarm();
   if (!conditions_.empty()) find_conditions();
   if (wanted == nullptr) return false;

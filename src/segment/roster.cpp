@@ -51,6 +51,7 @@ roster::roster(segment& s, layout::role role)
     : segment_(&s),
       role_(role),
       opposite_(s.traits().producers == 0 ? role : opposite(role)),
+      fences_(!platform::is_reached_by_barriers()),
       past_(s.traits().participants()),
       gone_(s.traits().participants()),
       ringers_(s.traits().participants()),

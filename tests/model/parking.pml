@@ -29,6 +29,11 @@
  *   has missed nothing: no message (room, for a producer), no death, nobody who joined or left. No
  *   death is counted twice. Whoever hangs elsewhere is an invalid end state.
  *
+ *   With ELSEWHERE a consumer that has received something may wait for something else from then on, for
+ *   ever, with messages in the ring.
+ *   With NO_ROOM_FENCE the consumer has no (2): what it has taken may become visible after its (3). A
+ *   producer has a barrier in all processes between its (2) and (3) instead.
+ *
  * What is abstracted
  *   The ring is a number that changes in one step. A bell is empty or not; it is drained as a whole.
  *   A summary is read in one step.
@@ -42,6 +47,8 @@
  *   NO_HAND_OFF      waiter: gives up and wakes nobody though it was woken
  *   NO_FENCE         notifier: changes the ring after its read of the summary
  *   NO_WAITER_FENCE  waiter: looks at the ring the second time before its word and its bit are visible
+ *   NO_BARRIER       producer: has no barrier there, with NO_ROOM_FENCE
+ *   LATE_ROOM        consumer: tells of room when it waits for messages the next time, with ELSEWHERE
  *   NO_SECOND_LOOK   waiter: does not look at the ring the second time
  *   LATE_DRAIN       waiter: forgets that it was rung between setting its watch and (1)
  *   NO_EPOCH         a slow notifier marks a later parking as rung, and nobody rings for that one
@@ -82,6 +89,13 @@ bool lost_wake_up, untold_death, unseen_change;
 byte sent = OLD, received;
 #ifdef SURVIVORS_ONLY
 byte last[SLOTS];           /* the value of `sent` at the slot's last publish */
+#endif
+
+#ifdef NO_ROOM_FENCE
+bool stored;                /* the consumer has taken a message, and no other processor sees it yet */
+inline become_visible() {
+    atomic { if :: stored -> stored = false; ring--; received++ :: else fi }
+}
 #endif
 
 /* ---- the notifier --------------------------------------------------------------------------- */
@@ -148,6 +162,9 @@ inline park(something) {
 #endif
     word[me] = with_state(word[me] + NEXT_EPOCH, PARKED);            /* 1 */
     summary[role(me)] = summary[role(me)] | bit_of(me);              /* 2 */
+#if defined(NO_ROOM_FENCE) && !defined(NO_BARRIER)
+    become_visible();                                                /* the barrier in all processes */
+#endif
 #if !defined(NO_WAITER_FENCE) && !defined(NO_SECOND_LOOK)
     found = (something);                                             /* 3: ring and … */
 #endif
@@ -249,10 +266,22 @@ next_life:
         do
 #ifdef NO_FENCE
         :: ring > 0 -> seen = summary[PRODUCING]; atomic { ring--; received++ }; notify_seen()
+#elif defined(NO_ROOM_FENCE)
+        :: atomic { ring > 0 -> stored = true };                            /* 1, not visible yet */
+            seen = summary[PRODUCING]; become_visible(); notify_seen()
+#elif defined(LATE_ROOM)
+        :: atomic { ring > 0 -> ring--; received++ }
 #else
         :: atomic { ring > 0 -> ring--; received++ }; notify(PRODUCING)     /* 1 */
 #endif
+#ifdef LATE_ROOM
+        :: ring == 0 -> notify(PRODUCING); park(ring > 0); rung = false
+#else
         :: ring == 0 -> park(ring > 0); rung = false
+#endif
+#ifdef ELSEWHERE
+        :: received > 0 -> break
+#endif
         od;
 asleep:
 end_idle: false

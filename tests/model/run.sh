@@ -27,6 +27,10 @@ parking() {
     holds '1:1, capacity 1, consumer killed, joins'     $rejoin -DKILLS=1 -DLIVES=2
     holds '1:1, capacity 1, either killed, 2 kills'     -DPRODUCERS=1 -DCAPACITY=1 -DKILLABLE=3 -DKILLS=2 -DLIVES=3
     thorough holds '1:1, capacity 2, either killed, 2 kills'     -DPRODUCERS=1 -DCAPACITY=2 -DMESSAGES=3 -DKILLABLE=3 -DKILLS=2 -DLIVES=3
+    holds '1:1, capacity 1, consumer goes elsewhere'    $both -DELSEWHERE
+    holds 'the same, no fence for room'                 $both -DELSEWHERE -DNO_ROOM_FENCE
+    holds '1:1, capacity 2, no fence for room'          -DPRODUCERS=1 -DCAPACITY=2 -DMESSAGES=4 -DELSEWHERE -DNO_ROOM_FENCE
+    thorough holds '2 producers, no fence for room'     -DCAPACITY=1 -DMESSAGES=1 -DOLD=1 -DELSEWHERE -DNO_ROOM_FENCE
     thorough holds '2 producers, competing, one gives up'        $rivals
     thorough holds 'deaths unseen, survivors are heard'          -DKILLS=1 -DKILLABLE=2 -DNO_DEATH_EVENT -DSURVIVORS_ONLY
     thorough holds 'MARK_FIRST, deaths seen'                     -DKILLS=1 -DKILLABLE=2 -DMARK_FIRST
@@ -35,6 +39,8 @@ parking() {
     fails 'NO_FENCE, for room'           lost_wake_up   $both -DNO_FENCE
     fails 'NO_WAITER_FENCE'              lost_wake_up   -DNO_WAITER_FENCE
     fails 'NO_SECOND_LOOK'               lost_wake_up   -DNO_SECOND_LOOK
+    fails 'NO_BARRIER'                   lost_wake_up   $both -DNO_ROOM_FENCE -DELSEWHERE -DNO_BARRIER
+    fails 'LATE_ROOM'                    lost_wake_up   $both -DELSEWHERE -DLATE_ROOM
     fails 'LATE_DRAIN'                   lost_wake_up   $rejoin -DKILLS=2 -DLIVES=3 -DLATE_DRAIN -DWAKE_UPS_ONLY
     fails 'NO_EPOCH, 2 producers'        lost_wake_up   -DNO_EPOCH
     fails 'NO_EPOCH, 1 producer'         lost_wake_up   -DPRODUCERS=1 -DNO_EPOCH

@@ -102,10 +102,8 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   /// Something to read, or room to write.
   virtual bool ready() noexcept = 0;
   virtual bool corrupted() const noexcept = 0;
-  /// Tells the other side what it was not told yet, before this one goes to sleep.
-  virtual void flush() noexcept {}
   /// The membership is about to end.
-  virtual void closing() noexcept { flush(); }
+  virtual void closing() noexcept {}
   /// The membership has ended; what was handed out may still be in use.
   virtual void closed() noexcept {}
 

@@ -114,26 +114,6 @@ class byte_producer_endpoint final : public producer_endpoint<byte_ring>, privat
 
 // ---- consumers ----------------------------------------------------------------------------------------
 
-/// A producer that waits for room is not told of every bit of it: that would cost a fence per message.
-class room_notice {
- public:
-  explicit room_notice(std::uint64_t capacity) noexcept
-      : enough_(std::max<std::uint64_t>(capacity / 4, 1)) {}
-
-  /// Whether it is time to tell.
-  bool freed(std::uint64_t amount) noexcept {
-    amount_ += amount;
-    return ++messages_ >= 64 || amount_ >= enough_;
-  }
-  unsigned pending() const noexcept { return messages_; }
-  void told() noexcept { messages_ = 0, amount_ = 0; }
-
- private:
-  std::uint64_t enough_;
-  std::uint64_t amount_ = 0;
-  unsigned messages_ = 0;
-};
-
 template <ring Ring>
 class basic_consumer_endpoint : public endpoint {
  public:
@@ -149,32 +129,21 @@ class basic_consumer_endpoint : public endpoint {
  protected:
   void attach(const ring_memory& memory, std::size_t slot) override {
     emplace_side(reader_, memory, slot, options().start);
-    notice_ = room_notice(memory.capacity);
   }
+  /// At once: this consumer may wait for something else next.
   void freed(std::uint64_t amount) noexcept {
-    if constexpr (never_full) return;  // nobody waits for room
-    // A message may be released while an operation sleeps: nothing would tell of it later.
-    if (notice_.freed(amount) || peers().park().is_parked()) flush();
-  }
-  void flush() noexcept final {
-    if constexpr (requires { reader_->tell(); })
-      reader_->tell();  // room is seen only if it is told
-    if constexpr (never_full) return;
-    const unsigned messages = notice_.pending();
-    if (messages == 0) return;
-    notice_.told();
-    peers().notify(messages);
+    if constexpr (requires { Ring::never_full; }) return;  // nobody waits for room
+    peers().notify_room([&]() noexcept {
+      if constexpr (requires { reader_->more_room(); }) return amount + reader_->more_room();
+      return amount;
+    });
   }
   void closing() noexcept override {
-    flush();
     if constexpr (requires { reader_->leave(); }) reader_->leave();
   }
 
  private:
-  static constexpr bool never_full = requires { Ring::never_full; };
-
   std::optional<typename Ring::reader> reader_;
-  room_notice notice_{1};
 };
 
 /// Values are copied out, which frees their place.
@@ -186,17 +155,12 @@ class copying_consumer_endpoint : public basic_consumer_endpoint<Ring> {
 
   attempt take(received& value) noexcept {
     const attempt a = this->reader().pop(value);
-    if (a == attempt::done) {
-      this->freed(1);
-    } else {
-      this->flush();
-    }
+    if (a == attempt::done) this->freed(1);
     return a;
   }
   attempt take_n(std::span<received> values, std::size_t& taken) noexcept {
     const attempt a = this->reader().pop_n(values, taken);
     if (taken != 0) this->freed(taken);
-    if (taken != values.size()) this->flush();
     return a;
   }
 };
@@ -220,8 +184,6 @@ class consumer_endpoint<byte_ring> final : public basic_consumer_endpoint<byte_r
     if (a == attempt::done) {
       ++lent_;
       out = message(*this, view.bytes, view.position);
-    } else {
-      flush();
     }
     return a;
   }
@@ -265,8 +227,6 @@ class consumer_endpoint<Ring> final : public copying_consumer_endpoint<Ring>, pr
       ++held_;
       out = lease<received>(*this, value, ticket);
       this->freed(1);  // a producer can pass by what somebody holds, not what nobody has taken
-    } else {
-      this->flush();
     }
     return a;
   }
@@ -291,7 +251,6 @@ class consumer_endpoint<Ring> final : public copying_consumer_endpoint<Ring>, pr
     if (--held_ == 0) self_.reset();
   }
   void closing() noexcept override {
-    this->flush();
     if (held_ != 0) this->reader().give_back_all();
   }
   void closed() noexcept override {

@@ -208,7 +208,7 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
       std::uint64_t behind = 0;
       for (; attached != 0; attached &= attached - 1) {
         const cursor& c = cursors_[std::countr_zero(attached)];
-        // Its reads are over. Pairs with the release in reader::tell().
+        // Its reads are over. Pairs with the release in reader::take().
         const std::uint64_t position = c.position.load(std::memory_order_acquire);
         if (position > tail_) [[unlikely]] {
           corrupted_ = true;
@@ -265,7 +265,7 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
       return attempt::done;
     }
 
-    /// If not, the producer has been told of all room.
+    /// If not, all that was received has been told.
     bool readable() noexcept {
       if (corrupted_ || stamp(next_) >= whole(next_)) return true;
       tell();
@@ -280,13 +280,10 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
     /// How many values the last `attempt::lagged` was about.
     std::uint64_t lost() const noexcept { return lost_; }
 
-    /// Makes the room visible that our receiving has made, also where it is less than a batch. Before
-    /// every notification of a producer.
+    /// What the fastest consumer has received, for those who ask whether something is left.
     void tell() noexcept {
       if (next_ == told_) return;
       told_ = next_;
-      // Our reads of these slots are over. Pairs with the acquire in writer::room().
-      if constexpr (blocks) own_cursor().store(next_, std::memory_order_release);
       std::uint64_t received = control_->received.load(std::memory_order_relaxed);
       while (received < next_ && !control_->received.compare_exchange_weak(
                                      received, next_, std::memory_order_relaxed)) {
@@ -300,8 +297,7 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
     }
 
    private:
-    /// After how many values at the latest the room is told: not more than a producer that waits for it
-    /// is notified.
+    /// After how many values at the latest it is told what was received.
     static constexpr std::uint64_t batch = std::clamp<std::uint64_t>(N / 4, 1, 64);
 
     void join(start where) noexcept {
@@ -346,6 +342,8 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
       }
       from.value.unpack(words, value);
       ++next_;
+      // Our reads of this slot are over. Pairs with the acquire in writer::room().
+      if constexpr (blocks) own_cursor().store(next_, std::memory_order_release);
       if (next_ - told_ >= batch) tell();
       return attempt::done;
     }

@@ -270,11 +270,22 @@ class work_ring {
     }
     attempt pop_n(std::span<T> values, std::size_t& popped) noexcept {
       attempt a = attempt::done;
+      std::uint64_t first = 0;
       for (popped = 0; popped != values.size() && a == attempt::done;
            popped += a == attempt::done) {
         a = pop(values[popped]);
+        if (popped == 0) first = last_;
       }
+      went_past_ = popped != 0 && last_ - first != popped - 1;
       return a;
+    }
+
+    /// No producer goes past an item that nobody has taken. Where that was an old one (put back, or passed by)
+    /// there may be free places behind it: what was taken last has made room for how many more.
+    std::size_t more_room() const noexcept {
+      const word next = this->look(this->index_of(last_ + 1));
+      const bool is_free = next.state == state::free && next.lap > lap_of(last_ + 1);
+      return went_past_ || is_free ? N : 0;
     }
 
     bool readable() noexcept {
@@ -290,7 +301,9 @@ class work_ring {
 
     void taken(std::size_t index, word seen) noexcept {
       this->prefetch_after(index);
-      if (seen.lap * N + index == head_ && ++head_ - told_head_ >= unsaid) tell_head();
+      last_ = seen.lap * N + index;
+      went_past_ = false;
+      if (last_ == head_ && ++head_ - told_head_ >= unsaid) tell_head();
     }
 
     /// Looks for an item, the oldest first. `take` may find that somebody was faster.
@@ -379,6 +392,8 @@ class work_ring {
     std::uint64_t head_;
     std::uint64_t told_head_ = 0;
     std::uint64_t seen_late_ = 0;
+    std::uint64_t last_ = 0;   // the place that was taken last
+    bool went_past_ = false;  // the last batch was not of places in a row
     bool look_back_ = true;  // others were here before
   };
 

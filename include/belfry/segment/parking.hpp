@@ -25,6 +25,13 @@
 // Where waiters compete, N5 also says for whom a wake-up was meant, and a waiter that leaves at W5 what it was
 // woken for wakes another one. So W5 is one read-modify-write: a mark that came between a load and a
 // store would be lost, and what it was about would lie there while another waiter sleeps.
+//
+// Room is told at every message, as the consumer that makes it may wait for something else next; a fence for
+// each of them would cost more than the message. So the other side pays for it: N has no N2, and W, a
+// producer that goes to sleep because the ring is full, has a barrier in all processes between W2 and W3
+// (platform::barrier_everywhere()). In N it comes before N3, which sees the mark then; or after it, and so
+// after N1, which W3 sees then. A consumer that no barrier of others reaches has N2.
+//
 // tests/model/parking.pml checks all this exhaustively.
 #pragma once
 

@@ -80,6 +80,15 @@ class roster {
     if (somebody_parked()) [[unlikely]]
       ring_parked(opposite_, segment_->traits().competing ? amount : ~std::size_t{0});
   }
+  /// The same for room, after every message: without the fence, see parking.hpp. `amount` is asked for only
+  /// if a producer is parked.
+  template <class Amount>
+  void notify_room(Amount amount) noexcept {
+    if (fences_) publish_fence();
+    std::atomic_signal_fence(std::memory_order_seq_cst);  // N1 before N3 also to the compiler
+    if (somebody_parked()) [[unlikely]]
+      ring_parked(opposite_, segment_->traits().competing ? amount() : ~std::size_t{0});
+  }
   /// Who was woken for something, and leaves it, wakes another one at its own side.
   void pass_on() noexcept {
     publish_fence();
@@ -169,6 +178,7 @@ class roster {
   std::span<std::uint64_t> peer_marks_;  // who is parked at the other side, eight to a word
   std::size_t slot_ = no_slot;
   bool member_ = false;
+  const bool fences_;  // no barrier of others reaches us
   unsigned fork_generation_ = fork_generation.load(std::memory_order_relaxed);
   doorbell bell_;
   parking parking_;
