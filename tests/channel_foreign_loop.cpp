@@ -96,11 +96,16 @@ TEMPLATE_TEST_CASE("what is in the ring comes before the end", "[foreign_loop]",
   CHECK(number(*c.rx.try_receive()) == 1);
   CHECK_FALSE(c.rx.prepare_wait());
   CHECK(c.rx.finish_wait() == errc::closed);
-  CHECK(c.rx.finish_wait() == errc::closed);
+  CHECK_FALSE(c.rx.finish_wait());  // told once
 
-  // Another one comes: it is open again.
+  // The loop sleeps until another one comes: it is open again.
+  CHECK_FALSE(c.rx.has_peer());
+  REQUIRE(c.rx.prepare_wait());
+  CHECK_FALSE(is_ready(handle));
   auto next = c.another_producer();
+  CHECK(is_ready(handle));
   CHECK_FALSE(c.rx.finish_wait());
+  CHECK(c.rx.has_peer());
   CHECK(c.rx.prepare_wait());
   next.try_send(c.values.make(2));
   CHECK(is_ready(handle));
@@ -177,4 +182,94 @@ TEST_CASE("what has rung for a call that blocks does not ring for the loop", "[f
   REQUIRE(rx.prepare_wait());
   CHECK_FALSE(is_ready(handle));
   CHECK_FALSE(rx.finish_wait());
+}
+
+TEMPLATE_TEST_CASE("a loop is told once each time that the other side goes, and sleeps in between", "[foreign_loop]",
+                   of_values, of_bytes) {
+  linked<TestType> c("comes-and-goes");
+  const native_handle_type handle = c.rx.native_handle();
+  std::vector<error_code> said;
+  std::vector<std::uint64_t> got;
+  int sleeps = 0;
+  const auto turn = [&] {  // of the loop, until it sleeps
+    for (;; ++sleeps) {
+      for (const std::uint64_t n : drain(c.rx)) got.push_back(n);
+      const bool sleep = c.rx.prepare_wait();
+      if (sleep && !is_ready(handle)) return;
+      if (const error_code ec = c.rx.finish_wait()) said.push_back(ec);
+      REQUIRE(sleeps < 100);
+    }
+  };
+  turn();
+  c.tx.close();
+  turn();
+  CHECK(said == std::vector<error_code>(1, errc::closed));
+  for (std::uint64_t n = 0; n != 3; ++n) {
+    // Came, sent and went while the loop did not look.
+    auto next = c.another_producer();
+    next.try_send(c.values.make(n));
+    next.close();
+    CHECK(c.rx.has_peer());
+    turn();
+    CHECK_FALSE(c.rx.has_peer());
+  }
+  CHECK(said == std::vector<error_code>(4, errc::closed));
+  CHECK(got == std::vector<std::uint64_t>{0, 1, 2});
+  // An operation is told nevertheless.
+  typename TestType::channel::consumer::value_type v;
+  c.rx.finish_wait();
+  CHECK(c.rx.receive(v, std::chrono::nanoseconds(0)) == errc::closed);
+}
+
+TEMPLATE_TEST_CASE("a producer's loop is told once that its consumer has left", "[foreign_loop]", of_values,
+                   of_bytes) {
+  linked<TestType> c("gone-consumer");
+  const native_handle_type handle = c.tx.native_handle();
+  fill(c.tx, c.values);
+  REQUIRE(c.tx.prepare_wait());
+  c.rx.close();
+  CHECK(is_ready(handle));
+  CHECK(c.tx.finish_wait() == errc::closed);
+  CHECK_FALSE(c.tx.has_peer());
+  REQUIRE(c.tx.prepare_wait());
+  CHECK_FALSE(is_ready(handle));
+  auto next = c.another_consumer();
+  CHECK(is_ready(handle));
+  CHECK_FALSE(c.tx.finish_wait());
+  CHECK(c.tx.has_peer());
+  REQUIRE(c.tx.prepare_wait());
+  CHECK(next.try_receive());
+  CHECK(is_ready(handle));
+  CHECK_FALSE(c.tx.finish_wait());
+}
+
+TEST_CASE("the death of one producer does not hide that another one has left", "[foreign_loop]") {
+  const std::string name = unique_name("both");
+  const watchdog guard;
+  using jobs = channel<work_ring<test::tick, 16>>;
+  net::io_context io;
+  jobs::consumer rx(io, name);
+  const native_handle_type handle = rx.native_handle();
+  jobs::producer leaves(io, name);
+  event ready;
+  child dies([&] {
+    net::io_context own;
+    jobs::producer tx(own, name);
+    ready.set();
+    for (;;) ::pause();
+  });
+  ready.wait();
+  rx.prepare_wait();
+  rx.finish_wait();
+  leaves.close();
+  REQUIRE(rx.prepare_wait());
+  dies.kill();
+  std::vector<error_code> said;
+  while (said.size() != 2) {
+    if (rx.prepare_wait()) REQUIRE(wait(handle));
+    if (const error_code ec = rx.finish_wait()) said.push_back(ec);
+  }
+  CHECK(said == std::vector<error_code>{errc::peer_died, errc::closed});
+  REQUIRE(rx.prepare_wait());
+  CHECK_FALSE(is_ready(handle));
 }

@@ -199,18 +199,21 @@ class basic_consumer
   basic_consumer(basic_consumer<Ring, Other>&& other) : base(std::move(other)) {}
 
   /// Takes the next value if there is one. Makes no system call, unless the producer sleeps because
-  /// the ring was full.
+  /// the ring was full. Empty also where values were lost (of a broadcast_ring that overwrites): the next
+  /// call goes on behind them, total_lost() counts them, and the next operation, receive() or finish_wait()
+  /// tells `lagged`.
   std::optional<value_type> try_receive() noexcept {
     std::optional<value_type> value;
     if (!this->is_open()) return value;
-    if (this->endpoint().take(value.emplace()) != attempt::done) value.reset();
+    if (!this->endpoint().try_take(value.emplace())) value.reset();
     return value;
   }
 
-  /// Takes what is there, in order, as many as find room, and returns how many.
+  /// Takes what is there, in order, as many as find room, and returns how many; none where values were
+  /// lost, as try_receive().
   std::size_t try_receive_n(std::span<value_type> values) noexcept {
     std::size_t taken = 0;
-    if (this->is_open()) this->endpoint().take_n(values, taken);
+    if (this->is_open()) this->endpoint().try_take_n(values, taken);
     return taken;
   }
 
@@ -267,9 +270,13 @@ class basic_consumer
         std::forward<Token>(token));
   }
 
-  /// How many values `errc::lagged` was about, the last time.
+  /// How many values the last `errc::lagged` was about.
   std::uint64_t lost() const noexcept requires requires(typename Ring::reader& r) { r.lost(); }
-  { return this->is_open() ? this->endpoint().reader().lost() : 0; }
+  { return this->is_open() ? this->endpoint().lost() : 0; }
+  /// How many values this consumer has lost since it joined, told or not: it only grows.
+  std::uint64_t total_lost() const noexcept
+    requires requires(typename Ring::reader& r) { r.total_lost(); }
+  { return this->is_open() ? this->endpoint().reader().total_lost() : 0; }
 
   /// Values in the ring (bytes, headers included, for a byte_ring); a snapshot.
   std::size_t size() const noexcept {

@@ -125,6 +125,13 @@ void endpoint::reap() noexcept {
   if (is_open()) roster_->reap();
 }
 
+bool endpoint::has_peer() noexcept {
+  const unique_lock lock(mutex_);
+  if (!is_open()) return false;
+  roster_->reap();
+  return roster_->peer_came();
+}
+
 // ---- one request, step by step ------------------------------------------------------------------------
 
 std::error_code error_of(attempt outcome) noexcept {
@@ -183,17 +190,21 @@ endpoint::progress endpoint::advance(request& wanted, step next) {
 
 /// Steps W1 to W3 of parking.hpp. Without a request, only for those who wait for a peer.
 bool endpoint::park_and_look(request* wanted) {
+  park(wanted != nullptr);
+  return wanted != nullptr && (wanted->ready() || roster_->peek_event());
+}
+
+/// W1 and W2.
+void endpoint::park(bool for_room) {
   // Before: one who joins now rings, and must be watched, too.
   rung_ = false;
   drain();
   watch_peers();
   roster_->park().park();
   // For room: consumers publish it without a fence.
-  if (wanted != nullptr && role_ == layout::role::producer) platform::barrier_everywhere();
+  if (for_room && role_ == layout::role::producer) platform::barrier_everywhere();
   roster_->heed_alarm();
   if (!conditions_.empty()) find_conditions();
-  if (wanted == nullptr) return false;
-  return wanted->ready() || roster_->peek_event();
 }
 
 }  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR

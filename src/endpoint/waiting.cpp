@@ -171,16 +171,13 @@ bool endpoint::sleep_in_thread(clock::time_point deadline, unique_lock& lock) {
 }
 
 bool endpoint::prepare_wait() {
-  struct : request {
-    attempt try_once() noexcept override { return attempt::would_block; }
-    bool ready() noexcept override { return self->ready() || self->corrupted(); }
-    endpoint* self;
-  } anything;
-  anything.self = this;
   const unique_lock lock(mutex_);
   if (!is_open() || !is(phase::idle)) return false;
+  const auto anything = [this] { return ready() || corrupted() || roster_->untold_event(); };
+  if (anything()) return false;
   stop_waits();
-  if (!park_and_look(&anything)) return true;
+  park(true);
+  if (!anything()) return true;
   rise();
   return false;
 }
@@ -193,7 +190,8 @@ std::error_code endpoint::finish_wait() {
   drain();  // or the loop would not sleep
   rise();
   if (corrupted()) return make_error_code(errc::corrupted);
-  const std::error_code event = roster_->peek_event();
+  if (const std::error_code notice = take_notice()) return notice;
+  const std::error_code event = roster_->untold_event();
   if (!event || ready()) return {};  // what is in the ring comes before the event
   roster_->take_event();
   return event;

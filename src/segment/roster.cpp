@@ -261,11 +261,25 @@ std::error_code roster::peek_event() const noexcept {
   return {};
 }
 
-void roster::take_event() noexcept {
-  if (census(opposite_).deaths != told_deaths_) ++told_deaths_;
+std::error_code roster::untold_event() const noexcept {
+  const std::error_code event = peek_event();
+  if (event != errc::closed) return event;
   for (std::size_t i = first_slot(opposite_); i != end_slot(opposite_); ++i) {
     const slot_control slot = control(i);
-    if (slot.state == slot_state::free) gone_[i] = slot.generation;
+    const bool of_the_past = slot.generation == past_[i] || slot.generation == gone_[i];
+    if (slot.end == slot_end::left && !of_the_past) return event;
+  }
+  return {};
+}
+
+// A death says nothing of those who have left: they are told next.
+void roster::take_event() noexcept {
+  const bool death = census(opposite_).deaths != told_deaths_;
+  if (death) ++told_deaths_;
+  for (std::size_t i = first_slot(opposite_); i != end_slot(opposite_); ++i) {
+    const slot_control slot = control(i);
+    if (slot.state == slot_state::free && (!death || slot.end == slot_end::died))
+      gone_[i] = slot.generation;
   }
 }
 

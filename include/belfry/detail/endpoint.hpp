@@ -86,6 +86,8 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
 
   /// As roster::peer_came; who is dead must have been reaped.
   bool peer_came() const noexcept { return roster_->peer_came(); }
+  /// The same, and they are.
+  bool has_peer() noexcept;
   void reap() noexcept;
 
   /// What the ring has that was not there before: something was freed outside of an operation.
@@ -102,6 +104,8 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   /// Something to read, or room to write.
   virtual bool ready() noexcept = 0;
   virtual bool corrupted() const noexcept = 0;
+  /// What comes before the next that is to be read, and was not told yet.
+  virtual std::error_code take_notice() noexcept { return {}; }
   /// The membership is about to end.
   virtual void closing() noexcept {}
   /// The membership has ended; what was handed out may still be in use.
@@ -143,6 +147,7 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   void joined(failure& f);
   progress advance(request& wanted, step next);
   bool park_and_look(request* wanted);
+  void park(bool for_room);
   /// Looks for a moment.
   template <class Request>
   static bool linger(Request& wanted) noexcept;

@@ -172,8 +172,8 @@ class endpoint_handle {
   ///     pollfd p{rx.native_handle(), POLLIN, 0};
   ///     for (;;) {
   ///       while (auto t = rx.try_receive()) use(*t);
-  ///       if (rx.prepare_wait()) poll(&p, 1, -1);
-  ///       if (auto ec = rx.finish_wait()) break;         // closed, peer_died, ...
+  ///       if (rx.prepare_wait()) poll(&p, 1, -1);        // with whatever else the loop waits for
+  ///       if (auto ec = rx.finish_wait()) tell(ec);      // closed, peer_died, lagged: each of them once
   ///     }
   ///
   /// Stays the same for the life of the endpoint, which owns it.
@@ -183,11 +183,18 @@ class endpoint_handle {
   /// at once. Either way finish_wait() is next. Not while asynchronous operations are pending.
   bool prepare_wait() { return endpoint_ && endpoint_->prepare_wait(); }
 
-  /// Declares this side to be awake, and tells what there is to be told beside what is in the ring:
-  /// `closed`, `peer_died` (once), `corrupted`; `operation_in_progress` if operations are pending.
+  /// Declares this side to be awake, and tells what there is to be told beside what is in the ring, after
+  /// it: `closed` and `peer_died`, once each time that the other side goes, after which the loop
+  /// sleeps until the next peer comes (see has_peer()); `lagged`, once for each loss; `corrupted`, which
+  /// stays: close it. `operation_in_progress` if operations are pending, `closed` if it is closed itself.
   error_code finish_wait() {
     return to_net(endpoint_ ? endpoint_->finish_wait() : make_error_code(errc::closed));
   }
+
+  /// What async_wait_peer waits for, for such loops: whether somebody of the other side is there, or, for
+  /// a consumer, has been there since `closed` or `peer_died` was last told. The handle is ready when that
+  /// may have changed.
+  bool has_peer() noexcept { return endpoint_ && endpoint_->has_peer(); }
 
  protected:
   Endpoint& endpoint() const noexcept { return *endpoint_; }

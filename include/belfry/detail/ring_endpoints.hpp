@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <utility>
 
 namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 
@@ -122,11 +123,28 @@ class basic_consumer_endpoint : public endpoint {
   basic_consumer_endpoint(net::any_io_executor executor, const channel_options& options)
       : endpoint(std::move(executor), Ring::traits, layout::role::consumer, options) {}
 
-  bool ready() noexcept override { return reader_->readable(); }
+  bool ready() noexcept override { return loses_untold() || reader_->readable(); }
   bool corrupted() const noexcept override { return reader_->corrupted(); }
   typename Ring::reader& reader() noexcept { return *reader_; }
 
+  /// What the last `lagged` that was told was about.
+  std::uint64_t lost() const noexcept { return lost_; }
+
  protected:
+  /// A loss has been met by an attempt that could not say so.
+  bool loses_untold() const noexcept {
+    if constexpr (may_lag) return reader_->total_lost() != told_lost_;
+    return false;
+  }
+  /// From here on it is told.
+  attempt tell_loss() noexcept {
+    if constexpr (may_lag) lost_ = reader_->total_lost() - std::exchange(told_lost_, reader_->total_lost());
+    return attempt::lagged;
+  }
+  std::error_code take_notice() noexcept override {
+    return loses_untold() ? error_of(tell_loss()) : std::error_code();
+  }
+
   void attach(const ring_memory& memory, std::size_t slot) override {
     emplace_side(reader_, memory, slot, options().start);
   }
@@ -143,7 +161,11 @@ class basic_consumer_endpoint : public endpoint {
   }
 
  private:
+  static constexpr bool may_lag = requires(typename Ring::reader& r) { r.total_lost(); };
+
   std::optional<typename Ring::reader> reader_;
+  std::uint64_t lost_ = 0;
+  std::uint64_t told_lost_ = 0;  // in all
 };
 
 /// Values are copied out, which frees their place.
@@ -154,11 +176,30 @@ class copying_consumer_endpoint : public basic_consumer_endpoint<Ring> {
   using typename basic_consumer_endpoint<Ring>::received;
 
   attempt take(received& value) noexcept {
+    if (this->loses_untold()) [[unlikely]]
+      return this->tell_loss();
+    const attempt a = pop(value);
+    return a == attempt::lagged ? this->tell_loss() : a;
+  }
+  attempt take_n(std::span<received> values, std::size_t& taken) noexcept {
+    taken = 0;
+    if (this->loses_untold()) [[unlikely]]
+      return this->tell_loss();
+    const attempt a = pop_n(values, taken);
+    return a == attempt::lagged ? this->tell_loss() : a;
+  }
+  /// The same for a caller that is told of nothing but values: a loss is told by the next attempt, or
+  /// finish_wait(), that can.
+  bool try_take(received& value) noexcept { return pop(value) == attempt::done; }
+  void try_take_n(std::span<received> values, std::size_t& taken) noexcept { pop_n(values, taken); }
+
+ private:
+  attempt pop(received& value) noexcept {
     const attempt a = this->reader().pop(value);
     if (a == attempt::done) this->freed(1);
     return a;
   }
-  attempt take_n(std::span<received> values, std::size_t& taken) noexcept {
+  attempt pop_n(std::span<received> values, std::size_t& taken) noexcept {
     const attempt a = this->reader().pop_n(values, taken);
     if (taken != 0) this->freed(taken);
     return a;
@@ -195,6 +236,8 @@ class consumer_endpoint<byte_ring> final : public basic_consumer_endpoint<byte_r
     }
     return a;
   }
+  bool try_take(message& out) noexcept { return take(out) == attempt::done; }
+  void try_take_n(std::span<message> messages, std::size_t& taken) noexcept { take_n(messages, taken); }
 
  private:
   void release(std::uint64_t position, std::size_t bytes) noexcept override {

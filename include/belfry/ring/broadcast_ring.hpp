@@ -279,6 +279,8 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
     }
     /// How many values the last `attempt::lagged` was about.
     std::uint64_t lost() const noexcept { return lost_; }
+    /// How many values all of them were about.
+    std::uint64_t total_lost() const noexcept { return total_lost_; }
 
     /// What the fastest consumer has received, for those who ask whether something is left.
     void tell() noexcept {
@@ -358,6 +360,7 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
       }
       const std::uint64_t next = std::max(tail - N + N / 8, next_ + 1);
       lost_ = next - next_;
+      total_lost_ += lost_;
       next_ = next;
       return attempt::lagged;
     }
@@ -374,6 +377,7 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
     std::uint64_t next_ = 0;
     std::uint64_t told_ = 0;
     std::uint64_t lost_ = 0;
+    std::uint64_t total_lost_ = 0;
     bool corrupted_ = false;
   };
 

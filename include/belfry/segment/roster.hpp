@@ -105,6 +105,8 @@ class roster {
   /// it may have something to read; to a producer a consumer of the past is nothing.
   /// `peek` only looks, `take` makes it told: a death for good, `closed` for async_wait_peer.
   std::error_code peek_event() const noexcept;
+  /// The same for loops that are told of `closed` once, too, until the next peer has come and left.
+  std::error_code untold_event() const noexcept;
   void take_event() noexcept;
 
   /// How many of the other side have died, modulo 2^16.

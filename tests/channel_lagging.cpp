@@ -1,0 +1,146 @@
+// A consumer that was lapped is told of every loss, whatever it asks with: nothing is told as something else.
+#include "support/rings.hpp"
+
+#include <poll.h>
+
+using namespace belfry;
+using namespace belfry::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// An overwriting broadcast of four values, whose consumer begins with the oldest.
+struct of_feed {
+  using channel = belfry::channel<broadcast_ring<tick, 4, overflow::overwrite>>;
+  static channel_options options() {
+    channel_options o;
+    o.start = start::oldest;
+    return o;
+  }
+  static tick make(std::uint64_t n) { return {n, 0}; }
+};
+
+struct feed : linked<of_feed> {
+  using linked::linked;
+  /// So many values more.
+  void send(std::uint64_t count) {
+    for (; count != 0; --count) tx.try_send({sent++, 0});
+  }
+  std::uint64_t sent = 0;
+};
+
+}  // namespace
+
+TEST_CASE("two losses of the same size are two", "[lagging]") {
+  feed c("equal");
+  tick t{};
+  for (std::uint64_t n = 1; n != 4; ++n) {
+    c.send(10);
+    CHECK(c.rx.receive(t, 0ns) == errc::lagged);
+    CHECK(c.rx.lost() == 6);
+    CHECK(c.rx.total_lost() == 6 * n);
+    for (int i = 0; i != 4; ++i) CHECK(c.rx.receive(t, 0ns) == error_code());
+    CHECK(t.seq + 1 == c.sent);
+    CHECK(c.rx.receive(t, 0ns) == net::error::timed_out);
+  }
+}
+
+TEST_CASE("what try_receive has gone past is told by what can tell it", "[lagging]") {
+  feed c("try");
+  const bool in_batches = GENERATE(false, true);
+  const auto nothing = [&] {
+    std::array<tick, 2> room{};
+    return in_batches ? c.rx.try_receive_n(room) == 0 : !c.rx.try_receive();
+  };
+  c.send(10);
+  CHECK(nothing());
+  CHECK(c.rx.total_lost() == 6);
+  CHECK(c.rx.lost() == 0);  // not told yet
+  SECTION("finish_wait, before what is in the ring") {
+    CHECK_FALSE(c.rx.prepare_wait());
+    CHECK(c.rx.finish_wait() == errc::lagged);
+    CHECK(c.rx.lost() == 6);
+    CHECK_FALSE(c.rx.finish_wait());
+    CHECK(c.rx.try_receive()->seq == 6);
+  }
+  SECTION("receive") {
+    tick t{};
+    CHECK(c.rx.receive(t) == errc::lagged);
+    CHECK(c.rx.lost() == 6);
+    CHECK(c.rx.receive(t) == error_code());
+    CHECK(t.seq == 6);
+  }
+  SECTION("async_receive, async_receive_n, a coroutine") {
+    told t;
+    std::array<tick, 8> room{};
+    if (in_batches) {
+      c.rx.async_receive_n(room, t.counter());
+      REQUIRE(run(c.io));
+    } else {
+      run_coroutine(c.io, [&]() -> net::awaitable<void> {
+        co_await c.tx.async_wait(net::use_awaitable);  // suspended once
+        auto [ec, v] = co_await c.rx.async_receive(use_tuple);
+        t.note(ec);
+      });
+    }
+    CHECK(t.ec == errc::lagged);
+    CHECK(c.rx.lost() == 6);
+  }
+  SECTION("async_wait does not sleep over it") {
+    CHECK(drain(c.rx).size() == 4);
+    told t;
+    c.rx.async_wait(t.handler());
+    REQUIRE(run(c.io));
+    CHECK_FALSE(t.ec);
+    CHECK(c.rx.finish_wait() == errc::lagged);
+  }
+  SECTION("several losses are one, of their sum") {
+    CHECK(c.rx.try_receive()->seq == 6);
+    c.send(10);
+    CHECK(nothing());
+    CHECK(c.rx.total_lost() == 15);
+    CHECK(c.rx.finish_wait() == errc::lagged);
+    CHECK(c.rx.lost() == 15);
+    CHECK_FALSE(c.rx.finish_wait());
+  }
+}
+
+TEST_CASE("nothing of a stream is missing that was not told", "[lagging]") {
+  const watchdog guard;
+  feed c("account");
+  const native_handle_type handle = c.rx.native_handle();
+  const std::uint64_t total = static_cast<std::uint64_t>(often(400000));
+  const bool blocking = GENERATE(true, false);
+  std::jthread sender([&] {
+    c.send(total);
+    c.tx.close();
+  });
+  std::uint64_t received = 0;
+  std::uint64_t told = 0;
+  std::uint64_t misplaced = 0;
+  std::uint64_t next = 0;
+  for (error_code ec; ec != errc::closed;) {
+    const auto take = [&](const tick& t) {
+      misplaced += t.seq != next;
+      next = t.seq + 1;
+      ++received;
+    };
+    if (blocking) {
+      tick t{};
+      ec = c.rx.receive(t, 0ns);
+      if (!ec) take(t);
+    } else {
+      while (const auto t = c.rx.try_receive()) take(*t);
+      pollfd p{handle, POLLIN, 0};
+      if (c.rx.prepare_wait()) ::poll(&p, 1, -1);
+      ec = c.rx.finish_wait();
+    }
+    if (ec == errc::lagged) {
+      told += c.rx.lost();
+      next += c.rx.lost();
+    }
+  }
+  CHECK(received + told == total);
+  CHECK(misplaced == 0);
+  CHECK(c.rx.total_lost() == told);
+}
