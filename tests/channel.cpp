@@ -84,7 +84,7 @@ TEMPLATE_TEST_CASE("a second producer or consumer is refused", "[channel]", of_v
   linked<TestType> c("taken");
   using channel = typename TestType::channel;
   const std::string whose = way_to_meet() == meeting::by_name ? c.name : "";
-  CHECK_THROWS_WITH(c.another_producer(), Catch::Contains("a producer of \"" + whose));
+  CHECK_THROWS_WITH(c.another_producer(), contains("a producer of \"" + whose));
   try {
     typename channel::consumer second = c.another_consumer();
     FAIL("there were two");

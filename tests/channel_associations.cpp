@@ -31,7 +31,7 @@ struct counting_executor {
   template <class Function>
   void execute(Function&& f) const {
     ++*executed;
-    net::execution::execute(inner, std::forward<Function>(f));
+    inner.execute(std::forward<Function>(f));
   }
   bool operator==(const counting_executor& other) const noexcept {
     return inner == other.inner && executed == other.executed;

@@ -836,7 +836,7 @@ TEST_CASE("any bytes: a list's, changed and cut off at random", "[shareable_list
   page.back() = std::string(200, 'x');
   owned whole_page(page, "page");
   REQUIRE(whole_page.shm().size() == 4096);  // whatever lies beyond is beyond the mapping
-  std::minstd_rand random(Catch::rngSeed());
+  std::minstd_rand random(random_seed());
   const std::vector<value> news = {1,    2.5,     true,  nullptr, "", "text", bytes("12345678"),
                                    "a text that is longer than most", std::string("\0", 1)};
 

@@ -136,7 +136,7 @@ TEST_CASE("errors of a block", "[shared_memory]") {
   CHECK(ec == error_code());
   shared_memory::unlink(name, ec);
   CHECK(ec == std::errc::no_such_file_or_directory);
-  CHECK_THROWS_WITH(shared_memory::open(name), Catch::Contains(name));
+  CHECK_THROWS_WITH(shared_memory::open(name), contains(name));
 }
 
 TEST_CASE("names that no block can have", "[shared_memory]") {

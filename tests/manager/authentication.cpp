@@ -2,7 +2,7 @@
 // `hmac`.
 #include "../../src/manager/authentication.hpp"
 
-#include <catch2/catch.hpp>
+#include "support/catch.hpp"
 
 #include <set>
 #include <vector>

@@ -1,7 +1,7 @@
 // The pickles of CPython, byte for byte in both directions, and everything else, which is refused.
 #include "../../src/manager/pickle.hpp"
 
-#include <catch2/catch.hpp>
+#include "support/catch.hpp"
 
 #include <limits>
 #include <random>

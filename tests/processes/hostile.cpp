@@ -350,7 +350,7 @@ void attack(std::uint64_t cases) {
   for (const bool named : {true, false}) {
     children.emplace_back([&, named] {
       progress& p = (*all)[named];
-      for (unsigned seed = Catch::rngSeed(); p.cases < cases / 2; ++seed) {
+      for (unsigned seed = random_seed(); p.cases < cases / 2; ++seed) {
         p.seed = seed;
         Attack a(name + std::to_string(named), named, seed);
         for (int i = 0; i != 1000; ++i, ++p.cases) a.one();

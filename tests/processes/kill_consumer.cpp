@@ -26,7 +26,7 @@ struct consumer_notes {
 template <class Channel>
 void produce(const std::string& name, how way, consumer_notes& n) {
   sender<Channel> tx(name, way);
-  std::mt19937 random(Catch::rngSeed() + 1);
+  std::mt19937 random(random_seed() + 1);
   for (std::uint64_t seq = 0; !n.stop.load(); ++seq) {
     tx.insist({0, seq});
     n.sent.store(seq + 1);
@@ -52,7 +52,7 @@ void kill_consumers(how producers_way, const std::function<void(const std::strin
   const std::string name = unique_name("consumers");
   const nothing_left check(name);
   const shared<consumer_notes> n;
-  std::mt19937 random(Catch::rngSeed());
+  std::mt19937 random(random_seed());
 
   child producer([&] { produce<Channel>(name, producers_way, *n); });
   {
@@ -123,7 +123,7 @@ TEST_CASE("a new consumer of a byte_ring goes on with the first unreleased messa
     INFO(name_of(way));
     kill_consumers<frames>(way, [way](const std::string& name, consumer_notes& n) {
       receiver<frames> rx(name, way, options<frames>());
-      std::mt19937 random(Catch::rngSeed() + static_cast<unsigned>(::getpid()));
+      std::mt19937 random(random_seed() + static_cast<unsigned>(::getpid()));
       struct held {
         std::uint64_t seq;
         message m;

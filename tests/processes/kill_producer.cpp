@@ -45,7 +45,7 @@ template <class Channel>
 void produce(const std::string& name, how way, run& r, std::uint64_t number, std::uint64_t count) {
   sender<Channel> tx(name, way);
   r.joined.store(true);
-  std::mt19937 random(Catch::rngSeed() + static_cast<unsigned>(number));
+  std::mt19937 random(random_seed() + static_cast<unsigned>(number));
   for (std::uint64_t seq = 0; seq != count; ++seq) {
     r.begun.store(seq + 1);
     EXPECT_EQ(send(tx, {number, seq}), error_code());
@@ -88,7 +88,7 @@ void kill_producers(how way, bool patience) {
   const nothing_left check(name);
   const shared<notes> n;
   const event told;
-  std::mt19937 random(Catch::rngSeed());
+  std::mt19937 random(random_seed());
 
   child consumer([&] { consume<Channel>(name, way, *n, told); });
   std::uint64_t joined = 0;

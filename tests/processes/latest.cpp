@@ -78,7 +78,7 @@ TEST_CASE("writers of latest are killed, one after the other", "[latest-killed]"
     EXPECT(tx.try_send(last));
     tx.close();
   };
-  std::mt19937 random(Catch::rngSeed());
+  std::mt19937 random(random_seed());
   for (int i = 0; i != dead_writers; ++i) {
     const std::uint64_t before = written->load();
     child writer([&] { write(~std::uint64_t{0}); });

@@ -169,13 +169,13 @@ TEST_CASE("a manager's channel has one ring, one type, one capacity", "[managed]
     return "it could join";
   };
   CHECK_THAT(why([&] { values::consumer rx(io, m.manager, m.name); }),
-             Catch::Contains("ring kind"));
+             contains("ring kind"));
   CHECK_THAT(why([&] {
                channel_options larger;
                larger.capacity = 1 << 20;
                frames::consumer rx(io, m.manager, m.name, larger);
              }),
-             Catch::Contains("capacity"));
+             contains("capacity"));
   frames::consumer any(io, m.manager, m.name);
   CHECK(any.capacity() == 1 << 16);
   error_code ec;

@@ -78,7 +78,7 @@ TEMPLATE_TEST_CASE("a consumer survives producers that are killed while they com
     const shared<notes> n;
     const shared<std::atomic<std::uint64_t>> last_run;
     last_run->store(~std::uint64_t{0});  // not known yet
-    std::mt19937 random(Catch::rngSeed());
+    std::mt19937 random(random_seed());
     child survivor([&] { receive_until<TestType>(name, way, *last_run); });
     kill_again_and_again(random, [&] { come_and_send<TestType>(name, *n); });
     last_run->store(n->run.fetch_add(1) + 1);
@@ -100,7 +100,7 @@ TEMPLATE_TEST_CASE("a producer survives consumers that are killed while they com
     const std::string name = unique_name("consumers");
     const nothing_left check(name);
     const shared<notes> n;
-    std::mt19937 random(Catch::rngSeed());
+    std::mt19937 random(random_seed());
     child survivor([&] {
       sender<TestType> tx(name, way);
       for (std::uint64_t seq = 0; !n->stop.load(); ++seq) tx.insist({1, seq});
@@ -133,7 +133,7 @@ TEMPLATE_TEST_CASE("nobody survives, and a new pair goes on", "[restarts]", valu
   const std::string name = unique_name("both");
   const nothing_left check(name);
   const shared<notes> n;
-  std::mt19937 random(Catch::rngSeed());
+  std::mt19937 random(random_seed());
   for (int i = 0; i != kills; ++i) {
     child producer([&] { come_and_send<TestType>(name, *n); });
     child consumer([&] {

@@ -141,7 +141,7 @@ storm_result work_storm(std::chrono::milliseconds length) {
   const std::string name = unique_name("storm");
   const nothing_left check(name);
   const auto l = std::make_unique<shared<ledger>>();
-  std::mt19937 random(Catch::rngSeed());
+  std::mt19937 random(random_seed());
 
   constexpr std::size_t producers = 3;
   constexpr std::size_t consumers = 3;
@@ -256,7 +256,7 @@ storm_result news_storm(std::chrono::milliseconds length) {
   const std::string name = unique_name("news-storm");
   const nothing_left check(name);
   const auto l = std::make_unique<shared<ledger>>();
-  std::mt19937 random(Catch::rngSeed());
+  std::mt19937 random(random_seed());
   constexpr std::size_t consumers = 3;
   const auto start = [&](std::size_t i) {
     return std::make_unique<child>([&, i] {

@@ -102,7 +102,7 @@ std::uint64_t stream(how senders_way, how receivers_way, std::uint64_t count) {
   const nothing_left check(name);
   const event joined;
   const event inspected;
-  const unsigned seed = Catch::rngSeed();
+  const unsigned seed = random_seed();
   child producer([&] {
     net::io_context io;
     auto tx = meet<numbers<Capacity>>::producer(io, name);
@@ -166,7 +166,7 @@ void ping_pong(how way, std::uint64_t count) {
   const watchdog dog(std::chrono::seconds(180));
   const std::string name = unique_name("ping");
   const nothing_left check(name);
-  const unsigned seed = Catch::rngSeed();
+  const unsigned seed = random_seed();
   const auto play = [&](bool first) {
     net::io_context io;
     auto tx = meet<numbers<Capacity>>::producer(io, name + (first ? "-there" : "-back"));
@@ -190,7 +190,7 @@ void stream_of_bytes(how way, std::uint64_t count) {
   const watchdog dog(std::chrono::seconds(180));
   const std::string name = unique_name("bytes");
   const nothing_left check(name);
-  const unsigned seed = Catch::rngSeed();
+  const unsigned seed = random_seed();
   const auto size_of = [](std::uint64_t i) { return 8 + scramble({1, i}) % 4080; };
   child producer([&] {
     sender<frames> tx(name, way);

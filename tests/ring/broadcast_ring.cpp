@@ -939,7 +939,7 @@ TEMPLATE_TEST_CASE("whatever is scribbled over a broadcast_ring, everything ends
                    "[broadcast_ring]", blocking<6>, overwriting<6>) {
   const watchdog dog;
   raw_broadcast<TestType> ring(6);
-  std::mt19937_64 random(Catch::rngSeed());
+  std::mt19937_64 random(random_seed());
   std::optional<typename TestType::writer> writer(ring.writer());
   std::optional<typename TestType::reader> reader(ring.reader(1));
   std::array<std::uint64_t, 20> batch{};

@@ -138,7 +138,7 @@ TEST_CASE("whatever is scribbled over latest, a receive ends", "[latest]") {
   CHECK(reader.readable());  // so that nobody sleeps on it
   CHECK(reader.pop(value) == attempt::corrupted);
 
-  std::mt19937_64 random(Catch::rngSeed());
+  std::mt19937_64 random(random_seed());
   for (int i = 0; i != often(1'000'000); ++i) {
     const auto at = random() % (ring.memory.bytes / 8);
     reinterpret_cast<std::uint64_t*>(ring.memory.at)[at] = random();

@@ -11,7 +11,6 @@ using namespace belfry;
 using namespace belfry::test;
 using detail::failure;
 using detail::segment;
-using Catch::Contains;
 
 namespace {
 
@@ -86,9 +85,9 @@ TEST_CASE("every field that is not as expected is named", "[incompatible]") {
       const failure f = file.open(traits);
       INFO(wrong.name << ": " << f.what);
       CHECK(f.code == errc::incompatible);
-      CHECK_THAT(f.what, Contains("the " + std::string(wrong.name) + " is "));
-      CHECK_THAT(f.what, Contains(", expected "));
-      CHECK_THAT(f.what, Contains('"' + file.name + '"'));
+      CHECK_THAT(f.what, contains("the " + std::string(wrong.name) + " is "));
+      CHECK_THAT(f.what, contains(", expected "));
+      CHECK_THAT(f.what, contains('"' + file.name + '"'));
       CHECK(file.now() == content);
     }
   }
@@ -108,7 +107,7 @@ TEST_CASE("a capacity that the ring could have, but not in this file", "[incompa
 TEST_CASE("no magic: this is no segment", "[incompatible]") {
   std::string content = pristine(byte_ring::traits, of_bytes::options());
   content[3] = 'F';
-  CHECK_THAT(copied(content).open(byte_ring::traits).what, Contains("no magic"));
+  CHECK_THAT(copied(content).open(byte_ring::traits).what, contains("no magic"));
   CHECK(copied(std::string(4096, 'x')).open(byte_ring::traits).code == errc::incompatible);
   CHECK(copied(std::string(4096, '\0')).open(byte_ring::traits).code == errc::incompatible);
 }
@@ -119,7 +118,7 @@ TEST_CASE("a file that is too short, or too long", "[incompatible]") {
     const failure f = copied(good.substr(0, size)).open(byte_ring::traits);
     INFO(f.what);
     CHECK(f.code == errc::incompatible);
-    CHECK_THAT(f.what, Contains("the size is " + std::to_string(size) + " bytes, too small"));
+    CHECK_THAT(f.what, contains("the size is " + std::to_string(size) + " bytes, too small"));
   }
   for (const std::size_t size : {std::size_t{128}, std::size_t{576}, good.size() - 1, good.size() + 1}) {
     std::string content = good;
@@ -127,7 +126,7 @@ TEST_CASE("a file that is too short, or too long", "[incompatible]") {
     const failure f = copied(content).open(byte_ring::traits);
     INFO(f.what);
     CHECK(f.code == errc::incompatible);
-    CHECK_THAT(f.what, Contains("size of the file is " + std::to_string(size)));
+    CHECK_THAT(f.what, contains("size of the file is " + std::to_string(size)));
   }
 }
 
@@ -137,7 +136,7 @@ TEST_CASE("what is under the name is no file at all", "[incompatible]") {
   const auto code = [&] {
     failure f;
     segment::create_or_open(name, byte_ring::traits, {}, f);
-    CHECK_THAT(f.what, Contains(name));
+    CHECK_THAT(f.what, contains(name));
     return f.code;
   };
   SECTION("a FIFO: it must not hang either") {
@@ -169,8 +168,8 @@ TEST_CASE("an attacher's wishes for the capacity", "[incompatible]") {
   CHECK_FALSE(opened_with(0));     // none
   CHECK_FALSE(opened_with(8192));
   CHECK_FALSE(opened_with(4097));  // becomes 8192
-  CHECK_THAT(opened_with(4096).what, Contains("capacity is 8192, expected 4096"));
-  CHECK_THAT(opened_with(16384).what, Contains("capacity is 8192, expected 16384"));
+  CHECK_THAT(opened_with(4096).what, contains("capacity is 8192, expected 4096"));
+  CHECK_THAT(opened_with(16384).what, contains("capacity is 8192, expected 16384"));
 }
 
 TEST_CASE("a channel of another type is refused by the constructor, which says why", "[incompatible]") {
@@ -181,10 +180,10 @@ TEST_CASE("a channel of another type is refused by the constructor, which says w
   const std::string name = unique_name("type");
   net::io_context io;
   of_values::channel::producer tx(io, name);
-  CHECK_THROWS_WITH((channel<spsc_ring<tock, 64>>::consumer(io, name)), Contains("type fingerprint"));
-  CHECK_THROWS_WITH((channel<spsc_ring<tick, 65>>::consumer(io, name)), Contains("ABI fingerprint"));
-  CHECK_THROWS_WITH((channel<spsc_ring<float, 64>>::consumer(io, name)), Contains("value size is 16, expected 4"));
-  CHECK_THROWS_WITH((of_bytes::channel::consumer(io, name)), Contains("ring kind is 1, expected 2"));
+  CHECK_THROWS_WITH((channel<spsc_ring<tock, 64>>::consumer(io, name)), contains("type fingerprint"));
+  CHECK_THROWS_WITH((channel<spsc_ring<tick, 65>>::consumer(io, name)), contains("ABI fingerprint"));
+  CHECK_THROWS_WITH((channel<spsc_ring<float, 64>>::consumer(io, name)), contains("value size is 16, expected 4"));
+  CHECK_THROWS_WITH((of_bytes::channel::consumer(io, name)), contains("ring kind is 1, expected 2"));
 
   error_code ec;
   of_bytes::channel::consumer rx(io, name, ec);

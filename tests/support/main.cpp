@@ -1,2 +1,5 @@
+// Catch2 3 has main() in a library of its own; 2 is one header, and this is where it is compiled.
+#if !__has_include(<catch2/catch_test_macros.hpp>)
 #define CATCH_CONFIG_MAIN  // so it is first in its library, whose sources share a compilation
-#include <catch2/catch.hpp>
+#endif
+#include "catch.hpp"

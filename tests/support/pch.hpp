@@ -9,11 +9,13 @@
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #else
 #include <asio.hpp>
-#include <asio/experimental/as_tuple.hpp>
 #include <asio/experimental/awaitable_operators.hpp>
+#if ASIO_VERSION < 102300
+#include <asio/experimental/as_tuple.hpp>
 #include <asio/experimental/deferred.hpp>
 #endif
+#endif
 
-#include <catch2/catch.hpp>
+#include "catch.hpp"
 
 #endif

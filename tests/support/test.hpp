@@ -11,7 +11,7 @@
 
 namespace belfry::test {
 
-#if defined(BELFRY_BOOST_ASIO)
+#if BELFRY_ASIO_VERSION >= 102300
 using net::as_tuple;
 using net::deferred;
 #else
