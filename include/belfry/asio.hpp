@@ -1,5 +1,5 @@
-// The only file that knows which Asio is used: standalone (default) or Boost.Asio
-// (BELFRY_BOOST_ASIO, set by the pkg-config file of a library that was built with it).
+// Which Asio is used: standalone (default) or Boost.Asio (BELFRY_BOOST_ASIO, set by the pkg-config file of a
+// library that was built with it). The rest of Belfry knows only `net`.
 #pragma once
 
 // Asio asks the standard library whether there is aligned_alloc(), and allocates and frees by the answer:
@@ -19,7 +19,6 @@
 #include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
-#include <boost/asio/detail/config.hpp>
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/execution_context.hpp>
@@ -29,10 +28,9 @@
 #include <boost/asio/recycling_allocator.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/version.hpp>
 
-// Everything that touches Asio lives in an inline namespace per flavour, so that a program that
-// mixes the two is refused by the linker instead of misbehaving.
-#define BELFRY_ASIO_FLAVOUR boost_asio
+#define BELFRY_ASIO_VERSION BOOST_ASIO_VERSION
 
 namespace belfry {
 namespace net = boost::asio;
@@ -46,7 +44,7 @@ using net_as_tuple_t = net::as_tuple_t<Token>;
 
 // Asio before 1.23 gives Clang coroutines only with libc++; they work with any library that has them.
 #if defined(__clang__) && !defined(ASIO_HAS_CO_AWAIT) && __cpp_impl_coroutine >= 201902
-#if defined(ASIO_DETAIL_CONFIG_HPP)
+#if defined(ASIO_COMPLETION_TOKEN_FOR)
 #error "include <belfry/asio.hpp> before <asio.hpp>, or define ASIO_HAS_CO_AWAIT"
 #endif
 #define ASIO_HAS_CO_AWAIT 1
@@ -62,7 +60,6 @@ using net_as_tuple_t = net::as_tuple_t<Token>;
 #include <asio/cancellation_type.hpp>
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
-#include <asio/detail/config.hpp>
 #include <asio/dispatch.hpp>
 #include <asio/error.hpp>
 #include <asio/execution_context.hpp>
@@ -80,7 +77,7 @@ using net_as_tuple_t = net::as_tuple_t<Token>;
 #include <asio/as_tuple.hpp>
 #endif
 
-#define BELFRY_ASIO_FLAVOUR standalone_asio
+#define BELFRY_ASIO_VERSION ASIO_VERSION
 
 namespace belfry {
 namespace net = asio;
@@ -97,7 +94,17 @@ using net_as_tuple_t = net::as_tuple_t<Token>;
 
 #endif
 
+#include <belfry/detail/asio_flavour.hpp>
+
 #include <system_error>
+
+// Whether the way is known in which this version's coroutines can go on without being suspended: see
+// at_once.hpp. A program that defines BELFRY_PUBLIC_ASIO does without.
+#if !defined(BELFRY_PUBLIC_ASIO) && BELFRY_ASIO_VERSION >= 102200 && BELFRY_ASIO_VERSION < 103900
+#define BELFRY_ASIO_AT_ONCE 1
+#else
+#define BELFRY_ASIO_AT_ONCE 0
+#endif
 
 namespace belfry::detail {
 
