@@ -1,4 +1,8 @@
 // A coroutine that awaits what is ready goes on without being suspended.
+//
+// Asio does not document how to know whether a coroutine may do so, nor where its error goes. This is the only
+// file that uses what is not documented, and only of the versions that it has been tried with. With any other one
+// such a coroutine is suspended, and completed by a handler, as with all other tokens.
 #pragma once
 
 #include <belfry/asio.hpp>
@@ -14,6 +18,8 @@ namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 /// What `co_await` makes of an operation's result, for tokens that do nothing but resume a coroutine.
 template <class Token>
 struct awaiting : std::false_type {};
+
+#if BELFRY_ASIO_AT_ONCE
 
 /// The values; an error is thrown.
 template <class Executor>
@@ -56,16 +62,20 @@ inline constexpr bool completes_frame<net::use_awaitable_t<Executor>> = true;
 
 /// Awaits an operation. If it is ready it is done here and now, unless
 ///
-/// - the coroutine has not been suspended yet since it was spawned: then its completion is posted, and a
-///   sibling, under `||`, could still make its result worthless;
+/// - the coroutine's own completion would be posted, as long as it is run by what has spawned it, or has not been
+///   suspended since: a sibling, under `||`, could still make its result worthless;
 /// - others wait at the endpoint;
 /// - it is time that other handlers got their turn.
 template <class Signature, class Initiation, class Action, class Token>
 auto go_on_or_wait(Initiation initiation, Action action, Token token)
     -> decltype(net::async_initiate<Token, Signature>(std::move(initiation), token,
                                                       std::move(action))) {
-  const bool was_suspended = co_await net::detail::awaitable_thread_has_context_switched{};
-  if (was_suspended && !action.endpoint->turn_is_over()) {
+#if BELFRY_ASIO_VERSION < 103600
+  const bool completion_is_posted = !co_await net::detail::awaitable_thread_has_context_switched{};
+#else
+  const bool completion_is_posted = co_await net::detail::awaitable_thread_is_launching{};
+#endif
+  if (!completion_is_posted && !action.endpoint->turn_is_over()) {
     const attempt outcome = action.endpoint->try_at_once(action);
     if (outcome != attempt::would_block) {
       const auto result = [&token](const error_code& ec, auto&&... values) {
@@ -93,5 +103,7 @@ auto go_on_or_wait(Initiation initiation, Action action, Token token)
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic pop
 #endif
+
+#endif  // BELFRY_ASIO_AT_ONCE
 
 }  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR
