@@ -34,12 +34,19 @@ layout::identity identity_of(const ring_traits& traits, std::uint64_t capacity,
   id.value_bytes = traits.value_bytes;
   id.value_align = traits.value_align;
   id.type_fingerprint = traits.type_fingerprint;
-  id.abi_fingerprint = traits.abi_fingerprint;
+  id.abi_fingerprint = traits.abi();
   id.capacity = capacity;
   id.ring_offset = align_up(id.header_bytes, traits.align);
   id.ring_bytes = traits.layout(capacity, id.ring_offset).bytes;
   id.segment_bytes = id.ring_offset + id.ring_bytes;
   return id;
+}
+
+bool usable(const ring_traits& traits, failure& f) {
+  if (traits.library_layout == nullptr || traits.library_layout() != 0) return true;
+  f = {make_error_code(errc::incompatible),
+       "the library below this ring keeps its values in a way that is not known"};
+  return false;
 }
 
 bool granted_capacity(const ring_traits& traits, const channel_options& options,
@@ -49,6 +56,7 @@ bool granted_capacity(const ring_traits& traits, const channel_options& options,
          "a capacity of " + std::to_string(options.capacity) + ": this ring's is in its type"};
     return false;
   }
+  if (!usable(traits, f)) return false;
   capacity = traits.capacity(options.capacity);
   if (capacity != 0) return true;
   f = {std::make_error_code(std::errc::invalid_argument),

@@ -112,14 +112,60 @@ TEST_CASE("what an spsc_ring says of itself", "[spsc_ring]") {
   CHECK(ring::traits.capacity(7) == 64);  // its capacity is its type's
   CHECK(ring::traits.layout(64, 576).mirrored == 0);
   CHECK(ring::traits.align >= 64);
-  CHECK(ring::traits.abi_fingerprint != 0);
-  CHECK(ring::traits.abi_fingerprint != spsc_ring<tick, 128>::traits.abi_fingerprint);
+  CHECK(ring::traits.abi() != 0);
+  CHECK(ring::traits.abi() != spsc_ring<tick, 128>::traits.abi());
 
   struct alignas(128) sparse {
     int a;
   };
   CHECK(spsc_ring<sparse, 4>::traits.align >= 128);
   CHECK(spsc_ring<sparse, 4>::traits.value_align == 128);
+}
+
+TEST_CASE("where Boost's queue keeps what it holds is found by asking it", "[spsc_ring]") {
+  using belfry::detail::ask_queue;
+  struct alignas(128) wide {
+    char text[300];
+  };
+  struct never_zero {
+    std::uint64_t a = 1, b = 2;
+  };
+  CHECK(ask_queue<std::uint8_t, 1>().known);
+  CHECK(ask_queue<std::uint8_t, 12>().known);
+  CHECK(ask_queue<std::uint16_t, 3>().known);
+  CHECK(ask_queue<tick, 1>().known);
+  CHECK(ask_queue<tick, 4096>().known);
+  CHECK(ask_queue<std::array<char, 7>, 100>().known);
+  CHECK(ask_queue<wide, 2>().known);
+  CHECK(ask_queue<wide, 1000>().known);
+  CHECK(ask_queue<never_zero, 5>().known);
+  CHECK(spsc_ring<tick, 64>::traits.library_layout() != 0);
+}
+
+TEMPLATE_TEST_CASE_SIG("an spsc_ring is Boost's queue, which goes on where the ring was, and back",
+                       "[spsc_ring]", ((std::size_t N), N), 1, 2, 3, 4, 5, 64) {
+  raw<spsc_ring<std::uint32_t, N>> ring;
+  auto& queue = *reinterpret_cast<belfry::detail::boost_queue<std::uint32_t, N>*>(ring.bytes.get());
+  std::uint32_t sent = 0;
+  std::uint32_t received = 0;
+  bool same = true;
+  for (std::size_t round = 0; round != 5 * (N + 1); ++round) {
+    const std::size_t count = 1 + round % N;
+    for (std::size_t i = 0; i != count; ++i) {
+      const bool through_queue = (round + i) % 2 == 0;
+      same = same && (through_queue ? queue.push(sent) : ring.writer().push(sent) == attempt::done);
+      ++sent;
+    }
+    same = same && queue.read_available() == count && ring.reader().size() == count;
+    for (std::size_t i = 0; i != count; ++i) {
+      std::uint32_t value = 0;
+      const bool through_queue = (round + i) % 3 == 0;
+      same = same && (through_queue ? queue.pop(value) : ring.reader().pop(value) == attempt::done);
+      same = same && value == received++;
+    }
+  }
+  CHECK(same);
+  CHECK(received == sent);
 }
 
 TEMPLATE_TEST_CASE_SIG("an spsc_ring against a deque", "[spsc_ring]", ((std::size_t N), N), 1, 2, 7, 64) {

@@ -192,3 +192,34 @@ TEST_CASE("a channel of another type is refused by the constructor, which says w
   CHECK(tx.try_send({1, 0}));  // nothing of it has touched the segment
   CHECK(of_values::channel::consumer(io, name).try_receive()->seq == 1);
 }
+
+TEST_CASE("programs whose Boost keeps its queue in another place do not share a ring", "[incompatible]") {
+  const ring_traits& ours = spsc_ring<tick, 64>::traits;
+  const copied file(pristine(ours, {}));
+  ring_traits other = ours;
+  other.library_layout = []() -> std::uint64_t { return 1234; };
+  const failure f = file.open(other);
+  CHECK(f.code == errc::incompatible);
+  CHECK_THAT(f.what, contains("ABI fingerprint"));
+  CHECK(file.now() == file.content);
+}
+
+TEST_CASE("a library that keeps its values in a way that the ring does not know is not used", "[incompatible]") {
+  ring_traits unknown = spsc_ring<tick, 64>::traits;
+  unknown.library_layout = []() -> std::uint64_t { return 0; };
+  const copied file(pristine(spsc_ring<tick, 64>::traits, {}));
+  CHECK(file.open(unknown).code == errc::incompatible);
+  failure f;
+  const std::string name = unique_name("unknown");
+  segment::create_or_open(name, unknown, {}, f);
+  CHECK(f.code == errc::incompatible);
+  CHECK(files_of(name) == 0);
+  f = {};
+  segment::create_anonymous(unknown, {}, f);
+  CHECK(f.code == errc::incompatible);
+  f = {};
+  const auto handles = segment::create_anonymous(spsc_ring<tick, 64>::traits, {}, f);
+  REQUIRE_FALSE(f);
+  segment::attach(handles, unknown, {}, f);
+  CHECK(f.code == errc::incompatible);
+}

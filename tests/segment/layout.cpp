@@ -111,7 +111,7 @@ TEST_CASE("the file of a segment with an spsc_ring", "[layout]") {
   CHECK(at<std::uint64_t>(file, 64) == 8);
   CHECK(at<std::uint64_t>(file, 72) == type_fingerprint<tick>());
   CHECK(at<std::uint64_t>(file, 80) == 64);
-  CHECK(at<std::uint64_t>(file, 88) == ring::traits.abi_fingerprint);
+  CHECK(at<std::uint64_t>(file, 88) == ring::traits.abi());
   CHECK(at<std::uint64_t>(file, 88) != 0);
   CHECK(at<std::uint64_t>(file, 96) == 576);
   CHECK(at<std::uint64_t>(file, 104) == file.size() - 576);

@@ -5,6 +5,7 @@
 // of a participant that is attached to it.
 #pragma once
 
+#include <belfry/ring/type_fingerprint.hpp>
 #include <belfry/segment/layout.hpp>
 
 #include <concepts>
@@ -58,7 +59,14 @@ struct ring_traits {
   bool competing = false;
   /// Whether the capacity is chosen at run time. Else there is none to wish for.
   bool chosen_capacity = false;
+  /// If the layout is a library's: what this build of it has been found to do, which enters the ABI fingerprint.
+  /// 0: something that the ring does not know, so that it cannot be used.
+  std::uint64_t (*library_layout)() = nullptr;
 
+  /// What the segment says of it.
+  std::uint64_t abi() const {
+    return library_layout == nullptr ? abi_fingerprint : detail::mix(abi_fingerprint, library_layout());
+  }
   constexpr std::size_t participants() const noexcept { return std::size_t{producers} + consumers; }
 };
 

@@ -1,12 +1,9 @@
 // One producer, one consumer, values of one type, copied.
 #pragma once
 
+#include <belfry/detail/queue_layout.hpp>
 #include <belfry/ring/ring.hpp>
 #include <belfry/ring/type_fingerprint.hpp>
-
-#include <boost/lockfree/policies.hpp>
-#include <boost/lockfree/spsc_queue.hpp>
-#include <boost/version.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -29,7 +26,9 @@ namespace belfry {
 ///
 /// The queue is the library's, and it trusts its peer: a process that scribbles over the indices can
 /// make the other read or write outside the ring. Use `byte_ring` between processes that do not
-/// trust each other. Its layout is the library's too, and enters the ABI fingerprint.
+/// trust each other. Its layout is the library's too, found by asking it, and enters the ABI fingerprint:
+/// programs with different versions of Boost share a ring if both lay out their queue alike, and else one of
+/// them is told `incompatible`.
 template <class T, std::size_t N>
 class spsc_ring {
   static_assert(std::is_trivially_copyable_v<T>,
@@ -38,28 +37,24 @@ class spsc_ring {
   static_assert(N > 0);
   static_assert(alignof(T) <= 128, "boost::lockfree aligns its storage to no more");
 
-  using queue = boost::lockfree::spsc_queue<T, boost::lockfree::capacity<N>>;
+  using queue = detail::boost_queue<T, N>;
 
   static queue* at(const ring_memory& memory) noexcept {
     return std::launder(reinterpret_cast<queue*>(memory.at));
   }
 
-  using index = boost::lockfree::detail::atomic<std::size_t>;
-
-  /// Never made: it has access to what the queue keeps for its heirs.
-  struct heir : queue {
-    static index& written(queue& q) noexcept { return q.*(&heir::write_index_); }
-    static index& read(queue& q) noexcept { return q.*(&heir::read_index_); }
-  };
-  static T* values(queue& q) {
-    static const std::ptrdiff_t offset = [] {  // the same for every capacity
-      const auto other =
-          std::make_unique<boost::lockfree::spsc_queue<T, boost::lockfree::capacity<1>>>();
-      other->push(T{});
-      const auto* const begin = reinterpret_cast<const std::byte*>(other.get());
-      return reinterpret_cast<const std::byte*>(&other->front()) - begin;
-    }();
-    return reinterpret_cast<T*>(reinterpret_cast<std::byte*>(&q) + offset);
+  // Where the queue keeps its indices and values.
+  using index = std::atomic<std::size_t>;
+  static_assert(index::is_always_lock_free);
+  static const detail::queue_layout& inside() { return detail::layout_of_queue<T, N>(); }
+  static index* written(const ring_memory& memory) {
+    return std::launder(reinterpret_cast<index*>(memory.at + inside().written));
+  }
+  static index* read(const ring_memory& memory) {
+    return std::launder(reinterpret_cast<index*>(memory.at + inside().read));
+  }
+  static T* values(const ring_memory& memory) {
+    return reinterpret_cast<T*>(memory.at + inside().values);
   }
   // The queue has one place more than it holds values.
   static std::size_t until_end(std::size_t i) noexcept { return N + 1 - i; }
@@ -86,9 +81,9 @@ class spsc_ring {
   class writer {
    public:
     explicit writer(const ring_memory& memory)
-        : index_(&heir::written(*at(memory))),
-          opposite_(&heir::read(*at(memory))),
-          values_(values(*at(memory))),
+        : index_(written(memory)),
+          opposite_(read(memory)),
+          values_(values(memory)),
           next_(index_->load(std::memory_order_relaxed)) {}  // ours: of the producer before us
 
     attempt push(const T& value) noexcept {
@@ -101,8 +96,8 @@ class spsc_ring {
       if (room_ < values.size()) room_ = room();
       pushed = std::min(values.size(), room_);
       const std::size_t first = std::min(pushed, until_end(next_));
-      std::uninitialized_copy_n(values.begin(), first, values_ + next_);
-      std::uninitialized_copy_n(values.begin() + first, pushed - first, values_);
+      std::uninitialized_copy_n(values.data(), first, values_ + next_);
+      std::uninitialized_copy_n(values.data() + first, pushed - first, values_);
       if (pushed != 0) publish(pushed);
       return pushed == values.size() ? attempt::done : attempt::would_block;
     }
@@ -133,9 +128,9 @@ class spsc_ring {
   class reader {
    public:
     explicit reader(const ring_memory& memory)
-        : index_(&heir::read(*at(memory))),
-          opposite_(&heir::written(*at(memory))),
-          values_(values(*at(memory))),
+        : index_(read(memory)),
+          opposite_(written(memory)),
+          values_(values(memory)),
           next_(index_->load(std::memory_order_relaxed)) {}  // ours: of the consumer before us
 
     attempt pop(T& value) noexcept {
@@ -148,8 +143,8 @@ class spsc_ring {
       if (there_ < values.size()) there_ = there();
       popped = std::min(values.size(), there_);
       const std::size_t first = std::min(popped, until_end(next_));
-      std::copy_n(values_ + next_, first, values.begin());
-      std::copy_n(values_, popped - first, values.begin() + first);
+      std::copy_n(values_ + next_, first, values.data());
+      std::copy_n(values_, popped - first, values.data() + first);
       if (popped != 0) release(popped);
       return popped == values.size() ? attempt::done : attempt::would_block;
     }
@@ -188,8 +183,7 @@ class spsc_ring {
       .value_bytes = sizeof(T),
       .value_align = alignof(T),
       .type_fingerprint = type_fingerprint<T>(),
-      .abi_fingerprint =
-          detail::mix(detail::mix(detail::mix(0, BOOST_VERSION), sizeof(queue)), alignof(queue)),
+      .abi_fingerprint = detail::mix(detail::mix(0, sizeof(queue)), alignof(queue)),
       .align = alignof(queue) > layout::cache_line ? alignof(queue) : layout::cache_line,
       .capacity = [](std::uint64_t) -> std::uint64_t { return N; },
       .layout =
@@ -200,6 +194,10 @@ class spsc_ring {
       .drained = [](const ring_memory& memory) { return at(memory)->empty(); },
       .recover = [](const ring_memory&,
                     std::size_t) {},  // an unfinished operation has left no trace
+      .library_layout = []() -> std::uint64_t {
+        const detail::queue_layout& q = inside();
+        return q.known ? detail::mix(detail::mix(detail::mix(1, q.written), q.read), q.values) : 0;
+      },
   };
 };
 
