@@ -143,9 +143,9 @@ struct manager_signature<nothing> {
 
 template <class Result, class Token>
 auto initiate_call(const net::any_io_executor& executor, call_ptr<Result> call, Token&& token) {
-  using operation = manager_operation<Result>;
+  using waiting = manager_operation<Result>;
   return net::async_compose<Token, typename manager_signature<Result>::type>(
-      operation{std::move(call), std::make_unique<borrowed_socket>(executor)}, token, executor);
+      waiting{std::move(call), std::make_unique<borrowed_socket>(executor)}, token, executor);
 }
 
 }  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR

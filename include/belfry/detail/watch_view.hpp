@@ -2,6 +2,7 @@
 // The format, why everything has a single writer, and why no change is missed, is in segment/layout.hpp.
 #pragma once
 
+#include <belfry/detail/fence.hpp>
 #include <belfry/ring/ring.hpp>
 #include <belfry/segment/layout.hpp>
 
@@ -25,7 +26,7 @@ class watch_view {
   std::uint64_t version() const noexcept {
     const std::uint64_t v = sum();
     // Before the caller reads the block. Pairs with the fence in publish().
-    std::atomic_thread_fence(std::memory_order_seq_cst);
+    seq_cst_fence();
     return v;
   }
 
@@ -118,7 +119,7 @@ class watch_view {
     own.store(own.load(std::memory_order_relaxed) + 1, std::memory_order_release);
     // The store above must not wait while the counters of others are read: of two notifiers at once at
     // least one has to count the other. Pairs with itself, and with the fence in version().
-    std::atomic_thread_fence(std::memory_order_seq_cst);
+    seq_cst_fence();
     return sum();
   }
   std::uint64_t sum() const noexcept {

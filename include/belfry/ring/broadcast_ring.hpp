@@ -2,6 +2,7 @@
 // dead process leaves: broadcast_control in segment/layout.hpp.
 #pragma once
 
+#include <belfry/detail/fence.hpp>
 #include <belfry/ring/atomic_words.hpp>
 #include <belfry/ring/ring.hpp>
 #include <belfry/ring/type_fingerprint.hpp>
@@ -130,7 +131,7 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
       // For a predecessor that died before it had told.
       if (!corrupted_) control_->tail.store(tail_, std::memory_order_release);
       // P2, for the claim of a predecessor. Pairs with the fence in reader::join().
-      if constexpr (blocks) std::atomic_thread_fence(std::memory_order_seq_cst);
+      if constexpr (blocks) detail::seq_cst_fence();
     }
 
     attempt push(const T& value) noexcept {
@@ -174,7 +175,7 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
       // reader::take().
       to.stamp.store(writing(tail_), std::memory_order_release);
       // Who sees one of these words sees the stamp. Pairs with the fence in reader::take().
-      std::atomic_thread_fence(std::memory_order_release);
+      detail::release_fence();
       to.value.store(value);
       // Who sees the stamp sees the words. Pairs with the acquire in reader::take().
       to.stamp.store(whole(tail_), std::memory_order_release);
@@ -192,7 +193,7 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
         // P1. Release: who sees the claim sees a tail that is less than N behind. Pairs with oldest().
         control_->claim.store(claim_, std::memory_order_release);
         // P2. Pairs with the fence in reader::join().
-        std::atomic_thread_fence(std::memory_order_seq_cst);
+        detail::seq_cst_fence();
         end = std::min(tail_ + room(), claim_);
       }
       limit_ = end;
@@ -308,7 +309,7 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
       // C2. Pairs with the acquire in writer::room().
       control_->attached.fetch_or(bit_of(own_), std::memory_order_release);
       // C3. Pairs with the fence in writer::make_room(): either that sees our cursor, or we see its claim.
-      std::atomic_thread_fence(std::memory_order_seq_cst);
+      detail::seq_cst_fence();
       next_ = oldest();  // C4
       const std::uint64_t end = end_of(memory_);
       corrupted_ = next_ > end;
@@ -339,7 +340,7 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
       if constexpr (!blocks) {
         // If one of these words was a later one, this sees it in the stamp. Pairs with the fence in
         // writer::write(); the acquire, with the release there.
-        std::atomic_thread_fence(std::memory_order_acquire);
+        detail::acquire_fence();
         if (from.stamp.load(std::memory_order_acquire) != there) return attempt::lagged;
       }
       from.value.unpack(words, value);

@@ -1,6 +1,7 @@
 // One producer, many consumers, the newest value only.
 #pragma once
 
+#include <belfry/detail/fence.hpp>
 #include <belfry/ring/atomic_words.hpp>
 #include <belfry/ring/ring.hpp>
 #include <belfry/ring/type_fingerprint.hpp>
@@ -61,7 +62,7 @@ class latest {
     attempt push(const T& value) noexcept {
       const std::uint64_t next = version_ + 1;
       // Who sees one of these words sees that the version is near. Pairs with the fence in pop().
-      std::atomic_thread_fence(std::memory_order_release);
+      detail::release_fence();
       place(memory_, next).store(value);
       // Who sees the version sees the words. Pairs with the acquire in pop().
       control_->version.store(next, std::memory_order_release);
@@ -97,7 +98,7 @@ class latest {
         if (version < seen_) return attempt::corrupted;  // it only grows
         const auto words = place(memory_, version).load();
         // Pairs with the fence in push().
-        std::atomic_thread_fence(std::memory_order_acquire);
+        detail::acquire_fence();
         const std::uint64_t after = control_->version.load(std::memory_order_relaxed);
         // The one after these is being written, perhaps where we have read.
         if (after - version > control::places - 2) continue;

@@ -35,6 +35,7 @@
 // tests/model/parking.pml checks all this exhaustively.
 #pragma once
 
+#include <belfry/detail/fence.hpp>
 #include <belfry/segment/layout.hpp>
 
 #include <atomic>
@@ -68,7 +69,7 @@ class parking {
     // Release: who sees the mark sees the word. Pairs with the acquire in roster::ring_parked().
     mark_->store(1, std::memory_order_release);
     // Pairs with the fence in publish_fence().
-    std::atomic_thread_fence(std::memory_order_seq_cst);
+    seq_cst_fence();
     parked_now_.store(true, std::memory_order_relaxed);
   }
 
@@ -94,6 +95,6 @@ class parking {
 };
 
 /// N2, once per publish. Pairs with the fence in parking::park(), and with the acquire in unpark().
-inline void publish_fence() noexcept { std::atomic_thread_fence(std::memory_order_seq_cst); }
+inline void publish_fence() noexcept { seq_cst_fence(); }
 
 }  // namespace belfry::detail

@@ -1,0 +1,101 @@
+// A user's program that includes every public header and uses every ring: it is compiled with all warnings on,
+// and they are errors, though the headers are not the system's. It is not run.
+#include <belfry/asio.hpp>
+#include <belfry/belfry.hpp>
+#include <belfry/channel.hpp>
+#include <belfry/channel_handles.hpp>
+#include <belfry/channel_options.hpp>
+#include <belfry/error.hpp>
+#include <belfry/manager_server.hpp>
+#include <belfry/shareable_list.hpp>
+#include <belfry/shared_memory.hpp>
+#include <belfry/shared_memory_manager.hpp>
+#include <belfry/transaction.hpp>
+#include <belfry/watch.hpp>
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace {
+
+namespace net = belfry::net;
+
+struct tick {
+  std::uint64_t seq;
+  double price;
+  char text[5];
+};
+
+template <class Ring>
+net::awaitable<void> use(net::io_context& io) {
+  using channel = belfry::channel<Ring>;
+  typename channel::producer tx(io, "everything");
+  typename channel::consumer rx(io, "everything");
+  belfry::error_code ec;
+  using sendable = typename channel::producer::value_type;
+  using received = typename channel::consumer::value_type;
+
+  const sendable value{};
+  const std::vector<sendable> values(3);
+  tx.try_send(value);
+  tx.try_send_n(values);
+  tx.send(value, std::chrono::seconds(1));
+  co_await tx.async_send(value, net::use_awaitable);
+  co_await tx.async_send(value, net::redirect_error(net::use_awaitable, ec));
+  co_await tx.async_send_n(values, net::use_awaitable);
+  co_await tx.async_wait_peer(net::use_awaitable);
+  tx.async_send(value, [](const belfry::error_code&) {});
+
+  std::array<received, 4> in{};
+  received one{};
+  rx.try_receive();
+  rx.try_receive_n(in);
+  rx.receive(one, std::chrono::seconds(1));
+  one = co_await rx.async_receive(net::use_awaitable);
+  one = co_await rx.async_receive(net::redirect_error(net::use_awaitable, ec));
+  co_await rx.async_receive_n(in, net::use_awaitable);
+  co_await rx.async_wait(net::use_awaitable);
+  rx.async_receive([](const belfry::error_code&, const received&) {});
+  if (rx.prepare_wait()) rx.finish_wait();
+
+  const belfry::channel_handles handles = channel::make_handles();
+  typename channel::consumer by_handles(io, handles, ec);
+  if constexpr (requires { rx.try_receive_lease(); }) {
+    auto lease = co_await rx.async_receive_lease(net::use_awaitable);
+    lease.ack();
+  }
+  if constexpr (requires { tx.try_claim(1); }) {
+    auto claim = co_await tx.async_claim(7, net::use_awaitable);
+    claim.commit(3);
+  }
+}
+
+net::awaitable<void> share(net::io_context& io) {
+  belfry::shareable_list list{"howdy", belfry::bytes("HoWdY"), -273.154, 100, nullptr, true, 42};
+  list[3] = "dry";
+  belfry::watch w(io, list.shm());
+  const std::uint64_t seen = co_await w.async_changed(w.version(), net::use_awaitable);
+  belfry::transaction t = co_await w.async_txn(net::use_awaitable);
+  t.as<int>()[0] = static_cast<int>(seen);
+
+  belfry::shared_memory_manager manager(io);
+  co_await manager.async_connect("@everything", "key", net::use_awaitable);
+  auto block = co_await manager.async_shared_memory(128, net::use_awaitable);
+  belfry::manager_server server(io, "@everything", "key");
+}
+
+}  // namespace
+
+int main() {
+  net::io_context io;
+  net::co_spawn(io, use<belfry::spsc_ring<tick, 16>>(io), net::detached);
+  net::co_spawn(io, use<belfry::byte_ring>(io), net::detached);
+  net::co_spawn(io, use<belfry::work_ring<tick, 16>>(io), net::detached);
+  net::co_spawn(io, use<belfry::broadcast_ring<tick, 16, belfry::overflow::block>>(io), net::detached);
+  net::co_spawn(io, use<belfry::broadcast_ring<tick, 16, belfry::overflow::overwrite>>(io), net::detached);
+  net::co_spawn(io, use<belfry::latest<tick>>(io), net::detached);
+  net::co_spawn(io, share(io), net::detached);
+}
