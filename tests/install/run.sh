@@ -24,6 +24,7 @@ installed() {  # installed NAME: the directory of that file, which must be there
 }
 prefix=$(installed belfry.hpp)
 prefix=${prefix%/include/belfry}
+[ -f "$prefix/include/belfry/LICENSE_1_0.txt" ]
 PKG_CONFIG_PATH=$(installed belfry.pc)
 LD_LIBRARY_PATH=$(installed 'libbelfry.*')${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 export PKG_CONFIG_PATH LD_LIBRARY_PATH
