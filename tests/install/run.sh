@@ -24,7 +24,11 @@ installed() {  # installed NAME: the directory of that file, which must be there
 }
 prefix=$(installed belfry.hpp)
 prefix=${prefix%/include/belfry}
+
+echo "the program finds its library"
+LD_LIBRARY_PATH= "$prefix/bin/belfry" --version | grep -x 'belfry [0-9.]*'
 [ -f "$prefix/include/belfry/LICENSE_1_0.txt" ]
+
 PKG_CONFIG_PATH=$(installed belfry.pc)
 LD_LIBRARY_PATH=$(installed 'libbelfry.*')${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 export PKG_CONFIG_PATH LD_LIBRARY_PATH
