@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds and tests Belfry in every configuration, one after the other.
+# Builds and tests Belfry: what a change has to pass, or in every configuration, one after the other.
 # The last line printed is "N passed, M failed" (", K skipped").
 set -u
 top=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd -P) || exit 1
@@ -7,22 +7,26 @@ top=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd -P) || exit 1
 
 usage() {
   cat <<'END'
-sh tests/run.sh [--long] [--only CONFIG] [--packages] [--help]
+sh tests/run.sh [--every] [--long] [--only CONFIG] [--packages] [--help]
+  --every        every configuration: gcc, clang-asan and clang-tsan; else only gcc, with all that needs
+                 no sanitizer
+  --only CONFIG  one of them
   --long         also run the tests of the suite `long`, and build the benchmarks
-  --only CONFIG  build and test one configuration: gcc, clang-asan or clang-tsan
   --packages     print the packages that this needs, and do nothing
+All of them are built with the assertions of the standard library (_GLIBCXX_ASSERTIONS).
 END
 }
 
 # Little optimisation and few symbols: what takes the time is compiling. GCC has the examples, Clang the
 # sanitizers and both Asios.
 options() {  # options CONFIG: for meson setup
-  echo -Ddebug=false -Dwerror=true -Dtests=enabled
+  assertions=-D_GLIBCXX_ASSERTIONS
+  echo -Ddebug=false -Dwerror=true -Dtests=enabled -Doptimization=1
   case $1 in
-    gcc) echo -Doptimization=1 -Dasio=standalone -Dexamples=enabled -Dbench=$bench ;;
-    clang-asan) echo -Doptimization=1 -Dasio=boost -Dexamples=disabled -Dbench=disabled -Dcpp_args=-g1 \
+    gcc) echo -Dasio=standalone -Dexamples=enabled -Dbench=$bench -Dcpp_args=$assertions ;;
+    clang-asan) echo -Dasio=boost -Dexamples=disabled -Dbench=disabled -Dcpp_args=$assertions,-g1 \
       -Db_sanitize=address,undefined -Db_lundef=false ;;
-    clang-tsan) echo -Doptimization=1 -Dasio=standalone -Dexamples=disabled -Dbench=disabled -Dcpp_args=-g1 \
+    clang-tsan) echo -Dasio=standalone -Dexamples=disabled -Dbench=disabled -Dcpp_args=$assertions,-g1 \
       -Db_sanitize=thread -Db_lundef=false ;;
   esac
 }
@@ -90,10 +94,11 @@ nothing_left() {
 
 long=no
 bench=disabled
-configs='gcc clang-asan clang-tsan'
+configs=gcc
 mode=run
 while [ $# -gt 0 ]; do
   case $1 in
+    --every) configs='gcc clang-asan clang-tsan' ;;
     --long) long=yes bench=enabled ;;
     --only)
       shift
