@@ -245,7 +245,7 @@ TEST_CASE("a list whose block was closed", "[shareable_list]") {
   CHECK_THROWS_AS(l.at(7), std::out_of_range);
   CHECK(l.end() - l.begin() == 7);
   CHECK_FALSE(l == shareable_list());
-  CHECK_THROWS_WITH(l.at(0), Catch::Contains(o.name()));
+  CHECK_THROWS_WITH(l.at(0), contains(o.name()));
   CHECK(o.to_vector() == everything);
 
   shareable_list read_only = shareable_list::open(o.name(), access::read_only);

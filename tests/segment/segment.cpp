@@ -174,7 +174,7 @@ TEST_CASE("a ring whose type says its capacity takes no other, and no wish for o
     REQUIRE_FALSE(f);
     segment::attach(handles, Ring::traits, options, f);
     CHECK(f.code == std::errc::invalid_argument);
-    CHECK_THAT(f.what, Catch::Contains(std::to_string(options.capacity)));
+    CHECK_THAT(f.what, contains(std::to_string(options.capacity)));
   };
   refuses(std::type_identity<spsc_ring<tick, 64>>());
   refuses(std::type_identity<work_ring<tick, 64>>());
