@@ -2,6 +2,9 @@
 
 #include "../support/test.hpp"
 
+#include <array>
+#include <chrono>
+
 using belfry::type_fingerprint;
 
 namespace one {
@@ -100,6 +103,63 @@ TEST_CASE("the whole name of a template's instance counts", "[type_fingerprint]"
 TEST_CASE("a specialised name takes the place of the compiler's", "[type_fingerprint]") {
   CHECK(type_fingerprint<old_name>() == type_fingerprint<new_name>());
   CHECK(type_fingerprint<old_name>() != type_fingerprint<plain>());
+}
+
+// Compared between compilers in compilers/fingerprints.sh.
+TEST_CASE("a template's arguments count as they would alone", "[type_fingerprint]") {
+  CHECK(type_fingerprint<tagged<long, short>>() == type_fingerprint<tagged<long long, short>>());
+  CHECK(type_fingerprint<tagged<long, short>>() != type_fingerprint<tagged<unsigned long, short>>());
+  CHECK(type_fingerprint<tagged<old_name, int>>() == type_fingerprint<tagged<new_name, int>>());
+  CHECK(type_fingerprint<tagged<int, float>>() != type_fingerprint<tagged<float, int>>());
+  CHECK(type_fingerprint<tagged<const int, int>>() != type_fingerprint<tagged<int, int>>());
+  CHECK(type_fingerprint<std::array<long, 2>>() == type_fingerprint<std::array<long long, 2>>());
+  CHECK(type_fingerprint<std::array<long, 2>>() != type_fingerprint<std::array<unsigned long, 2>>());
+  CHECK(type_fingerprint<std::array<int, 2>>() != type_fingerprint<std::array<int, 3>>());
+  CHECK(type_fingerprint<std::array<one::sample, 2>>() != type_fingerprint<std::array<two::sample, 2>>());
+  CHECK(type_fingerprint<std::array<std::array<int, 2>, 3>>() !=
+        type_fingerprint<std::array<std::array<int, 3>, 2>>());
+}
+
+TEST_CASE("durations of different units are different types", "[type_fingerprint]") {
+  using namespace std::chrono;
+  CHECK(type_fingerprint<nanoseconds>() != type_fingerprint<microseconds>());
+  CHECK(type_fingerprint<seconds>() != type_fingerprint<duration<std::uint64_t>>());
+  CHECK(type_fingerprint<seconds>() != type_fingerprint<duration<double>>());
+  CHECK(type_fingerprint<seconds>() == type_fingerprint<duration<long long>>());
+  CHECK(type_fingerprint<system_clock::time_point>() != type_fingerprint<steady_clock::time_point>());
+  CHECK(type_fingerprint<sys_days>() != type_fingerprint<sys_seconds>());
+}
+
+TEST_CASE("numbers beside the standard ones", "[type_fingerprint]") {
+  __extension__ using int128 = __int128;
+  __extension__ using uint128 = unsigned __int128;
+  CHECK(type_fingerprint<int128>() != type_fingerprint<uint128>());
+  CHECK(type_fingerprint<int128>() != type_fingerprint<long double>());
+  CHECK(type_fingerprint<tagged<int128, int>>() != type_fingerprint<tagged<uint128, int>>());
+#if defined(__SIZEOF_FLOAT128__)
+  CHECK(type_fingerprint<__float128>() != type_fingerprint<long double>());  // both have 16 bytes
+#endif
+}
+
+TEST_CASE("what two compilers write differently is the same text", "[type_fingerprint]") {
+  const auto same = [](std::string_view a, std::string_view b) {
+    return belfry::detail::text_hash(a) == belfry::detail::text_hash(b);
+  };
+  CHECK(same("a<long unsigned int>", "a<unsigned long>"));
+  CHECK(same("a<__int128 unsigned, 1>", "a<unsigned __int128, 1UL>"));
+  CHECK(same("a<long long int*, short unsigned int [3]>", "a<long *, unsigned short[3]>"));
+  CHECK(same("{anonymous}::a", "(anonymous namespace)::a"));
+  CHECK(same("std::__cxx11::a<std::_V2::b> >", "std::a<std::b>>"));
+  CHECK_FALSE(same("a<unsigned>", "a<int>"));
+  CHECK_FALSE(same("a<long double>", "a<double>"));
+  CHECK_FALSE(same("a<signed char>", "a<char>"));
+  CHECK_FALSE(same("a<unsigned char>", "a<char>"));
+  CHECK_FALSE(same("a<1>", "a<11>"));
+  CHECK_FALSE(same("a::b", "b"));
+  CHECK_FALSE(same("long_a", "longer_a"));
+  CHECK_FALSE(same("_a::b", "b"));  // not the implementation's
+  CHECK(belfry::detail::without_arguments("a<b>::c<d<e>, f>") == "a<b>::c");
+  CHECK(belfry::detail::without_arguments("a<b>::c") == "a<b>::c");
 }
 
 TEST_CASE("FNV-1a is FNV-1a, and blanks do not count", "[type_fingerprint]") {

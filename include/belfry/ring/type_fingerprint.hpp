@@ -1,21 +1,29 @@
 // A number by which two programs recognise that they mean the same type.
 #pragma once
 
+#include <belfry/detail/type_text.hpp>
+
+#include <array>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <ratio>
 #include <string_view>
 #include <type_traits>
 
 namespace belfry {
-namespace detail {
 
-constexpr std::uint64_t fnv1a(std::string_view text, std::uint64_t hash = 0xcbf29ce484222325) {
-  for (const char c : text) {
-    if (c == ' ') continue;  // compilers differ in where they put them
-    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-  }
-  return hash;
-}
+/// The name that enters a type's fingerprint. Specialise it where two programs know one layout by
+/// different names, or where two compilers spell a name differently:
+///
+///     template <> inline constexpr std::string_view belfry::type_name<my::tick> = "tick, version 2";
+///
+/// GCC and Clang agree on ordinary types, on numbers, arrays, and on templates of these; not on types in an
+/// inline namespace, or in a function, or whose template arguments are objects or unnamed enumerators.
+template <class T>
+inline constexpr std::string_view type_name = detail::compilers_name<T>();
+
+namespace detail {
 
 constexpr std::uint64_t mix(std::uint64_t hash, std::uint64_t value) {
   for (int byte = 0; byte != 8; ++byte) {
@@ -24,49 +32,88 @@ constexpr std::uint64_t mix(std::uint64_t hash, std::uint64_t value) {
   return hash;
 }
 
-/// The type's qualified name, out of what the compiler calls this very function.
+/// Arithmetic types, and what a compiler has beside them: whether `__int128` is one depends on `-std`.
 template <class T>
-constexpr std::string_view compilers_name() {
-#if defined(_MSC_VER)
-  const std::string_view text = __FUNCSIG__;
-  const std::size_t begin = text.find("compilers_name<") + 15;
-  const std::size_t end = text.rfind(">(void)");
-#else
-  const std::string_view text = __PRETTY_FUNCTION__;
-  const std::size_t begin = text.find("T = ") + 4;
-  // GCC goes on with what std::string_view stands for.
-  const std::size_t more = text.rfind("; std::string_view = ");
-  const std::size_t end = more != text.npos ? more : text.rfind(']');
-#endif
-  return text.substr(begin, end - begin);
+concept number =
+    !std::is_class_v<T> && !std::is_union_v<T> && !std::is_enum_v<T> && !std::is_pointer_v<T> &&
+    !std::is_member_pointer_v<T> && !std::is_null_pointer_v<T> && !std::is_array_v<T> &&
+    !std::is_reference_v<T> && requires(T a, T b) {
+  { a < b } -> std::same_as<bool>;
+  T(1) / T(2);
+};
+
+/// Bits of the significand: a `long double` may be as large as a `__float128`.
+template <class T>
+constexpr std::uint64_t float_digits() {
+  std::uint64_t digits = 0;
+  for (T epsilon = 1; T(1) + epsilon > T(1); epsilon = epsilon / T(2)) ++digits;
+  return digits;
+}
+
+/// Of a number, only the kind and the size count: `long` and `long long` are the same eight bytes.
+template <number T>
+constexpr std::uint64_t number_hash() {
+  std::uint64_t hash = 0;
+  if constexpr (std::is_same_v<T, bool>) {
+    hash = fnv1a("bool");
+  } else if constexpr (T(1) / T(2) > T(0)) {
+    hash = mix(fnv1a("float"), float_digits<T>());
+  } else {
+    hash = fnv1a(T(-1) < T(1) ? "signed" : "unsigned");
+  }
+  return mix(hash, sizeof(T));
+}
+
+template <class T>
+constexpr std::uint64_t name_hash();
+
+/// What is not a template of types: its name.
+template <class T>
+struct structure {
+  static constexpr std::uint64_t hash() { return text_hash(type_name<T>); }
+};
+template <class E, std::size_t N>
+struct structure<std::array<E, N>> {
+  static constexpr std::uint64_t hash() { return mix(mix(fnv1a("std::array"), name_hash<E>()), N); }
+};
+template <std::intmax_t Num, std::intmax_t Den>
+struct structure<std::ratio<Num, Den>> {
+  static constexpr std::uint64_t hash() {
+    return mix(mix(fnv1a("std::ratio"), static_cast<std::uint64_t>(Num)),
+               static_cast<std::uint64_t>(Den));
+  }
+};
+/// The template's name, and each argument, also those that a compiler does not show: std::chrono's types, say.
+template <template <class...> class Template, class... Args>
+struct structure<Template<Args...>> {
+  static constexpr std::uint64_t hash() {
+    std::uint64_t hash = text_hash(without_arguments(type_name<Template<Args...>>));
+    ((hash = mix(hash, name_hash<Args>())), ...);
+    return hash;
+  }
+};
+
+template <class T>
+constexpr std::uint64_t name_hash() {
+  if constexpr (type_name<T> != compilers_name<T>()) {
+    return fnv1a(type_name<T>);  // specialised
+  } else if constexpr (std::is_const_v<T>) {
+    return mix(fnv1a("const"), name_hash<std::remove_const_t<T>>());
+  } else if constexpr (std::is_array_v<T>) {
+    return mix(name_hash<std::remove_extent_t<T>>(), std::extent_v<T>);
+  } else if constexpr (number<T>) {
+    return number_hash<T>();
+  } else {
+    return structure<T>::hash();
+  }
 }
 
 }  // namespace detail
 
-/// The name that enters a type's fingerprint. Specialise it where two programs know one layout by
-/// different names, or where two compilers spell a name (of a template, say) differently:
-///
-///     template <> inline constexpr std::string_view belfry::type_name<my::tick> = "tick, version 2";
-template <class T>
-inline constexpr std::string_view type_name = detail::compilers_name<T>();
-
-/// FNV-1a of the name, mixed with size and alignment. For arithmetic types the name is only
-/// the kind: `long` and `long long` are the same eight bytes.
+/// FNV-1a of the name, mixed with size and alignment.
 template <class T>
 constexpr std::uint64_t type_fingerprint() {
-  std::uint64_t hash = 0;
-  if constexpr (std::is_same_v<T, bool>) {
-    hash = detail::fnv1a("bool");
-  } else if constexpr (std::is_floating_point_v<T>) {
-    hash = detail::fnv1a("float");
-  } else if constexpr (std::is_integral_v<T>) {
-    hash = detail::fnv1a(std::is_signed_v<T> ? "signed" : "unsigned");
-  } else if constexpr (std::is_array_v<T>) {
-    hash = detail::mix(type_fingerprint<std::remove_extent_t<T>>(), std::extent_v<T>);
-  } else {
-    hash = detail::fnv1a(type_name<T>);
-  }
-  return detail::mix(detail::mix(hash, sizeof(T)), alignof(T));
+  return detail::mix(detail::mix(detail::name_hash<T>(), sizeof(T)), alignof(T));
 }
 
 }  // namespace belfry
