@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds the examples and streams a real file of about 256 MB from one process to another with
-# `pipeline`. The last line printed is that program's:
+# Builds the example `pipeline`, and what it needs, and streams a real file of about 256 MB from one process to
+# another with it. The last line printed is that program's:
 #   pipeline: N messages, B bytes, R MB/s, identical
 set -u
 top=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd -P) || exit 1
@@ -9,7 +9,8 @@ top=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd -P) || exit 1
 fail() { echo "examples/run.sh: $*" >&2; exit 1; }
 
 need build || exit 1
-echo "building the examples in .build/release"
+echo "building the pipeline in .build/release"
+targets=pipeline
 build release --buildtype=release -Dexamples=enabled -Dtests=disabled -Dbench=disabled ||
   fail "the build failed"
 

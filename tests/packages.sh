@@ -90,11 +90,11 @@ need_commands() {
   return 1
 }
 
-# build CONFIG MESON_OPTION…: makes .build/CONFIG, or brings it up to date.
+# build CONFIG MESON_OPTION…: makes .build/CONFIG, or brings it up to date. With $targets only these.
 build() {
   tree=$top/.build/$1
   shift
   set -- "$@" "$tree" "$top"
   if [ -f "$tree/meson-private/coredata.dat" ]; then set -- --reconfigure "$@"; fi
-  meson setup "$@" && meson compile -C "$tree" -j "$(getconf _NPROCESSORS_ONLN)"
+  meson setup "$@" && meson compile -C "$tree" -j "$(getconf _NPROCESSORS_ONLN)" ${targets-}
 }
