@@ -73,9 +73,10 @@ shared_memory shared_memory::create(std::string_view name, std::size_t bytes, un
   return m;
 }
 
-shared_memory shared_memory::create(std::string_view name, std::size_t bytes, error_code& ec) {
+shared_memory shared_memory::create(std::string_view name, std::size_t bytes, unsigned mode,
+                                    error_code& ec) {
   detail::failure f;
-  shared_memory m = create(name, bytes, 0600, f);
+  shared_memory m = create(name, bytes, mode, f);
   ec = detail::to_net(f.code);
   return m;
 }

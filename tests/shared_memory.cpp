@@ -210,9 +210,16 @@ TEST_CASE("modes, whatever the umask", "[shared_memory]") {
   const mode_t before = ::umask(077);
   shared_memory::create(name, 8);
   shared_memory::create(name + "-shared", 8, 0664);
+  error_code ec = net::error::timed_out;
+  CHECK(shared_memory::create(name + "-group", 8, 0660, ec).is_open());
+  CHECK_FALSE(ec);
   ::umask(before);
   CHECK((status_of(name).st_mode & 07777) == 0600);
   CHECK((status_of(name + "-shared").st_mode & 07777) == 0664);
+  CHECK((status_of(name + "-group").st_mode & 07777) == 0660);
+  CHECK_FALSE(shared_memory::create(name + "-group", 8, 0660, ec).is_open());
+  CHECK(ec == std::errc::file_exists);
+  shared_memory::unlink(name + "-group");
   shared_memory::unlink(name);
   shared_memory::unlink(name + "-shared");
 }

@@ -301,6 +301,14 @@ struct channel {
     if (f) f.raise();
     return handles;
   }
+  /// The same, but empty and `ec` set if it fails.
+  static channel_handles make_handles(const channel_options& options, error_code& ec) {
+    detail::failure f;
+    channel_handles handles(detail::segment::create_anonymous(Ring::traits, options, f));
+    ec = detail::to_net(f.code);
+    return handles;
+  }
+  static channel_handles make_handles(error_code& ec) { return make_handles({}, ec); }
 
   /// Removes a channel by its name, whatever is left in it. Who takes part in it goes on, unseen by
   /// whoever comes later under this name. Throws std::system_error, for instance

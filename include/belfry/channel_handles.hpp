@@ -36,15 +36,20 @@ class channel_handles {
   /// Lets a program that is started with exec inherit the handles; the text, handed to it as an
   /// argument or in its environment, tells it which they are. Throws std::system_error.
   std::string to_inherit() const;
+  std::string to_inherit(error_code& ec) const;
 
   /// What the started program makes of that text. Takes the handles over and marks them close-on-exec
   /// again. Throws std::system_error: `std::errc::invalid_argument` for what is no such text,
   /// `std::errc::bad_file_descriptor` for handles that were not inherited.
   static channel_handles inherited(std::string_view text);
+  static channel_handles inherited(std::string_view text, error_code& ec);
 
   const detail::segment_handles& get() const noexcept { return handles_; }
 
  private:
+  std::string to_inherit(detail::failure& f) const;
+  static channel_handles inherited(std::string_view text, detail::failure& f);
+
   detail::segment_handles handles_;
 };
 
@@ -66,6 +71,12 @@ void send_handles(Socket& socket, const channel_handles& handles) {
   detail::send_handles(socket.native_handle(), handles.get(), f);
   if (f) f.raise();
 }
+template <class Socket>
+void send_handles(Socket& socket, const channel_handles& handles, error_code& ec) {
+  detail::failure f;
+  detail::send_handles(socket.native_handle(), handles.get(), f);
+  ec = detail::to_net(f.code);
+}
 
 /// Receives handles; blocks until they are there. Throws std::system_error: `errc::protocol_error`
 /// for anything that send_handles has not sent, `std::errc::connection_reset` if the other end has
@@ -75,6 +86,14 @@ channel_handles receive_handles(Socket& socket) {
   detail::failure f;
   detail::segment_handles handles = detail::receive_handles(socket.native_handle(), f);
   if (f) f.raise();
+  return channel_handles(std::move(handles));
+}
+/// The same, but empty and `ec` set if it fails.
+template <class Socket>
+channel_handles receive_handles(Socket& socket, error_code& ec) {
+  detail::failure f;
+  detail::segment_handles handles = detail::receive_handles(socket.native_handle(), f);
+  ec = detail::to_net(f.code);
   return channel_handles(std::move(handles));
 }
 

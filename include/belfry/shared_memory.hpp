@@ -51,7 +51,11 @@ class shared_memory {
   /// Creates a block of so many bytes, all zero. An empty name is replaced by a free one,
   /// `psm_xxxxxxxx`. `mode` are its permission bits.
   static shared_memory create(std::string_view name, std::size_t bytes, unsigned mode = 0600);
-  static shared_memory create(std::string_view name, std::size_t bytes, error_code& ec);
+  static shared_memory create(std::string_view name, std::size_t bytes, unsigned mode,
+                              error_code& ec);
+  static shared_memory create(std::string_view name, std::size_t bytes, error_code& ec) {
+    return create(name, bytes, 0600, ec);
+  }
 
   /// Opens the block of this name. Read-only memory cannot be written to, by anybody's cast.
   static shared_memory open(std::string_view name, access a = access::read_write);

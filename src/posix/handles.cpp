@@ -134,48 +134,80 @@ segment_handles receive_handles(native_handle_type socket, failure& f) {
 
 }  // namespace detail
 
-std::string channel_handles::to_inherit() const {
+std::string channel_handles::to_inherit(detail::failure& f) const {
   std::string text = "belfry";
   const auto add = [&](const detail::unique_handle& handle) {
-    if (::fcntl(handle.get(), F_SETFD, 0) != 0) detail::system_failure("inherit handles").raise();
+    if (::fcntl(handle.get(), F_SETFD, 0) != 0) f = detail::system_failure("inherit handles");
     text += ':' + std::to_string(handle.get());
   };
   add(handles_.block);
   for (const detail::unique_handle& bell : handles_.bells) add(bell);
-  return text;
+  return f ? std::string() : text;
 }
 
-channel_handles channel_handles::inherited(std::string_view text) {
+channel_handles channel_handles::inherited(std::string_view text, detail::failure& f) {
   const auto malformed = [&] {
-    detail::failure{std::make_error_code(std::errc::invalid_argument),
-                    '"' + std::string(text.substr(0, 64)) + "\" does not tell of inherited handles"}
-        .raise();
+    f = {std::make_error_code(std::errc::invalid_argument),
+         '"' + std::string(text.substr(0, 64)) + "\" does not tell of inherited handles"};
+    return channel_handles();
   };
   std::vector<int> descriptors;
   constexpr std::string_view prefix = "belfry";
-  if (!text.starts_with(prefix)) malformed();
+  if (!text.starts_with(prefix)) return malformed();
   for (std::string_view rest = text.substr(prefix.size()); !rest.empty();) {
     int descriptor = -1;
-    if (rest.front() != ':') malformed();
+    if (rest.front() != ':') return malformed();
     const auto [end, error] =
         std::from_chars(rest.data() + 1, rest.data() + rest.size(), descriptor);
-    if (error != std::errc() || descriptor < 0) malformed();
+    const bool possible = error == std::errc() && descriptor >= 0;
+    if (!possible || platform::is_standard(descriptor)) return malformed();
     rest.remove_prefix(static_cast<std::size_t>(end - rest.data()));
     descriptors.push_back(descriptor);
   }
   std::vector<int> distinct = descriptors;
   std::sort(distinct.begin(), distinct.end());
   const bool twice = std::adjacent_find(distinct.begin(), distinct.end()) != distinct.end();
-  if (descriptors.empty() || descriptors.size() > detail::max_descriptors || twice) malformed();
+  if (descriptors.empty() || descriptors.size() > detail::max_descriptors || twice)
+    return malformed();
   // All must be there before any is taken over: a wrong number must not close someone else's.
   for (const int descriptor : descriptors) {
-    if (::fcntl(descriptor, F_SETFD, FD_CLOEXEC) != 0)
-      detail::system_failure("inherit handles").raise();
+    if (::fcntl(descriptor, F_SETFD, FD_CLOEXEC) != 0) {
+      f = detail::system_failure("inherit handles");
+      return {};
+    }
   }
   detail::segment_handles handles;
   handles.block = detail::unique_handle(descriptors.front());
   for (std::size_t i = 1; i != descriptors.size(); ++i) handles.bells.emplace_back(descriptors[i]);
   return channel_handles(std::move(handles));
+}
+
+std::string channel_handles::to_inherit() const {
+  detail::failure f;
+  std::string text = to_inherit(f);
+  if (f) f.raise();
+  return text;
+}
+
+std::string channel_handles::to_inherit(error_code& ec) const {
+  detail::failure f;
+  std::string text = to_inherit(f);
+  ec = detail::to_net(f.code);
+  return text;
+}
+
+channel_handles channel_handles::inherited(std::string_view text) {
+  detail::failure f;
+  channel_handles handles = inherited(text, f);
+  if (f) f.raise();
+  return handles;
+}
+
+channel_handles channel_handles::inherited(std::string_view text, error_code& ec) {
+  detail::failure f;
+  channel_handles handles = inherited(text, f);
+  ec = detail::to_net(f.code);
+  return handles;
 }
 
 }  // namespace belfry

@@ -230,7 +230,7 @@ TEST_CASE("a text that to_inherit did not write is refused", "[handles-malformed
         std::string("belfry:3:4:"), std::string("belfry::3"), std::string("belfry:3,4,5"),
         std::string("belfry:-1:-1:-1"), std::string("belfry:+3"), std::string("belfry: 3"),
         std::string("belfry:3 "), std::string("belfry:0x3"), std::string("belfry:3:x"),
-        std::string("belfry:99999999999999999999"), std::string("belfry:2147483648"),
+        std::string("belfry:99999999999999999999"), std::string("belfry:0:1:2"), std::string("belfry:2147483648"),
         std::string("belfry:3\0:4", 11), "belfry:" + number + ":4x", std::string(100'000, ':'),
         "belfry" + [] {
           std::string many;
@@ -248,4 +248,37 @@ TEST_CASE("a text that to_inherit did not write is refused", "[handles-malformed
   CHECK(error_of_inheriting("belfry:" + number + ':' + number) == std::errc::invalid_argument);
   CHECK(::fcntl(mine, F_GETFD) == FD_CLOEXEC);
   ::close(mine);
+}
+
+TEST_CASE("what throws with handles also sets an error code", "[handles-malformed]") {
+  const nothing_left check(no_file);
+  error_code ec = net::error::timed_out;
+  channel_options huge;
+  huge.capacity = ~std::size_t{0};
+  CHECK_FALSE(frames::make_handles(huge, ec));
+  CHECK(ec == std::errc::invalid_argument);
+  const channel_handles h = values::make_handles(ec);
+  CHECK_FALSE(ec);
+  REQUIRE(h);
+
+  socket_pair pair;
+  send_handles(pair.mine, h, ec);
+  CHECK_FALSE(ec);
+  CHECK(receive_handles(pair.theirs, ec));
+  CHECK_FALSE(ec);
+  send_handles(pair.mine, channel_handles(), ec);
+  CHECK(ec == std::errc::invalid_argument);
+  send_raw(pair.mine, std::string(16, 'x'), {});
+  CHECK_FALSE(receive_handles(pair.theirs, ec));
+  CHECK(ec == errc::protocol_error);
+  pair.hang_up();
+  CHECK_FALSE(receive_handles(pair.mine, ec));
+  CHECK(ec == std::errc::connection_reset);
+
+  CHECK(channel_handles().to_inherit(ec).empty());
+  CHECK(ec == std::errc::bad_file_descriptor);
+  CHECK(h.to_inherit(ec).starts_with("belfry:"));
+  CHECK_FALSE(ec);
+  CHECK_FALSE(channel_handles::inherited("belfry", ec));
+  CHECK(ec == std::errc::invalid_argument);
 }
