@@ -36,9 +36,12 @@ bool is_standard(native_handle_type handle) noexcept;
 /// are Asio's to open. They lead nowhere.
 void fill_standard_streams() noexcept;
 
-/// Whether what lies under a name may be trusted with what is ours: its owner is this user, or root, or one of
-/// those that `mode`, the caller's own wish, lets in. Else `permission_denied`, and the text names the owner.
-bool check_owner(const unique_handle& handle, std::string_view name, unsigned mode, failure& f);
+/// The user that it belongs to; 0, which is root, also if the system does not tell.
+std::uint64_t owner_of(const unique_handle& handle) noexcept;
+/// Whether what lies under a name may be trusted with what is ours: its owner is this user, root, or `trusted`, or
+/// one of those that `mode`, the caller's own wish, lets in. Else `permission_denied`, and the text names the owner.
+bool check_owner(const unique_handle& handle, std::string_view name, unsigned mode,
+                 std::uint64_t trusted, failure& f);
 
 // ---- named blocks -------------------------------------------------------------------------------
 
@@ -65,11 +68,20 @@ std::vector<std::string> block_names();
 /// Whether the block has a name still; without one nobody will ever join it.
 bool has_name(const unique_handle& block) noexcept;
 
-/// Removes the name if it still means this block.
+/// Whether this user may remove its name; root may always.
+bool owns(const unique_handle& block) noexcept;
+
+/// Whether the name still means this block.
+bool is_name_of(std::string_view name, const unique_handle& block) noexcept;
+/// Removes the name if it still means this block. The system cannot do both at once: all who remove the names of
+/// such blocks must hold the same lock.
 void unlink_this_block(std::string_view name, const unique_handle& block) noexcept;
 
 /// A block without a name for ever, sealed against a change of its size.
 unique_handle new_anonymous_block(std::uint64_t bytes, failure& f);
+/// Whether a handle that came from somewhere else is such a block: else its memory could be taken away while it is
+/// used. `errc::incompatible`, and the text says what is wrong. Opens nothing.
+bool check_sealed(const unique_handle& block, failure& f);
 
 /// An open file description of one's own for the same block: locks belong to descriptions.
 unique_handle reopen_block(native_handle_type block, bool writable, failure& f);

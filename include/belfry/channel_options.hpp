@@ -30,7 +30,9 @@ struct channel_options {
 
   belfry::lifetime lifetime = belfry::lifetime::drained;
 
-  /// Permission bits of segment and bells; not subject to the umask.
+  /// Permission bits of segment and bells; not subject to the umask. The owner, the group and all others each have
+  /// both, reading and writing, or nothing: else `invalid_argument`. They also say whom one trusts: a segment that
+  /// another user has made, root excepted, is joined only if they let that user in (else `permission_denied`).
   unsigned mode = 0600;
 
   /// Where a consumer of a broadcast_ring begins.

@@ -52,6 +52,7 @@ void endpoint::joined(failure& f) {
     service_->add(*this);
   } catch (const net_system_error& e) {
     f = {e.code(), "await the bell"};
+    roster_->undo_join();
     close();
   }
 }

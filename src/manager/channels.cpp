@@ -37,13 +37,7 @@ std::shared_ptr<managed_channels::channel> managed_channels::join(const std::str
     found = std::move(made);
   }
   const std::string who = '"' + name + '"';
-  if (!segment::same_ring(found->id, wanted, who, f)) return nullptr;
-  if (!any_capacity && found->id.capacity != wanted.capacity) {
-    f = {make_error_code(errc::incompatible), who + ": the capacity is " +
-                                                  std::to_string(found->id.capacity) +
-                                                  ", expected " + std::to_string(wanted.capacity)};
-    return nullptr;
-  }
+  if (!segment::same_ring(found->id, wanted, any_capacity, who, f)) return nullptr;
   ++found->peers;
   return found;
 }

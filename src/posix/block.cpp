@@ -17,6 +17,9 @@
 namespace belfry::platform {
 namespace {
 
+/// Of a block without a name. With the last one nothing can be added, above all not F_SEAL_WRITE.
+constexpr int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+
 std::string descriptor_path(native_handle_type handle) {
   return "/proc/thread-self/fd/" + std::to_string(handle);
 }
@@ -72,7 +75,13 @@ std::string octal(unsigned mode) {
 
 }  // namespace
 
-bool check_owner(const unique_handle& handle, std::string_view name, unsigned mode, failure& f) {
+std::uint64_t owner_of(const unique_handle& handle) noexcept {
+  struct stat status {};
+  return ::fstat(handle.get(), &status) == 0 ? status.st_uid : 0;
+}
+
+bool check_owner(const unique_handle& handle, std::string_view name, unsigned mode,
+                 std::uint64_t trusted, failure& f) {
   const std::string shown = '"' + std::string(name) + '"';
   struct stat status {};
   if (::fstat(handle.get(), &status) != 0) {
@@ -81,8 +90,8 @@ bool check_owner(const unique_handle& handle, std::string_view name, unsigned mo
   }
   const bool open_to_all = (mode & 006) == 006;
   const bool open_to_group = (mode & 060) == 060;
-  if (status.st_uid == ::geteuid() || status.st_uid == 0 || open_to_all ||
-      (open_to_group && is_in_group(status.st_gid))) {
+  if (status.st_uid == ::geteuid() || status.st_uid == 0 || status.st_uid == trusted ||
+      open_to_all || (open_to_group && is_in_group(status.st_gid))) {
     return true;
   }
   fail(f, shown + " belongs to user " + std::to_string(status.st_uid) + ", whom the mode " +
@@ -120,8 +129,11 @@ unique_handle new_block(std::uint64_t bytes, unsigned mode, failure& f) {
 }
 
 bool publish_block(const unique_handle& block, std::string_view name, failure& f) {
-  if (::linkat(AT_FDCWD, descriptor_path(block.get()).c_str(), AT_FDCWD, path_of(name).c_str(),
-               AT_SYMLINK_FOLLOW) == 0) {
+  const std::string path = path_of(name);
+  // Faster, but older kernels want a capability for it, and say ENOENT.
+  if (::linkat(block.get(), "", AT_FDCWD, path.c_str(), AT_EMPTY_PATH) == 0) return true;
+  if (errno == ENOENT && ::linkat(AT_FDCWD, descriptor_path(block.get()).c_str(), AT_FDCWD,
+                                  path.c_str(), AT_SYMLINK_FOLLOW) == 0) {
     return true;
   }
   fail(f, "create \"" + std::string(name) + '"');
@@ -160,12 +172,21 @@ bool has_name(const unique_handle& block) noexcept {
   return ::fstat(block.get(), &status) == 0 && status.st_nlink > 0;
 }
 
-void unlink_this_block(std::string_view name, const unique_handle& block) noexcept {
+bool owns(const unique_handle& block) noexcept {
+  struct stat status {};
+  const uid_t user = ::geteuid();
+  return user == 0 || (::fstat(block.get(), &status) == 0 && status.st_uid == user);
+}
+
+bool is_name_of(std::string_view name, const unique_handle& block) noexcept {
   struct stat mine {};
   struct stat named {};
-  const std::string path = path_of(name);
-  if (::fstat(block.get(), &mine) != 0 || ::lstat(path.c_str(), &named) != 0) return;
-  if (mine.st_dev == named.st_dev && mine.st_ino == named.st_ino) ::unlink(path.c_str());
+  return ::fstat(block.get(), &mine) == 0 && ::lstat(path_of(name).c_str(), &named) == 0 &&
+         mine.st_dev == named.st_dev && mine.st_ino == named.st_ino;
+}
+
+void unlink_this_block(std::string_view name, const unique_handle& block) noexcept {
+  if (is_name_of(name, block)) ::unlink(path_of(name).c_str());
 }
 
 unique_handle new_anonymous_block(std::uint64_t bytes, failure& f) {
@@ -176,11 +197,32 @@ unique_handle new_anonymous_block(std::uint64_t bytes, failure& f) {
     return {};
   }
   if (!allocate(block, bytes, f)) return {};
-  if (::fcntl(block.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+  if (::fcntl(block.get(), F_ADD_SEALS, seals) != 0) {
     fail(f, "seal an anonymous block");
     return {};
   }
   return block;
+}
+
+bool check_sealed(const unique_handle& block, failure& f) {
+  const int found = ::fcntl(block.get(), F_GET_SEALS);
+  if (found != -1 && (found & seals) == seals) return true;
+  if (!block || (found == -1 && errno != EINVAL)) {
+    fail(f, "look at the block of the handles");
+    return false;
+  }
+  std::string what = "the handles: the block is ";
+  if (found == -1) {
+    what += "no memory block (memfd)";
+  } else {
+    what += "not sealed against";
+    if ((found & F_SEAL_SHRINK) == 0) what += " shrinking,";
+    if ((found & F_SEAL_GROW) == 0) what += " growing,";
+    if ((found & F_SEAL_SEAL) == 0) what += " further seals,";
+    what.pop_back();
+  }
+  f = {make_error_code(errc::incompatible), std::move(what)};
+  return false;
 }
 
 unique_handle reopen_block(native_handle_type block, bool writable, failure& f) {

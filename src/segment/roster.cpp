@@ -100,7 +100,10 @@ roster::joined roster::join(failure& f, const std::function<void(std::size_t)>& 
     told_deaths_ = census(opposite_).deaths;
     remember_the_past();
     reap_locked({});
-    if (!claim_slot(f, begin)) return joined::no;
+    if (!claim_slot(f, begin)) {
+      discard_if_over();
+      return joined::no;
+    }
   }
   ring_everyone();
   return joined::yes;
@@ -111,6 +114,16 @@ void roster::remember_the_past() noexcept {
   for (std::size_t i = first_slot(opposite_); i != end_slot(opposite_); ++i) {
     if (control(i).end == slot_end::left) past_[i] = control(i).generation;
   }
+}
+
+/// The last one out, or a newcomer that could not join, leaves no segment behind that nothing is in. One that has
+/// been made for that newcomer goes in any case.
+void roster::discard_if_over() noexcept {
+  const bool alone =
+      census(layout::role::producer).live == 0 && census(layout::role::consumer).live == 0;
+  const bool unused = segment_->header().count.joins.load(std::memory_order_relaxed) == 0;
+  const bool over = segment_->traits().drained(segment_->ring()) || segment_->has_lost_subject();
+  if (alone && (unused || (over && !segment_->persistent()))) segment_->discard();
 }
 
 /// A slot that was freed on evidence may still be locked, while the kernel closes the files of its
@@ -194,13 +207,13 @@ void roster::leave() noexcept {
     last.state = slot_state::free;
     last.end = slot_end::left;
     set_control(slot_, last);
-    increment(segment_->header().count.leaves);
-    const bool alone =
-        census(layout::role::producer).live == 0 && census(layout::role::consumer).live == 0;
-    const bool over = segment_->traits().drained(segment_->ring()) || segment_->has_lost_subject();
-    if (alone && !segment_->persistent() && over) {
-      segment_->discard();
+    layout::control_header::counters& count = segment_->header().count;
+    if (undone_) {
+      count.joins.store(count.joins.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+    } else {
+      increment(count.leaves);
     }
+    discard_if_over();
     platform::unlock_byte(segment_->block(), layout::slot_lock(slot_));
   }
   ring_everyone();

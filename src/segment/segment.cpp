@@ -65,7 +65,7 @@ bool granted_capacity(const ring_traits& traits, const channel_options& options,
 }
 
 /// Builds the header in the block's raw, zeroed bytes.
-bool build_header(const mapping& map, layout::identity id, failure& f) {
+bool build_header(const mapping& map, layout::identity& id, failure& f) {
   if (!platform::fill_random(id.segment_id, f)) return false;
   id.process_namespace = platform::process_namespace();
   auto* header = new (map.data()) layout::control_header{};
@@ -77,14 +77,35 @@ bool build_header(const mapping& map, layout::identity id, failure& f) {
   return true;
 }
 
-/// Header and ring.
-bool build(const unique_handle& block, const ring_traits& traits, const layout::identity& id,
-           failure& f) {
+mapping map_segment(const unique_handle& block, const ring_traits& traits,
+                    const layout::identity& id, failure& f) {
   const ring_layout shape = traits.layout(id.capacity, id.ring_offset);
-  const mapping map = platform::map_block(block, id.segment_bytes, shape.mirrored, true, f);
-  if (!map || !build_header(map, id, f)) return false;
-  traits.construct({map.data() + id.ring_offset, id.ring_bytes, id.capacity});
-  return true;
+  return platform::map_block(block, id.segment_bytes, shape.mirrored, true, f);
+}
+
+ring_memory ring_in(const mapping& map, const layout::identity& id) noexcept {
+  return {map.data() + id.ring_offset, id.ring_bytes, id.capacity};
+}
+
+/// Header and ring, through this description. Empty if that fails.
+mapping build(const unique_handle& block, const ring_traits& traits, layout::identity& id,
+              failure& f) {
+  mapping map = map_segment(block, traits, id, f);
+  if (!map || !build_header(map, id, f)) return {};
+  traits.construct(ring_in(map, id));
+  return map;
+}
+
+/// Whether a channel can have this mode. A participant needs to read and to write; one who may only read could
+/// lock the roster all the same, and hold up every join.
+bool is_participants_mode(unsigned mode) noexcept {
+  return (mode & 0777) == participants_mode(mode) && (mode & 0600) == 0600;
+}
+
+std::string octal(unsigned mode) {
+  std::string text = "0";
+  for (const unsigned shift : {6, 3, 0}) text += static_cast<char>('0' + (mode >> shift & 7));
+  return text;
 }
 
 bool make_bells(std::size_t count, segment_handles& handles, failure& f) {
@@ -95,12 +116,19 @@ bool make_bells(std::size_t count, segment_handles& handles, failure& f) {
   return true;
 }
 
-template <class T>
-std::string show(T value) {
-  if constexpr (std::is_enum_v<T>) {
-    return std::to_string(static_cast<std::uint64_t>(value));
-  } else {
-    return std::to_string(value);
+std::string show(std::uint64_t value) { return std::to_string(value); }
+std::string show(layout::ring_kind kind) {
+  const std::string_view name = layout::name_of(kind);
+  return name.empty() ? std::to_string(static_cast<std::uint32_t>(kind)) : std::string(name);
+}
+
+/// For the roster of a segment in which the caller takes no part. Not for ever: it is there to remove the segment
+/// even if a participant has stopped while it had the lock. Only if that one was just about to remove the name
+/// itself, and goes on when it means another segment, does that harm.
+void await_lock(const unique_handle& block) {
+  for (int attempt = 0; attempt != 100 && !platform::try_lock_byte(block, layout::roster_lock);
+       ++attempt) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(attempt < 10 ? 1 : 10));
   }
 }
 
@@ -121,6 +149,12 @@ std::string bell_name(std::string_view segment, std::size_t slot) {
 segment segment::create_or_open(std::string_view name, const ring_traits& traits,
                                 const channel_options& options, failure& f, const subject& block) {
   if (!platform::check_name(name, max_segment_name, f)) return {};
+  if (!is_participants_mode(options.mode)) {
+    f = {std::make_error_code(std::errc::invalid_argument),
+         "the mode " + octal(options.mode) + " of \"" + std::string(name) +
+             "\": the owner, and others if any, must be allowed both to read and to write"};
+    return {};
+  }
   std::uint64_t capacity = 0;
   if (!granted_capacity(traits, options, capacity, f)) return {};
 
@@ -131,13 +165,13 @@ segment segment::create_or_open(std::string_view name, const ring_traits& traits
   for (int attempts = 10;;) {
     f = {};
     s.block_ = platform::open_block(name, true, f);
-    if (s.block_) break;
+    if (s.block_) return s.check(options, f) && s.map(f) ? std::move(s) : segment();
     if (f.code != std::errc::no_such_file_or_directory) return {};
 
     f = {};
-    layout::identity id = identity_of(traits, capacity, options);
-    id.subject = block.id;
-    s.block_ = platform::new_block(id.segment_bytes, options.mode, f);
+    s.id_ = identity_of(traits, capacity, options);
+    s.id_.subject = block.id;
+    const unique_handle made = platform::new_block(s.id_.segment_bytes, options.mode, f);
     if (f.code == std::errc::no_space_on_device && --attempts != 0) {
       // Perhaps because someone is making the same: it will be there soon. Or we take the space from each
       // other: not in step for long.
@@ -147,13 +181,16 @@ segment segment::create_or_open(std::string_view name, const ring_traits& traits
       std::this_thread::sleep_for(std::chrono::microseconds(10) * chance);
       continue;
     }
-    if (!s.block_ || !build(s.block_, traits, id, f)) return {};
-    if (platform::publish_block(s.block_, name, f)) break;
+    // The name comes last: what fails before leaves nothing. The memory is mapped through the description that
+    // made it, and locked through another one, as in map().
+    if (!made || !(s.map_ = build(made, traits, s.id_, f))) return {};
+    s.ring_ = ring_in(s.map_, s.id_);
+    s.block_ = platform::reopen_block(made.get(), true, f);
+    if (!s.block_) return {};
+    if (platform::publish_block(s.block_, name, f)) return s;
     if (f.code != std::errc::file_exists) return {};
     // Someone was faster: join what they have made.
   }
-  if (!s.check(options, f) || !s.map(f)) return {};
-  return s;
 }
 
 segment segment::attach(const segment_handles& handles, const ring_traits& traits,
@@ -170,6 +207,7 @@ segment segment::attach(const segment_handles& handles, const ring_traits& trait
              std::to_string(traits.participants())};
     return {};
   }
+  if (!platform::check_sealed(handles.block, f)) return {};
   s.block_ = platform::reopen_block(handles.block.get(), true, f);
   if (!s.block_) return {};
   for (const unique_handle& bell : handles.bells) {
@@ -199,7 +237,7 @@ segment_handles segment::create_anonymous(const ring_traits& traits, const chann
   segment_handles handles;
   std::uint64_t capacity = 0;
   if (!granted_capacity(traits, options, capacity, f)) return {};
-  const layout::identity id = identity_of(traits, capacity, options);
+  layout::identity id = identity_of(traits, capacity, options);
   handles.block = platform::new_anonymous_block(id.segment_bytes, f);
   if (!handles.block || !build(handles.block, traits, id, f)) return {};
   return make_bells(participants(id), handles, f) ? std::move(handles) : segment_handles();
@@ -212,7 +250,7 @@ layout::identity segment::describe(const ring_traits& traits, const channel_opti
   return identity_of(traits, capacity, options);
 }
 
-segment_handles segment::create_described(const layout::identity& id, failure& f) {
+segment_handles segment::create_described(layout::identity id, failure& f) {
   const std::size_t count = participants(id);
   const bool plausible = id.magic == layout::magic && id.version == layout::version && count != 0 &&
                          count <= layout::max_participants &&
@@ -231,27 +269,43 @@ segment_handles segment::create_described(const layout::identity& id, failure& f
   return make_bells(count, handles, f) ? std::move(handles) : segment_handles();
 }
 
+// Where the rest depends on the capacity that is what is told of.
 bool segment::same_ring(const layout::identity& found, const layout::identity& expected,
-                        const std::string& who, failure& f) {
+                        bool any_capacity, const std::string& who, failure& f) {
   return same("layout version", found.version, expected.version, who, f) &&
          same("ring kind", found.kind, expected.kind, who, f) &&
          same("value size", found.value_bytes, expected.value_bytes, who, f) &&
          same("value alignment", found.value_align, expected.value_align, who, f) &&
          same("type fingerprint", found.type_fingerprint, expected.type_fingerprint, who, f) &&
+         ((any_capacity && found.abi_fingerprint == expected.abi_fingerprint) ||
+          same("capacity", found.capacity, expected.capacity, who, f)) &&
          same("ABI fingerprint", found.abi_fingerprint, expected.abi_fingerprint, who, f);
 }
 
+// Under the roster's lock, as all who remove the name of a segment, or a bell of it: while it is held the name
+// cannot come to mean another segment, whose name, or bells, it would be that is removed. The bells come first,
+// since that is over when the name is free. Killed in between it leaves a channel whose bells are reached through
+// their owners, or, if there are none, one that the next participant to join and leave removes.
 bool segment::unlink(std::string_view name, std::size_t participants, failure& f) {
   if (!platform::check_name(name, max_segment_name, f)) return false;
-  const bool done = platform::unlink_block(name, f);
-  for (std::size_t i = 0; i < participants; ++i) platform::unlink_named_bell(bell_name(name, i));
-  return done;
+  for (;;) {
+    failure not_opened;
+    const unique_handle block = platform::open_block(name, true, not_opened);
+    if (block && platform::owns(block)) {
+      await_lock(block);
+      if (!platform::is_name_of(name, block)) continue;  // it was removed meanwhile; perhaps made anew
+      for (std::size_t i = 0; i < participants; ++i)
+        platform::unlink_named_bell(bell_name(name, i));
+    }
+    return platform::unlink_block(name, f);
+  }
 }
 
 // Everything is compared in a private copy, before anything is mapped: neither a truncated file nor
 // a header that changes meanwhile can do harm.
 bool segment::check(const channel_options& options, failure& f) {
   const std::string who = named() ? '"' + name_ + '"' : std::string("the handles");
+  if (named() && !platform::check_owner(block_, name_, options.mode, subject_.owner, f)) return false;
   const std::uint64_t size = platform::block_size(block_, f);
   if (f) return false;
   if (!platform::peek_block(block_, std::as_writable_bytes(std::span(&id_, 1)))) {
@@ -263,14 +317,13 @@ bool segment::check(const channel_options& options, failure& f) {
     f = {make_error_code(errc::incompatible), who + ": no magic, this is not a belfry segment"};
     return false;
   }
-  if (!same_ring(id_, identity_of(*traits_, traits_->capacity(0), options), who, f)) return false;
   // No wish of one's own: any capacity that this ring can have.
   const std::uint64_t wish = options.capacity != 0 ? options.capacity : id_.capacity;
-  const std::uint64_t capacity = traits_->capacity(wish);
-  if (!same("capacity", id_.capacity, capacity, who, f)) return false;
-
+  std::uint64_t capacity = traits_->capacity(wish);
+  if (capacity == 0) capacity = traits_->capacity(0);  // not what is there, at any rate
   const layout::identity expected = identity_of(*traits_, capacity, options);
-  return same("number of producers", id_.producers, expected.producers, who, f) &&
+  return same_ring(id_, expected, false, who, f) &&
+         same("number of producers", id_.producers, expected.producers, who, f) &&
          same("number of consumers", id_.consumers, expected.consumers, who, f) &&
          same("header size", id_.header_bytes, expected.header_bytes, who, f) &&
          same("ring offset", id_.ring_offset, expected.ring_offset, who, f) &&
@@ -297,14 +350,13 @@ bool segment::replace(failure& f) {
 }
 
 bool segment::map(failure& f) {
-  const ring_layout shape = traits_->layout(id_.capacity, id_.ring_offset);
   // Through a description of its own: a mapping keeps its description alive, and a child that was
   // forked inherits mappings. Our locks must not live on in it.
   const unique_handle for_mapping = platform::reopen_block(block_.get(), true, f);
   if (!for_mapping) return false;
-  map_ = platform::map_block(for_mapping, id_.segment_bytes, shape.mirrored, true, f);
+  map_ = map_segment(for_mapping, *traits_, id_, f);
   if (!map_) return false;
-  ring_ = {map_.data() + id_.ring_offset, id_.ring_bytes, id_.capacity};
+  ring_ = ring_in(map_, id_);
   return true;
 }
 

@@ -30,7 +30,7 @@ inline mapping map_of(const shared_memory& block, failure& f) {
 }
 
 inline subject subject_of(const shared_memory& block, const unique_handle& own) {
-  return {block.name(), platform::id_of(own)};
+  return {block.name(), platform::id_of(own), platform::owner_of(own)};
 }
 
 }  // namespace belfry::detail

@@ -100,8 +100,8 @@ TEST_CASE("a channel of another type is refused", "[bad-segment]") {
   check_both_refused<channel<spsc_ring<aligned, 64>>>(name, "value size");
   check_both_refused<channel<spsc_ring<namesake, 64>>>(name, "type fingerprint");
   check_both_refused<channel<spsc_ring<double, 64>>>(name, "value size");
-  check_both_refused<channel<spsc_ring<value, 63>>>(name, "fingerprint");
-  check_both_refused<channel<spsc_ring<value, 128>>>(name, "fingerprint");
+  check_both_refused<channel<spsc_ring<value, 63>>>(name, "capacity");
+  check_both_refused<channel<spsc_ring<value, 128>>>(name, "capacity");
   check_both_refused<frames>(name, "ring kind");
   empty_channel<values>(name);
 }

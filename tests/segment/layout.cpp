@@ -125,13 +125,13 @@ TEST_CASE("the file of a segment with a byte_ring", "[layout]") {
   channel_options options;
   options.capacity = page + 1;  // rounded up to the next power of two
   options.lifetime = lifetime::persistent;
-  options.mode = 0640;
+  options.mode = 0660;
   const std::vector<char> file = created(byte_ring::traits, options);
   CHECK(file.size() == page + 2 * page);
   CHECK(at<std::uint64_t>(file, 16) == file.size());
   CHECK(at<std::uint32_t>(file, 40) == 2);
   CHECK(at<std::uint32_t>(file, 44) == layout::flag_persistent);
-  CHECK(at<std::uint32_t>(file, 52) == 0640);
+  CHECK(at<std::uint32_t>(file, 52) == 0660);
   CHECK(at<std::uint64_t>(file, 56) == 0);
   CHECK(at<std::uint64_t>(file, 64) == 8);
   CHECK(at<std::uint64_t>(file, 72) == 0);

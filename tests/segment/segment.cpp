@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -132,10 +133,10 @@ TEST_CASE("segment and bells get the mode that was asked for, whatever the umask
   }
   SECTION("only permission bits") {
     channel_options options;
-    options.mode = 07644;
+    options.mode = 07660;
     of_bytes::channel::producer tx(io, n.name, options);
-    CHECK(mode_of(n.name) == 0644);
-    CHECK(mode_of(n.name + ".bell.0") == 0644);
+    CHECK(mode_of(n.name) == 0660);
+    CHECK(mode_of(n.name + ".bell.0") == 0660);
   }
 }
 
@@ -259,7 +260,7 @@ TEST_CASE("an anonymous segment is met by handles", "[segment]") {
 
     segment::attach(handles, spsc_ring<tick, 32>::traits, {}, f);
     CHECK(f.code == errc::incompatible);
-    CHECK(f.what.find("the handles: the ABI fingerprint is ") == 0);
+    CHECK(f.what == "the handles: the capacity is 64, expected 32");
   }
   CHECK(open_descriptors() == before);
 }
@@ -275,4 +276,45 @@ TEST_CASE("handles that are not all there", "[segment]") {
   f = {};
   segment::attach(detail::segment_handles{}, values, {}, f);
   CHECK(f);
+}
+
+// Its memory could be taken away, and a SIGBUS would be all that is heard of it.
+TEST_CASE("a block that is not sealed, or none at all, is refused", "[segment]") {
+  failure f;
+  detail::segment_handles handles = segment::create_anonymous(values, {}, f);
+  REQUIRE_FALSE(f);
+  struct stat status {};
+  REQUIRE(::fstat(handles.block.get(), &status) == 0);
+  std::vector<char> content(static_cast<std::size_t>(status.st_size));
+  REQUIRE(::pread(handles.block.get(), content.data(), content.size(), 0) == status.st_size);
+
+  const auto refusal_of = [&](int fd) {
+    REQUIRE(fd != -1);
+    REQUIRE(::write(fd, content.data(), content.size()) == status.st_size);
+    handles.block = detail::unique_handle(fd);
+    failure why;
+    segment::attach(handles, values, {}, why);
+    CHECK(why.code == errc::incompatible);
+    return why.what;
+  };
+  const auto memory = [](int seals) {
+    const int fd = ::memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    // What is sealed against growing must have its size before.
+    REQUIRE(::ftruncate(fd, 1 << 20) == 0);
+    if (seals != 0) REQUIRE(::fcntl(fd, F_ADD_SEALS, seals) == 0);
+    return fd;
+  };
+  CHECK(refusal_of(memory(0)) ==
+        "the handles: the block is not sealed against shrinking, growing, further seals");
+  CHECK(refusal_of(memory(F_SEAL_GROW | F_SEAL_SEAL)) ==
+        "the handles: the block is not sealed against shrinking");
+  CHECK(refusal_of(memory(F_SEAL_SHRINK | F_SEAL_GROW)) ==
+        "the handles: the block is not sealed against further seals");
+  CHECK(refusal_of(::open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600)).find("not sealed") !=
+        std::string::npos);
+  CHECK(refusal_of(::open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600)).find("the handles: the block is no") == 0);
+  int ends[2];
+  REQUIRE(::pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
+  const detail::unique_handle other_end(ends[0]);
+  CHECK(refusal_of(ends[1]) == "the handles: the block is no memory block (memfd)");
 }

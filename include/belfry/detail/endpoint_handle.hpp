@@ -36,8 +36,9 @@ class endpoint_handle {
   /// whose text names what was wrong:
   ///   `errc::role_taken`, `errc::roster_full`   all places of this role are taken by the living
   ///   `errc::incompatible`                      the segment is of another type, ring, size, version
-  ///   `invalid_argument`, `filename_too_long`   no name for a channel (247 bytes at most)
-  ///   `no_space_on_device`, `permission_denied`, ... what the system says
+  ///   `invalid_argument`, `filename_too_long`   no name for a channel (247 bytes at most); no capacity, or mode
+  ///   `permission_denied`                       it may not be opened, or another user has made it, see `mode`
+  ///   `no_space_on_device`, `file_too_large`, ... what the system says
   endpoint_handle(const Executor& executor, std::string_view name,
                   const channel_options& options = {})
       : endpoint_handle(executor, options) {

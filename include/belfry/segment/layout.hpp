@@ -31,6 +31,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 #include <type_traits>
 
 namespace belfry::layout {
@@ -58,6 +59,19 @@ enum class ring_kind : std::uint32_t {
   latest = 5,
   watch = 6,  // no ring: the companion of a block
 };
+
+/// As in the name of its type; empty for what is no kind.
+constexpr std::string_view name_of(ring_kind kind) noexcept {
+  switch (kind) {
+    case ring_kind::spsc: return "spsc_ring";
+    case ring_kind::byte: return "byte_ring";
+    case ring_kind::work: return "work_ring";
+    case ring_kind::broadcast: return "broadcast_ring";
+    case ring_kind::latest: return "latest";
+    case ring_kind::watch: return "watch";
+  }
+  return {};
+}
 
 inline constexpr std::uint32_t flag_persistent = 1;
 
@@ -94,7 +108,8 @@ struct control_header {
     std::array<std::atomic<std::uint8_t>, max_participants> slots;
   };
   std::array<parked_line, 2> parked;
-  /// For whoever looks in from outside; nothing depends on them. Changed under the roster's lock.
+  /// For whoever looks in from outside; nothing depends on them, but that a segment without joins was made by
+  /// one who could not join, and may go. Changed under the roster's lock.
   struct alignas(cache_line) counters {
     std::atomic<std::uint64_t> joins;
     std::atomic<std::uint64_t> leaves;

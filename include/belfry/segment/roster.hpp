@@ -18,6 +18,8 @@
 //   reap    whoever is not free and holds no lock, or is known to be dead by its bell: undo what it
 //           has begun in the ring; remove its bell (that of another inode only if `bell` is 0); clear
 //           its mark; free, and if it was live one more death; then ring everyone
+//           (what fails frees the slot, and removes the segment if that leaves it without participants and
+//           nothing is unread)
 //   leave   reap; remove the bell; free, left; the last one out removes the segment; give up the
 //           slot's lock; ring everyone; only then close the bell
 #pragma once
@@ -53,6 +55,10 @@ class roster {
   };
   /// `begin` is called with the slot before the others see that we are here.
   joined join(failure& f, const std::function<void(std::size_t)>& begin = {});
+
+  /// Should what comes after the join fail: lets leave() remove what was made for this join alone, as if there had
+  /// been none.
+  void undo_join() noexcept { undone_ = true; }
 
   /// Gives up the slot; the last one out removes the segment if its lifetime says so.
   void leave() noexcept;
@@ -165,6 +171,7 @@ class roster {
   }
 
   void remember_the_past() noexcept;
+  void discard_if_over() noexcept;
   std::size_t lock_free_slot() noexcept;
   bool claim_slot(failure& f, const std::function<void(std::size_t)>& begin);
   bool reap_locked(evidence e) noexcept;
@@ -180,6 +187,7 @@ class roster {
   std::span<std::uint64_t> peer_marks_;  // who is parked at the other side, eight to a word
   std::size_t slot_ = no_slot;
   bool member_ = false;
+  bool undone_ = false;
   const bool fences_;  // no barrier of others reaches us
   unsigned fork_generation_ = fork_generation.load(std::memory_order_relaxed);
   doorbell bell_;

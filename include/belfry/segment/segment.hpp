@@ -18,6 +18,12 @@ namespace belfry::detail {
 /// The longest name of a segment: its bells are named after it, `<name>.bell.63`.
 inline constexpr std::size_t max_segment_name = 255 - 8;
 
+/// Of these permission bits those of a participant: of the owner, the group and all others each has both, reading
+/// and writing, or nothing.
+constexpr unsigned participants_mode(unsigned mode) noexcept {
+  return mode & ((mode >> 1 & mode >> 2 & 0111) * 7);
+}
+
 std::string bell_name(std::string_view segment, std::size_t slot);
 
 /// The handles by which peers without a name meet: the block, and a bell for every slot.
@@ -30,6 +36,7 @@ struct segment_handles {
 struct subject {
   std::string name;
   std::uint64_t id = 0;
+  std::uint64_t owner = 0;  // trusted as whoever has opened its block does; as root is
 };
 
 /// What a manager keeps for a participant that it has let in. Dropped without a word it means that the
@@ -67,12 +74,13 @@ class segment {
                                    failure& f);
   /// A segment without a name from such a description, for whoever does not know the ring itself: a ring
   /// without any values is a ring of zeros.
-  static segment_handles create_described(const layout::identity& id, failure& f);
+  static segment_handles create_described(layout::identity id, failure& f);
   /// Whether this description is of the same ring as that one. Else `errc::incompatible`.
   static bool same_ring(const layout::identity& found, const layout::identity& expected,
-                        const std::string& who, failure& f);
+                        bool any_capacity, const std::string& who, failure& f);
 
-  /// Removes a named segment and its bells, whatever is left in it.
+  /// Removes a named segment and its bells, whatever is left in it. Waits, for up to a second, for the roster's
+  /// lock.
   static bool unlink(std::string_view name, std::size_t participants, failure& f);
 
   const std::string& name() const noexcept { return name_; }  // empty if it has none
@@ -102,7 +110,8 @@ class segment {
   /// Without a name, deaths are told by pid; that is the same for all who are in one PID namespace.
   bool knows_pids() const noexcept { return knows_pids_; }
 
-  /// The last one is leaving, and nothing is unread: nobody needs the segment any more.
+  /// Nothing is unread and no participant is left, or the last one is leaving: the segment is not needed any
+  /// more. Under the roster's lock.
   void discard() noexcept;
   /// One's own membership has ended in good order.
   void departed() noexcept;
