@@ -172,6 +172,16 @@ class Alone(unittest.TestCase):
             for file in support.files_of(self.name + ".watch"):
                 self.assertEqual((support.SHM / file).stat().st_mode & 0o777, 0o600)
 
+    @unittest.skipUnless(os.geteuid() == 0, "only root may give a file away")
+    def test_another_user_has_made_the_companion(self):
+        with Watch(self.name):
+            file = support.SHM / (self.name + ".watch")
+            os.chown(file, 54321, -1)
+            with self.assertRaisesRegex(PermissionError, "user 54321"):
+                Watch(self.name)
+            os.chown(support.SHM / self.name, 54321, -1)
+            Watch(self.name).close()  # it is the owner's of the block
+
     def test_something_else_has_the_name(self):
         (support.SHM / (self.name + ".watch")).write_bytes(bytes(layout.SIZE))
         with self.assertRaisesRegex(ValueError, "magic"):

@@ -38,10 +38,11 @@ class Member:
         self.readers = {}  # descriptor: the loop in which it is
         self.fd = system.open_or_create(path, block)
         try:
+            system.check_owner(self.fd, block, path)
             identity = system.identity(self.fd, path)
             self.persistent = identity["flags"] & FLAG_PERSISTENT
             self.bell_mode = identity["bell_mode"] & 0o777
-            mapped = os.open("/proc/self/fd/%d" % self.fd, os.O_RDWR | os.O_CLOEXEC)
+            mapped = os.open("/proc/thread-self/fd/%d" % self.fd, os.O_RDWR | os.O_CLOEXEC)
             try:
                 memory = memoryview(mmap.mmap(mapped, SIZE))
             finally:

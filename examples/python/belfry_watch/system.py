@@ -1,6 +1,7 @@
 """Files, locks and bells: src/posix/."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import signal
@@ -52,7 +53,7 @@ def open_or_create(path, block):
                 segment_id=os.urandom(16),
                 flags=0,
                 bell_mode=0o600,
-                process_namespace=os.stat("/proc/self/ns/pid").st_ino,
+                process_namespace=os.stat("/proc/thread-self/ns/pid").st_ino,
                 subject=os.fstat(block).st_ino,
             )
             os.pwrite(fd, layout.IDENTITY.pack(*header.values()), 0)
@@ -60,13 +61,20 @@ def open_or_create(path, block):
             os.pwrite(fd, first, 8 * layout.CHANGES)
             os.pwrite(fd, first, 8 * layout.WHOLE)
             # Any src_dir_fd makes this a linkat(2), which can follow the link.
-            os.link("/proc/self/fd/%d" % fd, path, src_dir_fd=fd, follow_symlinks=True)
+            os.link("/proc/thread-self/fd/%d" % fd, path, src_dir_fd=fd, follow_symlinks=True)
             return fd
         except FileExistsError:
             os.close(fd)  # someone was faster
         except BaseException:
             os.close(fd)
             raise
+
+
+def check_owner(fd, block, path):
+    """Another user may have made it first: it belongs to this user, root, or the owner of the block."""
+    owner = os.fstat(fd).st_uid
+    if owner not in (os.geteuid(), 0, os.fstat(block).st_uid):
+        raise PermissionError(errno.EACCES, "it belongs to user %d" % owner, path)
 
 
 def identity(fd, path):
