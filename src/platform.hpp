@@ -139,6 +139,7 @@ std::string read_to_end(native_handle_type handle, failure& f);
 using socket_address = std::span<const std::byte>;
 
 /// A stream that does not block; it is connected when it is ready to be written to, or has an error.
+/// `resource_unavailable_try_again`: the queue of a Unix socket is full for the moment, which cannot be waited for.
 unique_handle connect_socket(socket_address address, failure& f);
 std::error_code socket_error(const unique_handle& socket) noexcept;
 /// Two ends of a stream that do not block; the second one can be inherited by a program.
@@ -231,6 +232,9 @@ bool wait_any(std::span<const native_handle_type> handles,
               std::chrono::steady_clock::time_point deadline, std::span<bool> ready) noexcept;
 
 bool is_ready(native_handle_type handle) noexcept;
+
+/// A handle that becomes ready after this time.
+unique_handle new_timer(std::chrono::nanoseconds after, std::error_code& error) noexcept;
 
 /// One handle that is ready while any of its members is.
 unique_handle new_wait_set(failure& f);

@@ -37,7 +37,7 @@ namespace belfry::inline BELFRY_ASIO_FLAVOUR {
 /// killed anywhere without leaving a block that nobody removes.
 ///
 /// The blocking forms wait 20 seconds at most (`timed_out`); the server must then run in another
-/// process, or another thread. The `async_` forms take any completion token, use the executor that the
+/// process, or another thread. All wait for a server that is behind with accepting connections. The `async_` forms take any completion token, use the executor that the
 /// manager was made with (or else Asio's system_executor, which has threads of its own), and have the
 /// error code first; any number may be pending. Cancelling one, by any type, completes it with
 /// `operation_aborted`; what it had asked for may have been carried out, but never yields a block.

@@ -3,6 +3,7 @@
 #include "endpoint_of.hpp"
 #include "tracked_blocks.hpp"
 
+#include <algorithm>
 #include <charconv>
 
 namespace belfry::detail {
@@ -99,7 +100,7 @@ request_chain::progress request_chain::ask(const question& q, failure& f) {
           session().request(q.method, q.arguments);
           stage_ = stage::asking;
         } else {
-          if (!connect(f)) return progress::failed;
+          if (!connect(f)) return connect_later(f) ? progress::to_read : progress::failed;
           stage_ = stage::connecting;
           if (!client_->address().is_local()) return progress::to_write;
         }
@@ -152,10 +153,24 @@ bool request_chain::connect(failure& f) {
     return false;
   }
   platform::guard_against_fork(socket);
+  retry_.reset();
   connection_ = std::make_unique<manager_connection>(std::move(socket), client_->key(),
                                                      client_->md5_allowed());
   at_ = 0;
   return true;
+}
+
+/// For as long as the caller wants to wait.
+bool request_chain::connect_later(failure& f) {
+  using namespace std::chrono_literals;
+  const bool is_full = f.code == std::errc::resource_unavailable_try_again;
+  if (!is_full || !client_->address().is_local()) return false;
+  f = {};
+  std::error_code error;
+  retry_ = platform::new_timer(pause_, error);
+  if (error) f = {error, "wait for the manager at \"" + client_->address().text() + '"'};
+  pause_ = std::min(2 * pause_, 50ms);
+  return static_cast<bool>(retry_);
 }
 
 request_chain::progress request_chain::exchange(failure& f) {

@@ -9,6 +9,7 @@
 #include <belfry/detail/manager_service.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -91,13 +92,14 @@ class request_chain {
     pickle::tuple arguments;
   };
 
-  /// Goes on with asking as far as it can without waiting. `answered`: the answer is in session();
+  /// Goes on with asking as far as it can without waiting for socket(). `answered`: the answer is in session();
   /// `failed`: see `f`.
   enum class progress { answered, failed, to_read, to_write };
   progress ask(const question& q, failure& f);
   client_session& session() noexcept { return connection_->session; }
+  /// Or a timer, if the server cannot be connected to for the moment.
   native_handle_type socket() const noexcept {
-    return connection_ ? connection_->socket.get() : no_handle;
+    return connection_ ? connection_->socket.get() : retry_.get();
   }
 
   /// No further question: whoever comes next may have the connection.
@@ -112,11 +114,14 @@ class request_chain {
   enum class stage { idle, connecting, greeting, asking };
   progress exchange(failure& f);
   bool connect(failure& f);
+  bool connect_later(failure& f);
   bool may_retry(failure& f);
 
   client_ptr client_;
   connection_ptr connection_;
   stage stage_ = stage::idle;
+  unique_handle retry_;  // ready when it is time to try again to connect
+  std::chrono::milliseconds pause_{1};
   std::size_t at_ = 0;  // what has been sent, or received, of the present part
   bool fresh_ = false;
   bool reused_ = false;

@@ -81,16 +81,10 @@ transferred result_of(ssize_t n) noexcept {
 }  // namespace
 
 unique_handle connect_socket(socket_address address, failure& f) {
-  for (int attempt = 0;; ++attempt) {
-    unique_handle socket = new_socket(address, f);
-    if (!socket || connect(socket, address)) return socket;
-    // A Unix socket whose queue is full for the moment cannot be waited for.
-    if (errno != EAGAIN || attempt == 1000) {
-      fail(f, "connect to the manager");
-      return {};
-    }
-    ::usleep(1000);
-  }
+  unique_handle socket = new_socket(address, f);
+  if (!socket || connect(socket, address)) return socket;
+  fail(f, "connect to the manager");
+  return {};
 }
 
 std::error_code socket_error(const unique_handle& socket) noexcept {

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 namespace belfry::platform {
@@ -45,6 +46,20 @@ bool wait_any(std::span<const native_handle_type> handles,
 bool is_ready(native_handle_type handle) noexcept {
   pollfd polled{handle, POLLIN, 0};
   return ::poll(&polled, 1, 0) > 0;
+}
+
+unique_handle new_timer(std::chrono::nanoseconds after, std::error_code& error) noexcept {
+  unique_handle timer =
+      above_standard(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(after);
+  itimerspec once{};
+  once.it_value.tv_sec = seconds.count();
+  once.it_value.tv_nsec = (after - seconds).count();
+  if (!timer || ::timerfd_settime(timer.get(), 0, &once, nullptr) != 0) {
+    error.assign(errno, std::system_category());
+    timer.reset();
+  }
+  return timer;
 }
 
 unique_handle new_wait_set(failure& f) {
