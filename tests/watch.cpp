@@ -371,6 +371,75 @@ TEST_CASE("a watch that moves takes along what waits on it", "[watch]") {
   CHECK_FALSE(w.is_open());
 }
 
+TEST_CASE("a watch that was moved from, or never opened, is as a closed one", "[watch]") {
+  net::io_context io;
+  block b("moved-from");
+  error_code ec;
+  watch never(io, shared_memory(), ec);
+  watch from(io, b.memory);
+  const watch to = std::move(from);
+  watch assigned(io, b.memory);
+  watch other(io, b.memory);
+  other = std::move(assigned);
+  for (watch* w : {&never, &from, &assigned}) {
+    CHECK_FALSE(w->is_open());
+    CHECK(w->version() == 0);
+    w->notify();
+    w->notify(3);
+    w->cancel();
+    change all, element;
+    grant g;
+    w->async_changed(0, all.handler());
+    w->async_changed(0, {1}, element.handler());
+    w->async_txn(g.handler());
+    REQUIRE(run(io));
+    io.restart();
+    CHECK(all.ec == errc::closed);
+    CHECK(element.ec == errc::closed);
+    CHECK(g.ec == errc::closed);
+    CHECK(all.calls + element.calls + g.calls == 3);
+    w->close();
+    CHECK(w->get_executor() == io.get_executor());
+  }
+  other = watch(io, b.memory);
+  CHECK(other.is_open());
+  from = std::move(other);
+  CHECK(from.is_open());
+}
+
+TEST_CASE("a transaction and a block that were moved from", "[watch]") {
+  block b("moved-block");
+  transaction from = b.memory.txn();
+  transaction to = std::move(from);
+  CHECK_FALSE(from);
+  CHECK_FALSE(from.owner_died());
+  CHECK(from.bytes().empty());
+  CHECK_THROWS_AS(from[0], std::out_of_range);
+  CHECK_THROWS_AS(from.as<int>(), std::length_error);
+  from.end();
+  to[63] = 1;
+  CHECK_THROWS_AS(to[64], std::out_of_range);
+  to.end();
+  CHECK_THROWS_AS(to[0], std::out_of_range);
+
+  shared_memory memory = shared_memory::open(b.memory.name());
+  shared_memory moved = std::move(memory);
+  CHECK_FALSE(memory.is_open());
+  CHECK(memory.buf().empty());
+  CHECK(memory.name().empty());
+  CHECK_THROWS_AS(memory.as<int>(), std::length_error);
+  error_code ec;
+  CHECK_FALSE(memory.txn(ec));
+  CHECK(ec == std::errc::bad_file_descriptor);
+  CHECK_THROWS_AS(memory.unlink(), std::system_error);
+  net::io_context io;
+  const watch w(io, memory, ec);
+  CHECK(ec == std::errc::bad_file_descriptor);
+  memory.close();
+  CHECK(moved.is_open());
+  b.memory.close();
+}
+
 TEST_CASE("a watch outlives the object of its block", "[watch]") {
   net::io_context io;
   block b("outlive");

@@ -53,11 +53,13 @@ class manager_server {
       : manager_server(executor_type(context.get_executor()),
                        std::forward<Arguments>(arguments)...) {}
 
-  manager_server(manager_server&&) noexcept = default;
+  /// What was moved from is as if it were closed.
+  manager_server(manager_server&& other) noexcept
+      : executor_(other.executor_), service_(std::move(other.service_)) {}
   manager_server& operator=(manager_server&& other) noexcept;
   ~manager_server();
 
-  executor_type get_executor() const noexcept { return service_->executor(); }
+  executor_type get_executor() const noexcept { return executor_; }
 
   /// Where clients find it: what was asked for, with the path or port that was chosen.
   std::string address() const { return service_ ? service_->address() : std::string(); }
@@ -78,10 +80,11 @@ class manager_server {
   template <class Token = net::default_completion_token_t<executor_type>>
   auto async_wait(Token&& token = Token()) {
     return net::async_compose<Token, void(error_code)>(detail::manager_end_wait{service_}, token,
-                                                       service_->executor());
+                                                       executor_);
   }
 
  private:
+  executor_type executor_;
   std::shared_ptr<detail::manager_service> service_;
 };
 

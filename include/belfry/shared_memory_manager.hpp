@@ -63,6 +63,7 @@ class shared_memory_manager {
   template <std::derived_from<net::execution_context> Context>
   explicit shared_memory_manager(Context& context)
       : shared_memory_manager(executor_type(context.get_executor())) {}
+  /// What was moved from has no server.
   shared_memory_manager(shared_memory_manager&&) noexcept;
   shared_memory_manager& operator=(shared_memory_manager&&) noexcept;
   /// If it has started a server: shuts it down, or, if it does not listen, kills it and cleans up.

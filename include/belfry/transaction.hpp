@@ -57,13 +57,13 @@ class transaction {
   transaction(transaction&& other) noexcept
       : owner_(std::move(other.owner_)),
         bytes_(std::exchange(other.bytes_, {})),
-        owner_died_(other.owner_died_) {}
+        owner_died_(std::exchange(other.owner_died_, false)) {}
   transaction& operator=(transaction&& other) noexcept {
     if (this != &other) {
       end();
       owner_ = std::move(other.owner_);
       bytes_ = std::exchange(other.bytes_, {});
-      owner_died_ = other.owner_died_;
+      owner_died_ = std::exchange(other.owner_died_, false);
     }
     return *this;
   }
@@ -74,7 +74,9 @@ class transaction {
   /// The holder before this one was killed, and may have left the data half-written.
   bool owner_died() const noexcept { return owner_died_; }
 
-  unsigned char& operator[](std::size_t i) const noexcept {
+  /// A byte of the block. Throws std::out_of_range if there is none, as there is not after its end.
+  unsigned char& operator[](std::size_t i) const {
+    if (i >= bytes_.size()) throw std::out_of_range("no such byte, or no transaction");
     return reinterpret_cast<unsigned char*>(bytes_.data())[i];
   }
   std::span<std::byte> bytes() const noexcept { return bytes_; }

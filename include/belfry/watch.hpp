@@ -73,7 +73,9 @@ class basic_watch {
   basic_watch(Context& context, Arguments&&... arguments)
       : basic_watch(Executor(context.get_executor()), std::forward<Arguments>(arguments)...) {}
 
-  basic_watch(basic_watch&&) noexcept = default;
+  /// What was moved from is as if it were closed.
+  basic_watch(basic_watch&& other) noexcept
+      : endpoint_(std::move(other.endpoint_)), executor_(other.executor_) {}
   basic_watch& operator=(basic_watch&& other) noexcept {
     if (this != &other) {
       if (endpoint_) endpoint_->close();
@@ -88,26 +90,34 @@ class basic_watch {
 
   executor_type get_executor() const noexcept { return executor_; }
   bool is_open() const noexcept { return endpoint_ && endpoint_->is_open(); }
-  void close() noexcept { endpoint_->close(); }
-  void cancel() noexcept { endpoint_->cancel_all(); }
+  void close() noexcept {
+    if (endpoint_) endpoint_->close();
+  }
+  void cancel() noexcept {
+    if (endpoint_) endpoint_->cancel_all();
+  }
 
   /// Grows with every notification, also across the lives of the companion (should the clock not be set
   /// back in between). What is read of the block after this shows everything whose notification the version
   /// counts; all else is told by async_changed() of this version.
-  std::uint64_t version() const noexcept { return endpoint_->version(); }
+  std::uint64_t version() const noexcept { return endpoint_ ? endpoint_->version() : 0; }
 
   /// The block has changed: publishes a new version and wakes who waits for it. No system call if
   /// nobody sleeps.
-  void notify() noexcept { endpoint_->notify(); }
+  void notify() noexcept {
+    if (endpoint_) endpoint_->notify();
+  }
   /// Only this element has changed. Exact for the first 1024 elements; of more, those whose numbers
   /// are equal modulo 1024 are told alike.
-  void notify(std::size_t element) noexcept { endpoint_->notify(element); }
+  void notify(std::size_t element) noexcept {
+    if (endpoint_) endpoint_->notify(element);
+  }
 
   /// Completes when the block has another version than `seen`, at once if it has already, with the
   /// newest one: who has missed ten changes is told once. Signature: void(error_code, std::uint64_t).
   template <class Token = default_token>
   auto async_changed(std::uint64_t seen, Token&& token = Token()) {
-    return initiate_changed(detail::changed_action{endpoint_, seen}, std::forward<Token>(token));
+    return initiate_changed(detail::changed_action{target(), seen}, std::forward<Token>(token));
   }
 
   /// The same for a change of one of these elements, or of the block as a whole, since `seen`. (GCC 12
@@ -116,7 +126,7 @@ class basic_watch {
   auto async_changed(std::uint64_t seen, std::span<const std::size_t> elements,
                      Token&& token = Token()) {
     return initiate_changed(
-        detail::changed_action{endpoint_, seen, {elements.begin(), elements.end()}},
+        detail::changed_action{target(), seen, {elements.begin(), elements.end()}},
         std::forward<Token>(token));
   }
   template <class Token = default_token>
@@ -133,12 +143,20 @@ class basic_watch {
   /// `permission_denied` for a read-only block.
   template <class Token = default_token>
   auto async_txn(Token&& token = Token()) {
+    detail::txn_action action{target()};
     return net::async_initiate<Token, void(error_code, transaction)>(
         detail::initiation<detail::watch_endpoint, Executor>(endpoint_, executor_), token,
-        detail::txn_action{endpoint_});
+        std::move(action));
   }
 
  private:
+  /// What an operation is for: after a move a closed endpoint, which completes it.
+  const std::shared_ptr<detail::watch_endpoint>& target() {
+    if (!endpoint_)
+      endpoint_ = std::make_shared<detail::watch_endpoint>(net::any_io_executor(executor_));
+    return endpoint_;
+  }
+
   template <class Token>
   auto initiate_changed(detail::changed_action action, Token&& token) {
     return net::async_initiate<Token, void(error_code, std::uint64_t)>(

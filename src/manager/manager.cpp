@@ -62,12 +62,13 @@ shared_memory_manager::shared_memory_manager() : shared_memory_manager(net::syst
 
 shared_memory_manager::shared_memory_manager(const executor_type& executor) : executor_(executor) {}
 
-shared_memory_manager::shared_memory_manager(shared_memory_manager&&) noexcept = default;
+shared_memory_manager::shared_memory_manager(shared_memory_manager&& other) noexcept
+    : executor_(other.executor_), client_(std::move(other.client_)) {}
 
 shared_memory_manager& shared_memory_manager::operator=(shared_memory_manager&& other) noexcept {
   if (this != &other) {
     shared_memory_manager old(std::move(*this));
-    executor_ = std::move(other.executor_);
+    executor_ = other.executor_;
     client_ = std::move(other.client_);
   }
   return *this;

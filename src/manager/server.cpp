@@ -206,7 +206,8 @@ namespace belfry::inline BELFRY_ASIO_FLAVOUR {
 
 manager_server::manager_server(const executor_type& executor, std::string_view address,
                                std::string_view authkey, const manager_options& options)
-    : service_(std::make_shared<detail::manager_service>(executor, authkey, options)) {
+    : executor_(executor),
+      service_(std::make_shared<detail::manager_service>(executor, authkey, options)) {
   detail::failure f;
   service_->start(address, f);
   if (f) f.raise();
@@ -215,7 +216,8 @@ manager_server::manager_server(const executor_type& executor, std::string_view a
 manager_server::manager_server(const executor_type& executor, std::string_view address,
                                std::string_view authkey, const manager_options& options,
                                error_code& ec)
-    : service_(std::make_shared<detail::manager_service>(executor, authkey, options)) {
+    : executor_(executor),
+      service_(std::make_shared<detail::manager_service>(executor, authkey, options)) {
   detail::failure f;
   service_->start(address, f);
   ec = detail::to_net(f.code);
@@ -231,6 +233,7 @@ manager_server::~manager_server() {
 manager_server& manager_server::operator=(manager_server&& other) noexcept {
   if (this != &other) {
     const manager_server old(std::move(*this));
+    executor_ = other.executor_;
     service_ = std::move(other.service_);
   }
   return *this;

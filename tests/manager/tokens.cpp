@@ -784,3 +784,62 @@ TEST_CASE("a manager without a context has threads of its own", "[manager_tokens
   });
   CHECK(program.wait() == 0);
 }
+
+TEST_CASE("a manager, and a server, that were moved from", "[manager_tokens]") {
+  manager_kit k("moved-from");
+  shared_memory_manager& from = k.connected;
+  shared_memory_manager to = std::move(from);
+  CHECK(from.get_executor() == k.io.get_executor());
+  CHECK_FALSE(from.is_connected());
+  CHECK(from.address().empty());
+  CHECK(from.authkey().empty());
+  error_code ec;
+  CHECK_FALSE(from.shared_memory(10, "", ec).is_open());
+  CHECK(ec == std::errc::not_connected);
+  from.list_segments(ec);
+  CHECK(ec == std::errc::not_connected);
+  from.release("x", ec);
+  CHECK(ec == std::errc::not_connected);
+  from.shutdown(ec);
+  CHECK(ec == std::errc::not_connected);
+  int calls = 0;
+  const auto refused = [&](const error_code& e, auto&&...) {
+    ++calls;
+    CHECK(e == std::errc::not_connected);
+  };
+  from.async_shared_memory(10, refused);
+  from.async_list_segments(refused);
+  from.async_release("x", refused);
+  from.async_shutdown(refused);
+  REQUIRE(run(k.io));
+  CHECK(calls == 4);
+  channel<spsc_ring<int, 4>>::producer tx(k.io, from, "x", ec);
+  CHECK(ec == std::errc::not_connected);
+  from.async_connect(k.server.address(), token_key, [&](const error_code& e) { ec = e; });
+  k.io.restart();
+  REQUIRE(run(k.io));
+  CHECK(ec == error_code());
+  CHECK(from.is_connected());
+  CHECK(to.is_connected());
+
+  net::io_context io;
+  manager_server server(io, "", token_key, k.directory.options());
+  manager_server moved = std::move(server);
+  CHECK_FALSE(server.is_open());
+  CHECK(server.address().empty());
+  CHECK(server.list_segments().empty());
+  CHECK(server.get_executor() == io.get_executor());
+  server.close();
+  bool ended = false;
+  server.async_wait([&](const error_code& e) {
+    ended = true;
+    CHECK_FALSE(e);
+  });
+  CHECK_FALSE(ended);
+  while (!ended && io.run_one() != 0) {
+  }
+  CHECK(ended);
+  CHECK(moved.is_open());
+  server = std::move(moved);
+  CHECK(server.is_open());
+}

@@ -134,6 +134,10 @@ struct manager_end_wait {
     switch (std::exchange(at, next(at))) {
       case state::starting:
         self.reset_cancellation_state(net::enable_total_cancellation());
+        if (!service) {  // of a server that was moved from
+          at = state::finishing;
+          return net::post(std::move(self));
+        }
         return net::post(net::bind_executor(service->own_strand(), std::move(self)));
       case state::on_strand: {
         if (service->has_ended() ||
@@ -147,7 +151,7 @@ struct manager_end_wait {
       case state::over: return net::post(std::move(self));  // to where its handler is to be called
       case state::finishing: break;
     }
-    const bool ended = service->has_ended();
+    const bool ended = !service || service->has_ended();
     service.reset();
     self.complete(ended ? error_code() : to_net(operation_aborted()));
   }

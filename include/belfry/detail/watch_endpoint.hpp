@@ -30,7 +30,8 @@ class watch_endpoint final : public endpoint, private transaction_owner {
 
   void open(const shared_memory& block, failure& f);
 
-  std::uint64_t version() const noexcept { return view_.version(); }
+  /// Stays what it was when the endpoint is closed; 0 if it was never open.
+  std::uint64_t version() const noexcept { return view_ ? view_.version() : 0; }
   bool changed_since(std::uint64_t seen, std::span<const std::size_t> elements) const noexcept {
     return view_.changed_since(seen, elements);
   }

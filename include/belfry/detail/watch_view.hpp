@@ -21,6 +21,8 @@ class watch_view {
   explicit watch_view(const ring_memory& memory) noexcept
       : state_(reinterpret_cast<layout::watch_state*>(memory.at)) {}
 
+  explicit operator bool() const noexcept { return state_ != nullptr; }
+
   /// What is read of the block after this shows every notification that the version counts, and of a
   /// notification that it does not show, changed_since() this version tells.
   std::uint64_t version() const noexcept {
