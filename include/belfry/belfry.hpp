@@ -15,6 +15,7 @@
 #include <belfry/ring/ring.hpp>
 #include <belfry/ring/spsc_ring.hpp>
 #include <belfry/ring/work_ring.hpp>
+#include <belfry/shareable.hpp>
 #include <belfry/shareable_list.hpp>
 #include <belfry/shared_memory.hpp>
 #include <belfry/shared_memory_manager.hpp>

@@ -1,6 +1,8 @@
 // Exclusive write access to a block, among processes.
 #pragma once
 
+#include <belfry/shareable.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -25,6 +27,8 @@ class transaction_owner {
 template <class T, class Byte>
 std::span<T> typed(std::span<Byte> bytes) {
   static_assert(std::is_trivially_copyable_v<T>, "shared with other processes as its bytes");
+  static_assert(shareable<T>,
+                "T holds an address, which means nothing elsewhere: see belfry::shareable");
   if (bytes.size() < sizeof(T)) throw std::length_error("the block is smaller than one element");
   if (reinterpret_cast<std::uintptr_t>(bytes.data()) % alignof(T) != 0) {
     throw std::invalid_argument("the memory is not aligned for this type");

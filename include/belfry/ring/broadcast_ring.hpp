@@ -6,6 +6,7 @@
 #include <belfry/ring/atomic_words.hpp>
 #include <belfry/ring/ring.hpp>
 #include <belfry/ring/type_fingerprint.hpp>
+#include <belfry/shareable.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -56,6 +57,8 @@ template <class T, std::size_t N, overflow Mode = overflow::block>
 class broadcast_ring : public detail::broadcast_room<Mode> {
   static_assert(std::is_trivially_copyable_v<T>,
                 "a value is shared with other processes as its bytes");
+  static_assert(shareable<T>,
+                "a value holds an address, which means nothing elsewhere: see belfry::shareable");
   static_assert(std::is_default_constructible_v<T>, "a failed receive completes with T{}");
   static_assert(N > 0 && N <= (std::size_t{1} << 24));
 

@@ -5,6 +5,7 @@
 #include <belfry/ring/atomic_words.hpp>
 #include <belfry/ring/ring.hpp>
 #include <belfry/ring/type_fingerprint.hpp>
+#include <belfry/shareable.hpp>
 
 #include <atomic>
 #include <cstddef>
@@ -31,6 +32,8 @@ template <class T>
 class latest {
   static_assert(std::is_trivially_copyable_v<T>,
                 "a value is shared with other processes as its bytes");
+  static_assert(shareable<T>,
+                "a value holds an address, which means nothing elsewhere: see belfry::shareable");
   static_assert(std::is_default_constructible_v<T>, "a failed receive completes with T{}");
 
   using control = layout::latest_control;

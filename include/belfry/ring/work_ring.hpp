@@ -7,6 +7,7 @@
 #include <belfry/ring/lease.hpp>
 #include <belfry/ring/ring.hpp>
 #include <belfry/ring/type_fingerprint.hpp>
+#include <belfry/shareable.hpp>
 
 #include <algorithm>
 #include <array>
@@ -37,6 +38,8 @@ template <class T, std::size_t N>
 class work_ring {
   static_assert(std::is_trivially_copyable_v<T>,
                 "a value is shared with other processes as its bytes");
+  static_assert(shareable<T>,
+                "a value holds an address, which means nothing elsewhere: see belfry::shareable");
   static_assert(std::is_default_constructible_v<T>, "a failed receive completes with T{}");
   static_assert(N > 0 && N <= (std::size_t{1} << 24));
 

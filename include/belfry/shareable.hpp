@@ -1,0 +1,91 @@
+// Whether a type's values mean the same in another process.
+#pragma once
+
+#include <belfry/detail/elements.hpp>
+
+#include <array>
+#include <coroutine>
+#include <cstddef>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <system_error>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+namespace belfry {
+namespace detail {
+
+template <class T>
+constexpr bool looks_shareable();
+
+}  // namespace detail
+
+/// False for what is seen to hold an address: pointers, references, std::string_view, std::span and their
+/// like, and arrays and aggregates of these, however deep. Rings and typed views of blocks refuse such a type:
+/// at that address another process has something else, or nothing. Not seen is what a class keeps private, what
+/// a union holds, a member that is a reference to const, and what lies behind the first 256 elements of an
+/// aggregate, those of its arrays counted one by one.
+///
+/// Specialise it to insist, where the address is never followed elsewhere, or to refuse a type of one's own:
+///
+///     template <> inline constexpr bool belfry::shareable<my::job> = true;
+template <class T>
+inline constexpr bool shareable = detail::looks_shareable<T>();
+
+namespace detail {
+
+/// Classes of the standard library that do not show what they hold.
+template <class T>
+struct holds_address : std::false_type {};
+template <class C, class Traits>
+struct holds_address<std::basic_string_view<C, Traits>> : std::true_type {};
+template <class T, std::size_t N>
+struct holds_address<std::span<T, N>> : std::true_type {};
+template <class T>
+struct holds_address<std::reference_wrapper<T>> : std::true_type {};
+template <class Promise>
+struct holds_address<std::coroutine_handle<Promise>> : std::true_type {};
+template <>
+struct holds_address<std::error_code> : std::true_type {};  // of its category
+template <>
+struct holds_address<std::error_condition> : std::true_type {};
+template <class T, std::size_t N>
+struct holds_address<std::array<T, N>> : std::bool_constant<!shareable<T>> {};
+template <class T>
+struct holds_address<std::optional<T>> : std::bool_constant<!shareable<T>> {};
+template <class... Ts>
+struct holds_address<std::variant<Ts...>> : std::bool_constant<!(shareable<Ts> && ...)> {};
+template <class A, class B>
+struct holds_address<std::pair<A, B>> : std::bool_constant<!shareable<A> || !shareable<B>> {};
+template <class... Ts>
+struct holds_address<std::tuple<Ts...>> : std::bool_constant<!(shareable<Ts> && ...)> {};
+
+struct is_shareable {
+  template <class T>
+  static constexpr bool value = shareable<T>;
+};
+
+template <class T>
+constexpr bool looks_shareable() {
+  if constexpr (std::is_const_v<T> || std::is_volatile_v<T>) {
+    return shareable<std::remove_cv_t<T>>;
+  } else if constexpr (std::is_pointer_v<T> || std::is_member_pointer_v<T> ||
+                       std::is_reference_v<T>) {
+    return false;
+  } else if constexpr (std::is_array_v<T>) {
+    return shareable<std::remove_extent_t<T>>;
+  } else if constexpr (holds_address<T>::value) {
+    return false;
+  } else if constexpr (std::is_class_v<T> && std::is_aggregate_v<T>) {
+    return all_elements<T, is_shareable>();
+  } else {
+    return true;
+  }
+}
+
+}  // namespace detail
+}  // namespace belfry
