@@ -37,8 +37,8 @@ bare_root() {
   mv "$roots/$1.new" "$roots/$1"
 }
 
-# inside ROOT COMMAND: runs it in the clone, with processes, mounts and shared memory of its own. What it costs in
-# processor time is its last line, on the fourth descriptor.
+# inside ROOT COMMAND: runs it in the clone, with processes, mounts and shared memory of its own. The last line on
+# descriptor 4 is the processor time that it has taken.
 inside() {
   root=$1 command=$2 unshare --mount --pid --fork --kill-child sh -c '
     mount --rbind /dev "$root/dev" && mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm" &&
@@ -46,7 +46,7 @@ inside() {
     env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin ${http_proxy:+"http_proxy=$http_proxy"} \
       ${https_proxy:+"https_proxy=$https_proxy"} chroot "$root" sh -c "cd /root/belfry && $command" 4>&-
     status=$?
-    times | tail -n 1 >&4
+    times >&4  # of itself, and of its children
     exit $status' </dev/null
 }
 
@@ -81,7 +81,7 @@ try() {  # try RELEASE
     status=$?
     [ $status = 0 ] || tail -n 100 "$log"
     tail -n 1 "$log"
-    result "$1: sh $command/run.sh" $status "$(cat "$logs/cost")"
+    result "$1: sh $command/run.sh" $status "$(tail -n 1 "$logs/cost")"
   done
   echo "$1: $(versions "$roots/$1.run")"
   rm -rf "$roots/$1.run"

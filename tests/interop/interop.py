@@ -243,7 +243,7 @@ def attach(name):
     from multiprocessing import resource_tracker, shared_memory
 
     theirs = shared_memory.ShareableList(name=name)
-    resource_tracker.unregister(theirs.shm._name, "shared_memory")
+    resource_tracker.unregister("/" + theirs.shm.name, "shared_memory")
     return theirs
 
 

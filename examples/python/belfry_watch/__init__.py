@@ -42,7 +42,7 @@ def keep(shm):
     from multiprocessing import resource_tracker
 
     if getattr(shm, "_track", True):
-        resource_tracker.unregister(shm._name, "shared_memory")
+        resource_tracker.unregister("/" + shm.name, "shared_memory")
         shm._track = False
 
 
