@@ -10,7 +10,7 @@ using namespace std::chrono_literals;
 namespace {
 
 /// An overwriting broadcast of four values, whose consumer begins with the oldest.
-struct of_feed {
+struct of_lossy_feed {
   using channel = belfry::channel<broadcast_ring<tick, 4, overflow::overwrite>>;
   static channel_options options() {
     channel_options o;
@@ -20,7 +20,7 @@ struct of_feed {
   static tick make(std::uint64_t n) { return {n, 0}; }
 };
 
-struct feed : linked<of_feed> {
+struct feed : linked<of_lossy_feed> {
   using linked::linked;
   /// So many values more.
   void send(std::uint64_t count) {
