@@ -21,7 +21,7 @@ TEMPLATE_TEST_CASE("a producer may have gone before its consumer comes", "[lifec
       receiver<TestType> rx(name, way);
       for (std::uint64_t seq = 0; seq != 5; ++seq) rx.expect({1, seq});
       rx.expect(errc::closed);
-      rx.expect(errc::closed);
+      if (way != how::polled) rx.expect(errc::closed);  // a loop of one's own is told once
     });
     REQUIRE(consumer.wait() == 0);
     REQUIRE(files_of(name) == 0);

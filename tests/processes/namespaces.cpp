@@ -49,8 +49,8 @@ TEMPLATE_TEST_CASE("a channel that does not fit into shared memory is an error",
   const std::size_t needed = std::is_same_v<TestType, frames> ? pages(17) : pages(1);
 
   SECTION("more than there is") {
-    channel_options large;
-    large.capacity = 1 << 20;
+    channel_options large = o;
+    if (std::is_same_v<TestType, frames>) large.capacity = 1 << 20;
     CHECK(with_shared_memory_of(pages(4), [&] {
             EXPECT(shared_memory::create("rest", pages(4)).is_open());
             const std::size_t descriptors = open_descriptors();
