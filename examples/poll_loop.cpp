@@ -1,19 +1,28 @@
-// A program with an event loop of its own, here poll(2): Asio does not run in either process.
+// A program with an event loop of its own, here epoll(7): Asio does not run in any process.
 //
-//   poll_loop
+//   poll_loop [CHANNELS [ROUNDS]]
 //
-// Another process sends measurements, sometimes many, sometimes none. This one waits for them and
-// for a timer in one call of poll.
+// Sensors, each a process of its own with a channel of its own, come, send, and go; some are killed. This
+// program waits for all of them, for a timer and for Ctrl-C in one call of epoll_wait, and starts the successor of
+// each that has gone. A channel takes five descriptors of this process while its sensor is there.
 #include "net.hpp"
 
+#include <algorithm>
 #include <array>
-#include <chrono>
+#include <cerrno>
+#include <csignal>
+#include <cstdint>
 #include <cstdlib>
+#include <filesystem>
 #include <iostream>
+#include <stdexcept>
+#include <string>
 #include <system_error>
-#include <thread>
+#include <vector>
 
-#include <poll.h>
+#include <spawn.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,81 +31,227 @@ struct measurement {
   std::uint64_t number;
   double value;
 };
-using measurements = belfry::channel<belfry::spsc_ring<measurement, 256>>;
+using measurements = belfry::channel<belfry::spsc_ring<measurement, 64>>;
 
 namespace {
 
-using namespace std::chrono_literals;
+constexpr std::uint64_t of_each = 200;  // measurements
 
-constexpr std::uint64_t total = 10000;
-
-void send(const belfry::channel_handles& handles) {
+/// A sensor. The one that is to be killed waits for that when it has sent everything.
+void send(const std::string& name, bool to_be_killed) {
   net::io_context io;  // an endpoint belongs to one; nobody runs it
-  measurements::producer tx(io, handles);
-  for (std::uint64_t i = 0; i != total; ++i) {
-    if (i % 1000 == 999) std::this_thread::sleep_for(150ms);
+  measurements::producer tx(io, name);
+  for (std::uint64_t i = 0; i != of_each; ++i) {
     if (tx.send({i, 20.0 + static_cast<double>(i % 50) / 10})) return;  // waits while it is full
   }
+  while (to_be_killed) ::pause();
+}
+
+int checked(int result, const char* what) {
+  if (result == -1) throw std::system_error(errno, std::generic_category(), what);
+  return result;
 }
 
 /// Becomes readable every half second.
 int make_timer() {
-  const int timer = ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+  const int timer = checked(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), "timerfd");
   const itimerspec every{{0, 500'000'000}, {0, 500'000'000}};
-  if (timer == -1 || ::timerfd_settime(timer, 0, &every, nullptr) == -1) {
-    throw std::system_error(errno, std::generic_category(), "timerfd");
-  }
+  checked(::timerfd_settime(timer, 0, &every, nullptr), "timerfd");
   return timer;
 }
 
-void receive(const belfry::channel_handles& handles) {
-  net::io_context io;
-  measurements::consumer rx(io, handles);
-  std::array<pollfd, 2> fds{{{rx.native_handle(), POLLIN, 0}, {make_timer(), POLLIN, 0}}};
-  std::uint64_t received = 0;
-  std::uint64_t sleeps = 0;
-  double sum = 0;
-  belfry::error_code ec;
-  while (!ec) {
-    // Not for ever: the timer wants its turn, too.
-    for (int i = 0; i != 1000; ++i) {
-      const auto m = rx.try_receive();
-      if (!m) break;
-      ++received;
-      sum += m->value;
-    }
+/// Becomes readable at Ctrl-C, and when a sensor's process has ended.
+int make_signals() {
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  for (const int s : {SIGINT, SIGTERM, SIGCHLD}) ::sigaddset(&signals, s);
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  return checked(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK), "signalfd");
+}
 
-    // True: from now on the producer will ring. False: there is something already.
-    const bool sleep = rx.prepare_wait();
-    if (sleep) ++sleeps;
-    ::poll(fds.data(), fds.size(), sleep ? -1 : 0);
-    ec = rx.finish_wait();  // `closed` or `peer_died`, after everything that was sent
+pid_t start(std::string name, bool to_be_killed) {
+  std::string program = "/proc/self/exe";
+  std::string what = to_be_killed ? "victim" : "sensor";
+  const std::array<char*, 4> arguments{program.data(), what.data(), name.data(), nullptr};
+  posix_spawnattr_t attributes;
+  ::posix_spawnattr_init(&attributes);
+  sigset_t none;
+  ::sigemptyset(&none);  // what is blocked here is not blocked there
+  ::posix_spawnattr_setsigmask(&attributes, &none);
+  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+  pid_t pid = 0;
+  const int error = ::posix_spawn(&pid, program.c_str(), nullptr, &attributes, arguments.data(), environ);
+  ::posix_spawnattr_destroy(&attributes);
+  if (error != 0) throw std::system_error(error, std::generic_category(), "posix_spawn");
+  return pid;
+}
 
-    if ((fds[1].revents & POLLIN) != 0) {
-      std::uint64_t ticks = 0;
-      if (::read(fds[1].fd, &ticks, sizeof ticks) == sizeof ticks) {
-        std::cout << "poll_loop: " << received << " so far" << std::endl;
-      }
+std::size_t open_descriptors() {
+  const std::filesystem::directory_iterator all("/proc/self/fd");
+  return static_cast<std::size_t>(std::distance(begin(all), end(all)));
+}
+
+class loop {
+ public:
+  loop(std::size_t channels, unsigned rounds) : rounds_(rounds) {
+    add(timer_, timer_event);
+    add(signals_, signals_event);
+    for (std::size_t i = 0; i != channels; ++i) {
+      const std::string name = "poll-loop-" + std::to_string(::getpid()) + '-' + std::to_string(i);
+      sensors_.push_back({name, measurements::consumer(io_, name)});
+      add(sensors_[i].rx.native_handle(), i);
+      due_.push_back(i);
     }
   }
-  if (ec != belfry::errc::closed) throw belfry::net_system_error(ec);
-  std::cout << "poll_loop: " << received << " measurements, mean "
-            << sum / static_cast<double>(received) << ", slept " << sleeps << " times" << std::endl;
-}
+  ~loop() {
+    for (const sensor& s : sensors_) {
+      if (s.pid != 0) ::kill(s.pid, SIGKILL);
+    }
+    for (sensor& s : sensors_) s.rx.close();  // nothing is left when the last participant goes
+  }
+  loop(const loop&) = delete;
+  loop& operator=(const loop&) = delete;
+
+  void run() {
+    for (sensor& s : sensors_) start_next(s);
+    std::array<epoll_event, 64> events;
+    while (!interrupted_ && over_ != sensors_.size()) {
+      const int n = ::epoll_wait(epoll_, events.data(), events.size(), due_.empty() ? -1 : 0);
+      if (n == -1 && errno != EINTR) checked(n, "epoll_wait");
+      for (int i = 0; i < n; ++i) happened(events[static_cast<std::size_t>(i)].data.u64);
+      std::vector<std::size_t> now;
+      now.swap(due_);
+      for (const std::size_t i : now) look(i);
+    }
+  }
+
+  void report() const {
+    std::cout << "poll_loop: " << sensors_.size() << " channels, " << came_ << " sensors came, " << left_
+              << " left, " << died_ << " were killed; " << received_ << " measurements, mean "
+              << sum_ / static_cast<double>(received_) << "; at most " << most_descriptors_ << " descriptors"
+              << std::endl;
+    if (interrupted_) std::cout << "poll_loop: interrupted" << std::endl;
+  }
+
+ private:
+  static constexpr std::uint64_t timer_event = ~std::uint64_t{0};
+  static constexpr std::uint64_t signals_event = timer_event - 1;
+
+  struct sensor {
+    std::string name;
+    measurements::consumer rx;
+    pid_t pid = 0;
+    unsigned round = 0;
+    std::uint64_t next = 0;
+    bool asleep = false;  // between prepare_wait() and finish_wait()
+    bool there = false;
+    bool to_be_killed = false;
+  };
+
+  void add(int handle, std::uint64_t what) {
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.u64 = what;
+    checked(::epoll_ctl(epoll_, EPOLL_CTL_ADD, handle, &event), "epoll_ctl");
+  }
+
+  void start_next(sensor& s) {
+    if (s.round++ == rounds_) {
+      ++over_;
+      return;
+    }
+    s.next = 0;
+    s.to_be_killed = (++started_ % 3) == 0;
+    s.pid = start(s.name, s.to_be_killed);
+  }
+
+  void happened(std::uint64_t what) {
+    if (what == timer_event) {
+      std::uint64_t ticks = 0;
+      if (::read(timer_, &ticks, sizeof ticks) == sizeof ticks) {
+        std::cout << "poll_loop: " << received_ << " so far" << std::endl;
+        most_descriptors_ = std::max(most_descriptors_, open_descriptors());
+      }
+    } else if (what == signals_event) {
+      signalfd_siginfo signal{};
+      while (::read(signals_, &signal, sizeof signal) == sizeof signal) {
+        interrupted_ = interrupted_ || signal.ssi_signo != SIGCHLD;
+      }
+      while (::waitpid(-1, nullptr, WNOHANG) > 0) {
+      }
+    } else {
+      wake(what);
+    }
+  }
+
+  /// There is a reason to look.
+  void wake(std::size_t i) {
+    sensor& s = sensors_[i];
+    s.asleep = false;
+    const belfry::error_code ec = s.rx.finish_wait();
+    due_.push_back(i);
+    if (!ec) {
+      if (!s.there && s.rx.has_peer()) {
+        s.there = true;
+        ++came_;
+      }
+    } else if (ec == belfry::errc::closed || ec == belfry::errc::peer_died) {
+      // Told once, after everything that was sent. From here on the channel sleeps until the next one comes.
+      if (!s.there) ++came_;  // and was gone before we looked
+      s.there = false;
+      ++(ec == belfry::errc::closed ? left_ : died_);
+      if (s.next != of_each) throw std::runtime_error("a measurement is missing");
+      start_next(s);
+    } else {
+      throw belfry::net_system_error(ec);
+    }
+  }
+
+  void look(std::size_t i) {
+    sensor& s = sensors_[i];
+    if (s.asleep) return;
+    // Not for ever: the others want their turn, too.
+    for (int n = 0; n != 100; ++n) {
+      const auto m = s.rx.try_receive();
+      if (!m) break;
+      if (m->number != s.next++) throw std::runtime_error("a measurement is missing");
+      ++received_;
+      sum_ += m->value;
+      if (s.next == of_each && s.to_be_killed) ::kill(s.pid, SIGKILL);
+    }
+    s.asleep = s.rx.prepare_wait();  // true: from now on the sensor will ring
+    if (!s.asleep) wake(i);          // false: there is something already
+  }
+
+  net::io_context io_;  // the consumers belong to it; nobody runs it
+  const unsigned rounds_;
+  const int epoll_ = checked(::epoll_create1(EPOLL_CLOEXEC), "epoll");
+  const int timer_ = make_timer();
+  const int signals_ = make_signals();
+  std::vector<sensor> sensors_;
+  std::vector<std::size_t> due_;  // those that may have something
+  bool interrupted_ = false;
+  std::size_t over_ = 0;
+  unsigned started_ = 0;
+  std::uint64_t came_ = 0;
+  std::uint64_t left_ = 0;
+  std::uint64_t died_ = 0;
+  std::uint64_t received_ = 0;
+  std::size_t most_descriptors_ = 0;
+  double sum_ = 0;
+};
 
 }  // namespace
 
-int main() try {
-  // A channel without a name, so that there is nothing to clean up, also after Ctrl-C.
-  const belfry::channel_handles handles = measurements::make_handles();
-  const pid_t child = ::fork();
-  if (child == -1) throw std::system_error(errno, std::generic_category(), "fork");
-  if (child == 0) {
-    send(handles);
-    std::_Exit(EXIT_SUCCESS);
+int main(int argc, char** argv) try {
+  const std::string what = argc > 1 ? argv[1] : "";
+  if (argc == 3 && (what == "sensor" || what == "victim")) {
+    send(argv[2], what == "victim");
+    return EXIT_SUCCESS;
   }
-  receive(handles);
-  ::waitpid(child, nullptr, 0);
+  loop l(argc > 1 ? std::stoul(what) : 20, argc > 2 ? static_cast<unsigned>(std::stoul(argv[2])) : 3);
+  l.run();
+  l.report();
   return EXIT_SUCCESS;
 } catch (const std::exception& e) {
   std::cerr << "poll_loop: " << e.what() << '\n';

@@ -41,7 +41,8 @@ namespace belfry::inline BELFRY_ASIO_FLAVOUR {
 /// turn. No handler is ever called from within the function that has initiated its operation.
 ///
 /// Thread safety: distinct objects are safe; a shared one is not. Operations that are pending on one
-/// producer are served first come, first served.
+/// producer are served first come, first served, but that one whose executor does not
+/// run is passed by.
 ///
 /// Cancellation: every type (terminal, partial, total) gives the strongest guarantee: an operation
 /// that completes with `operation_aborted` has sent nothing (`async_send_n`: so many as it says).
@@ -174,7 +175,8 @@ class basic_producer
 /// receives. Of coroutines the same holds as for a producer.
 ///
 /// Thread safety: distinct objects are safe; a shared one is not. Operations that are pending on one
-/// consumer are served first come, first served.
+/// consumer are served first come, first served, but that one whose executor does not
+/// run is passed by.
 ///
 /// Cancellation: every type (terminal, partial, total) gives the strongest guarantee: an operation
 /// that completes with `operation_aborted` has taken nothing out of the ring, also under `||` and

@@ -48,6 +48,7 @@ void endpoint::joined(failure& f) {
   try {
     bell_.handle.emplace(executor_, roster_->bell().handle());
     deaths_ = std::vector<watched>(traits_.participants());
+    watch_changes_.reserve(traits_.participants());
     service_ = &net::use_service<endpoint_service>(net::query(executor_, net::execution::context));
     service_->add(*this);
   } catch (const net_system_error& e) {
@@ -59,36 +60,22 @@ void endpoint::joined(failure& f) {
 
 void endpoint::close() noexcept {
   if (roster_ && roster_->is_inherited()) return abandon();
-  operation_queue aborted;
+  post_list posts;
   {
     const unique_lock lock(mutex_);
+    abort_all(posts);
     stop_waits();
     bell_.handle.reset();
     for (std::size_t i = 0; i != deaths_.size(); ++i) forget(i);
     wait_set_.reset();
     told_deaths_ = 0;
-    // A drive that is on its way will find its operation cancelled; all others end here.
-    const bool on_its_way = is(phase::scheduled);
-    operation* const driven = on_its_way ? driven_ : nullptr;
-    for (operation_queue* queue : {&transfers_, &conditions_}) {
-      operation_queue pending(std::move(*queue));
-      while (!pending.empty()) {
-        operation& op = pending.pop();
-        op.cancelled = true;
-        (&op == driven ? *queue : aborted).push(op);
-      }
-    }
-    if (driven == nullptr) {
-      driven_ = nullptr;
-      become(phase::idle);
-    }
   }
   if (roster_) {
     if (roster_->is_member()) closing();
     roster_->leave();
   }
   closed();
-  while (!aborted.empty()) aborted.pop().post_completion(operation_aborted());
+  posts.send(weak_from_this().lock());  // without an owner nothing was ever pending
 }
 
 /// In the child of a fork: gives up the handles. Pending operations are the parent's; a thread of its
@@ -106,19 +93,25 @@ void endpoint::abandon() noexcept {
   closed();
 }
 
-// The context goes: nobody will ever call a handler again. They may own this endpoint, and close it
-// when they are destroyed, so that comes after the lock.
+// The context goes: no handler will ever be called again. They may own this endpoint, and close it when they
+// are destroyed, so that comes after the lock. Those that are on their way are what was posted with them.
 void endpoint::shutdown() noexcept {
-  unique_lock lock(mutex_);
-  const operation_queue transfers(std::move(transfers_));
-  const operation_queue conditions(std::move(conditions_));
-  become(phase::idle);
-  driven_ = nullptr;
-  service_ = nullptr;
-  stop_waits();
-  bell_.handle.reset();
-  for (watched& death : deaths_) death.handle.reset();
-  lock.unlock();
+  operation_queue here;
+  {
+    const unique_lock lock(mutex_);
+    for (operation_queue* queue : {&transfers_, &conditions_}) {
+      while (!queue->empty()) {
+        operation& op = queue->pop();
+        op.end(operation_aborted());
+        if (!op.posted) here.push(op);
+      }
+    }
+    become(phase::idle);
+    service_ = nullptr;
+    stop_waits();
+    bell_.handle.reset();
+    for (watched& death : deaths_) death.handle.reset();
+  }
 }
 
 void endpoint::reap() noexcept {
@@ -151,7 +144,7 @@ endpoint::clock::time_point endpoint::now() const {
   return fsm_.needs_time() ? clock::now() : clock::time_point{};
 }
 
-endpoint::progress endpoint::advance(request& wanted, step next) {
+endpoint::progress endpoint::advance(request& wanted, step next, post_list& posts) {
   std::error_code result;
   for (;;) {
     switch (next) {
@@ -173,7 +166,7 @@ endpoint::progress endpoint::advance(request& wanted, step next) {
         if (next == step::linger) return {progress::yield, {}};
         break;
       case step::park:
-        next = fsm_.parked(park_and_look(&wanted));
+        next = fsm_.parked(park_and_look(&wanted, posts));
         if (wait_error_) {  // better to fail than to sleep without hearing of a death
           rise();
           return {progress::done, std::exchange(wait_error_, {})};
@@ -190,13 +183,13 @@ endpoint::progress endpoint::advance(request& wanted, step next) {
 }
 
 /// Steps W1 to W3 of parking.hpp. Without a request, only for those who wait for a peer.
-bool endpoint::park_and_look(request* wanted) {
-  park(wanted != nullptr);
+bool endpoint::park_and_look(request* wanted, post_list& posts) {
+  park(wanted != nullptr, posts);
   return wanted != nullptr && (wanted->ready() || roster_->peek_event());
 }
 
 /// W1 and W2.
-void endpoint::park(bool for_room) {
+void endpoint::park(bool for_room, post_list& posts) {
   // Before: one who joins now rings, and must be watched, too.
   rung_ = false;
   drain();
@@ -205,7 +198,7 @@ void endpoint::park(bool for_room) {
   // For room: consumers publish it without a fence.
   if (for_room && role_ == layout::role::producer) platform::barrier_everywhere();
   roster_->heed_alarm();
-  if (!conditions_.empty()) find_conditions();
+  if (!conditions_.empty()) find_conditions(posts);
 }
 
 }  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR

@@ -1,214 +1,284 @@
 // Endpoints: the queue of pending operations, and what drives it.
 //
-// All of it is done under the lock, which is given up before a handler is called.
+// All of it is done under the lock, which is given up before anything is posted, and before a handler is called.
 #include <belfry/detail/endpoint.hpp>
 
+#include <algorithm>
+#include <array>
+
 namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
+namespace {
+
+void rethrow(const std::exception_ptr& error) {
+  if (error) std::rethrow_exception(error);
+}
+
+}  // namespace
+
+std::exception_ptr endpoint::deliver(post_list& posts, const operation* whose) noexcept {
+  return posts.empty() ? nullptr : posts.send(shared_from_this(), whose);
+}
+
+/// It is over before it has begun.
+void endpoint::refuse(operation& op, std::error_code why) {
+  op.end(why);
+  op.post(nullptr);
+}
 
 void endpoint::submit(operation& op) {
-  if (!is_open()) return op.post_completion(make_error_code(errc::closed));
+  if (!is_open()) return refuse(op, make_error_code(errc::closed));
+  post_list posts;
   unique_lock lock(mutex_);
   const bool first = transfers_.empty();
   transfers_.push(op);
-  if (!first) return;
   switch (phase_.load(std::memory_order_relaxed)) {
-    case phase::scheduled:
-    case phase::running: return;  // on behalf of a condition; goes on with this one
-    case phase::waiting: rise(); return schedule(op, std::move(lock));
-    case phase::idle: break;
+    case phase::running:
+    case phase::scheduled: schedule(posts); break;
+    case phase::waiting:
+      if (!first) return;  // woken by the same bell as the one before it
+      rise();
+      schedule(posts);
+      break;
+    case phase::idle:
+      // Nothing is taken in here, and nothing completes; but whether to go to sleep can be seen at once.
+      if (fsm_.needs_time() || op.ready()) {
+        schedule(posts);
+        break;
+      }
+      become(phase::running);
+      if (park_and_look(&op, posts) || wait_error_) {
+        rise();
+        schedule(posts);
+      } else {
+        settle_to_sleep(posts);
+      }
   }
-  // Nothing is taken in here, and nothing completes; but whether to go to sleep can be seen at once.
-  if (fsm_.needs_time() || op.ready()) return schedule(op, std::move(lock));
-  become(phase::running);
-  driven_ = &op;
-  const bool something = park_and_look(&op) || wait_error_;
-  operation_queue over(std::move(over_));
-  if (something) {
-    rise();
-    schedule(op, std::move(lock));
-  } else {
-    settle_to_sleep(op, std::move(lock));
-  }
-  tell(over);
+  lock.unlock();
+  rethrow(deliver(posts, &op));
 }
 
 void endpoint::submit_condition(operation& op) {
-  if (!is_open()) return op.post_completion(make_error_code(errc::closed));
+  if (!is_open()) return refuse(op, make_error_code(errc::closed));
   unique_lock lock(mutex_);
   if (op.ready()) {
     lock.unlock();
-    return op.post_completion({});
+    return refuse(op, {});
   }
+  post_list posts;
+  op.is_condition = true;
   conditions_.push(op);
-  if (!is(phase::idle)) {
-    // Whoever is at work will look after parking; whoever sleeps is rung when something changes. What
+  if (is(phase::idle)) {
+    become(phase::running);
+    sleep_for_conditions(posts);
+  } else {
+    // The operation at work will look after parking, and a sleeping endpoint is rung when something changes. What
     // has changed since we looked may have rung before this operation was there.
-    find_conditions();
-    operation_queue over(std::move(over_));
-    lock.unlock();
-    return tell(over);
+    find_conditions(posts);
+    if (is(phase::scheduled)) schedule(posts);
   }
-  become(phase::running);
-  driven_ = &op;
-  park_and_look(nullptr);
-  operation_queue over(std::move(over_));
-  settle_to_sleep(op, std::move(lock));
-  tell(over);
+  lock.unlock();
+  rethrow(deliver(posts, &op));
 }
 
-/// The last step before sleep: unless the bell has rung since parking, or there is nobody left to
-/// sleep for.
-void endpoint::settle_to_sleep(operation& op, unique_lock lock) {
-  const bool still_wanted = driven_ == &op && head() == &op && !op.cancelled;
-  if (still_wanted && !rung_ && told_deaths_ == 0) {
+/// Better to fail than to sleep without hearing of a death.
+void endpoint::sleep_for_conditions(post_list& posts) {
+  park(false, posts);
+  if (const std::error_code error = std::exchange(wait_error_, {})) {
+    while (!conditions_.empty()) end(conditions_.pop(), error, posts);
+  }
+  settle_to_sleep(posts);
+}
+
+/// The last step before sleep: unless the bell has rung since parking, or nothing is left to sleep for.
+void endpoint::settle_to_sleep(post_list& posts) {
+  if (head() != nullptr && !rung_ && told_deaths_ == 0) {
     start_waits();
-    become(phase::waiting);
-    return;
+    if (!wait_error_) return become(phase::waiting);
+    operation_queue& queue = transfers_.empty() ? conditions_ : transfers_;
+    end(queue.pop(), std::exchange(wait_error_, {}), posts);
   }
   rise();
-  schedule_next(std::move(lock));
+  go_on(posts);
 }
 
 operation* endpoint::head() const noexcept {
   return !transfers_.empty() ? transfers_.front() : conditions_.front();
 }
 
-/// Sorts out the conditions that hold and those that were cancelled.
-void endpoint::find_conditions() {
+/// What was in a queue is in none any more, and completes where its handler is to be called.
+void endpoint::end(operation& op, std::error_code why, post_list& posts) noexcept {
+  op.end(why);
+  if (!op.posted) posts.add(op);
+}
+
+/// Sorts out the conditions that hold.
+void endpoint::find_conditions(post_list& posts) {
   operation_queue waiting(std::move(conditions_));
   while (!waiting.empty()) {
     operation& op = waiting.pop();
-    const bool over = op.cancelled || op.ready();
-    if (over && driven_ == &op) driven_ = nullptr;
-    (over ? over_ : conditions_).push(op);
-  }
-}
-
-/// Completes them, each through its own executor. Always the last thing that is done: whoever is told
-/// may use the endpoint at once, in another thread.
-void endpoint::tell(operation_queue& over) {
-  while (!over.empty()) {
-    operation& op = over.pop();
-    op.post_completion(op.cancelled ? operation_aborted() : std::error_code());
+    if (op.ready()) {
+      end(op, {}, posts);
+    } else {
+      conditions_.push(op);
+    }
   }
 }
 
 void endpoint::cancel(std::uint64_t id) noexcept {
-  unique_lock lock(mutex_);
-  operation_queue& queue = transfers_.find(id) != nullptr ? transfers_ : conditions_;
-  operation* const op = queue.find(id);
-  if (op == nullptr) return;
-  op->cancelled = true;
-  const bool asleep = is(phase::waiting);
-  if (op == driven_ && !asleep) return;  // the drive will see it, before it takes
-  queue.remove(*op);
-  if (asleep) {
-    // Others who wait may want less than this one did.
-    rise();
-    driven_ = nullptr;
-    if (transfers_.empty()) pass_on();
-    if (head() == nullptr) stop_waits();
-    schedule_next(std::move(lock));
-  } else {
-    lock.unlock();
+  post_list posts;
+  {
+    const unique_lock lock(mutex_);
+    operation_queue& queue = transfers_.find(id) != nullptr ? transfers_ : conditions_;
+    operation* const op = queue.find(id);
+    if (op == nullptr) return;
+    const bool was_head = op == head();
+    queue.remove(*op);
+    end(*op, operation_aborted(), posts);
+    // Others who wait may want less than this one did, or have their own way to be driven.
+    if (was_head || is(phase::scheduled)) others_go_on(posts);
   }
-  op->post_completion(operation_aborted());
+  deliver(posts);
 }
 
 void endpoint::cancel_all() noexcept {
-  for (;;) {
-    std::uint64_t id = 0;
-    {
-      const unique_lock lock(mutex_);
-      for (const operation_queue* queue : {&transfers_, &conditions_}) {
-        for (operation* op = queue->front(); op != nullptr && id == 0; op = op->next) {
-          if (!op->cancelled) id = op->id;
-        }
-      }
-    }
-    if (id == 0) return;
-    cancel(id);
+  post_list posts;
+  {
+    const unique_lock lock(mutex_);
+    abort_all(posts);
   }
+  deliver(posts);
+}
+
+void endpoint::abort_all(post_list& posts) noexcept {
+  if (head() == nullptr) return;
+  for (operation_queue* queue : {&transfers_, &conditions_}) {
+    while (!queue->empty()) end(queue->pop(), operation_aborted(), posts);
+  }
+  others_go_on(posts);
+}
+
+/// After the end of an operation that was not driven to it.
+void endpoint::others_go_on(post_list& posts) noexcept {
+  if (is(phase::waiting)) rise();
+  if (transfers_.empty()) pass_on();
+  go_on(posts);
+  if (is(phase::idle)) stop_waits();
 }
 
 /// We were woken for something that others wait for, too, and nobody here is going to take it.
 void endpoint::pass_on() noexcept {
-  if (traits_.competing && std::exchange(rung_, false) && ready()) roster_->pass_on();
+  if (is_open() && traits_.competing && std::exchange(rung_, false) && ready()) roster_->pass_on();
 }
 
-void endpoint::kick() {
-  unique_lock lock(mutex_);
-  if (!is(phase::waiting) || transfers_.empty()) return;
-  rise();
-  schedule(*transfers_.front(), std::move(lock));
+void endpoint::kick() noexcept {
+  post_list posts;
+  {
+    const unique_lock lock(mutex_);
+    if (!is(phase::waiting) || transfers_.empty()) return;
+    rise();
+    schedule(posts);
+  }
+  deliver(posts);
 }
 
 // ---- driving ------------------------------------------------------------------------------------
 
-void drive(endpoint& e) { e.drive(endpoint::unique_lock(e.mutex_)); }
-
-/// Lets `op` be driven where its handler is to be called. From here on it is only marked when it is
-/// cancelled, or the endpoint closed.
-void endpoint::schedule(operation& op, unique_lock) {
-  driven_ = &op;
+/// Lets the first operation be driven where its handler is to be called. That may be in a context that does not
+/// run: the first one of each other context is on its way as well, and goes before it if it arrives before it.
+void endpoint::schedule(post_list& posts) noexcept {
   become(phase::scheduled);
-  op.post_drive(shared_from_this());
+  const auto post = [&](operation& op) {
+    if (!op.posted) posts.add(op);
+  };
+  if (transfers_.one_context() && conditions_.one_context()) return post(*head());
+  std::array<const void*, 8> contexts;
+  std::size_t count = 0;
+  for (const operation_queue* queue : {&transfers_, &conditions_}) {
+    for (operation* op = queue->front(); op != nullptr && count != contexts.size(); op = op->next) {
+      const auto* const end = contexts.begin() + count;
+      if (std::find(contexts.cbegin(), end, op->context()) != end) continue;
+      contexts[count++] = op->context();
+      post(*op);
+    }
+  }
 }
 
-void endpoint::schedule_next(unique_lock lock) {
-  driven_ = nullptr;
-  if (operation* const next = head(); next != nullptr) return schedule(*next, std::move(lock));
+void endpoint::go_on(post_list& posts) noexcept {
+  if (head() != nullptr) return schedule(posts);
   become(phase::idle);
 }
 
-void endpoint::drive(unique_lock held) {
+void arrive(operation& op, std::shared_ptr<endpoint> e) {
+  if (e == nullptr) return op.complete(op.result);
+  e->arrived(op);
+}
+
+void lose(operation& op, std::shared_ptr<endpoint> e) noexcept {
+  if (e != nullptr) e->lost(op);
+  op.destroy();
+}
+
+void endpoint::arrived(operation& op) {
+  unique_lock lock(mutex_);
+  op.posted = false;
+  if (!op.over) return drive(op, std::move(lock));
+  lock.unlock();
+  op.complete(op.result);
+}
+
+/// Its owner is the caller from here on.
+void endpoint::lost(operation& op) noexcept {
+  post_list posts;
+  {
+    const unique_lock lock(mutex_);
+    if (op.over) return;
+    (op.is_condition ? conditions_ : transfers_).remove(op);
+    op.end({});
+    others_go_on(posts);
+  }
+  deliver(posts);
+}
+
+/// `op` is in a queue, and this is where its handler is to be called.
+void endpoint::drive(operation& op, unique_lock held) {
   struct resting {
     ~resting() { e.rest_if_idle(); }  // last: a handler has had the chance to start what needs the waits
     endpoint& e;
   } const at_the_end{*this};
   unique_lock lock(std::move(held));  // given up before that
-  operation* const op = driven_;
-  if (op == nullptr) {
-    // It was over before its turn came, and the others wait for it; or the context is going.
-    if (is(phase::scheduled)) schedule_next(std::move(lock));
-    return;
-  }
+  post_list posts;
   turn_.begin();
+  if (is(phase::waiting)) rise();  // it has come late
   become(phase::running);
-  const bool is_transfer = op == transfers_.front();
 
   if (told_deaths_ != 0) handle_deaths();
-  if (!conditions_.empty()) find_conditions();
-  if (!is_transfer) {  // on behalf of conditions
-    pass_on();
-    const bool still_pending = driven_ != nullptr;
-    if (still_pending) park_and_look(nullptr);
-    operation_queue over(std::move(over_));
-    if (still_pending) {
-      settle_to_sleep(*op, std::move(lock));
+  if (!conditions_.empty()) find_conditions(posts);
+  if (op.is_condition) {  // on behalf of all of them
+    if (transfers_.empty()) pass_on();
+    if (transfers_.empty() && !conditions_.empty()) {
+      sleep_for_conditions(posts);
     } else {
-      schedule_next(std::move(lock));
+      go_on(posts);
     }
-    return tell(over);
+    lock.unlock();
+    return rethrow(deliver(posts));
   }
-  progress p{progress::done, operation_aborted()};
-  if (!op->cancelled) p = advance(*op, fsm_.begin());
-  operation_queue over(std::move(over_));
+  const progress p = advance(op, fsm_.begin(), posts);
   switch (p.to) {
     case progress::done:
-      transfers_.pop();
-      if (op->cancelled && transfers_.empty()) pass_on();
-      schedule_next(std::move(lock));
+      transfers_.remove(op);
+      go_on(posts);
       break;
     case progress::yield:
       become(phase::scheduled);
-      op->post_drive(shared_from_this());
-      lock.unlock();
+      posts.add(op);
       break;
-    case progress::sleep: settle_to_sleep(*op, std::move(lock)); break;
+    case progress::sleep: settle_to_sleep(posts); break;
   }
-  tell(over);
-  if (p.to == progress::done) op->complete(p.error);
+  lock.unlock();
+  const std::exception_ptr error = deliver(posts);
+  if (p.to == progress::done) op.complete(p.error);
+  rethrow(error);
 }
 
 }  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR

@@ -24,14 +24,17 @@ void endpoint::on_wait(const waitable::wait_id& which) {
   }
   if (!is(phase::waiting)) return;
   rise();
-  if (operation* const next = head(); next != nullptr) {
-    if (!next->at_home()) return schedule(*next, std::move(lock));
-    driven_ = next;
-    return drive(std::move(lock));
+  operation* const next = head();
+  if (next != nullptr && next->at_home() && !next->posted) return drive(*next, std::move(lock));
+  if (next == nullptr) {  // what was waited for was seen before
+    become(phase::idle);
+    pass_on();
+    return stop_waits();
   }
-  become(phase::idle);  // what was waited for was seen before
-  pass_on();
-  stop_waits();
+  post_list posts;
+  schedule(posts);
+  lock.unlock();
+  if (const std::exception_ptr error = deliver(posts)) std::rethrow_exception(error);
 }
 
 /// Declares to be awake. It may have been rung and not have heard of it yet.
@@ -39,13 +42,19 @@ void endpoint::rise() noexcept {
   if (roster_->park().unpark()) rung_ = true;
 }
 
-void endpoint::start(watched& wait, waitable::kind what, std::size_t slot) {
+void endpoint::start(watched& wait, waitable::kind what, std::size_t slot) noexcept {
   if (wait.on || !wait.handle) return;
+  try {
+    wait.handle->async_wait(
+        std::shared_ptr<waitable::listener>(shared_from_this(), static_cast<listener*>(this)),
+        {what, static_cast<std::uint32_t>(slot), wait.serial + 1});
+  } catch (...) {
+    wait_error_ = std::make_error_code(std::errc::not_enough_memory);
+    return;
+  }
+  // It may be over already, and waits for our lock.
   wait.on = true;
   ++wait.serial;
-  wait.handle->async_wait(
-      std::shared_ptr<waitable::listener>(shared_from_this(), static_cast<listener*>(this)),
-      {what, static_cast<std::uint32_t>(slot), wait.serial});
 }
 
 void endpoint::stop(watched& wait) noexcept {
@@ -54,7 +63,7 @@ void endpoint::stop(watched& wait) noexcept {
   wait.handle->cancel();
 }
 
-void endpoint::start_waits() {
+void endpoint::start_waits() noexcept {
   start(bell_, waitable::kind::bell, 0);
   for (std::size_t i = 0; i != deaths_.size(); ++i) start(deaths_[i], waitable::kind::death, i);
 }
@@ -80,10 +89,10 @@ void endpoint::forget(std::size_t slot) noexcept {
   wait.owned.reset();
 }
 
-void endpoint::watch_peers() {
-  std::vector<roster::watch_change> changes;
-  wait_error_ = roster_->watch_peers(changes);
-  for (roster::watch_change& change : changes) {
+void endpoint::watch_peers() noexcept {
+  watch_changes_.clear();
+  wait_error_ = roster_->watch_peers(watch_changes_);
+  for (roster::watch_change& change : watch_changes_) {
     watched& death = deaths_[change.slot];
     forget(change.slot);
     death.owned = std::move(change.handle);
@@ -94,6 +103,8 @@ void endpoint::watch_peers() {
       death.handle.emplace(executor_, death.owned.get());
     } catch (const net_system_error& e) {
       wait_error_ = e.code();
+    } catch (...) {
+      wait_error_ = std::make_error_code(std::errc::not_enough_memory);
     }
   }
 }
@@ -122,6 +133,7 @@ std::error_code endpoint::block(request& wanted, std::chrono::nanoseconds timeou
   const auto deadline = deadline_after(timeout);
   stop_waits();  // or the reactor drains the bell that this thread listens to
   const ring_on_stop wake(stop, roster_->bell());
+  post_list none;  // as nothing is pending
   step next = fsm_.begin();
   for (;;) {
     if (stop.stop_requested()) {
@@ -129,7 +141,7 @@ std::error_code endpoint::block(request& wanted, std::chrono::nanoseconds timeou
       pass_on();
       return operation_aborted();
     }
-    const progress p = advance(wanted, next);
+    const progress p = advance(wanted, next, none);
     if (p.to == progress::done) return p.error;
     next = step::linger;
     if (p.to == progress::yield) {
@@ -176,7 +188,8 @@ bool endpoint::prepare_wait() {
   const auto anything = [this] { return ready() || corrupted() || roster_->untold_event(); };
   if (anything()) return false;
   stop_waits();
-  park(true);
+  post_list none;  // as nothing is pending
+  park(true, none);
   if (!anything()) return true;
   rise();
   return false;

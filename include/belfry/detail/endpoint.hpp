@@ -21,6 +21,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -91,9 +92,10 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   void reap() noexcept;
 
   /// What the ring has that was not there before: something was freed outside of an operation.
-  void kick();
+  void kick() noexcept;
 
-  friend void drive(endpoint& e);
+  friend void arrive(operation& op, std::shared_ptr<endpoint> e);
+  friend void lose(operation& op, std::shared_ptr<endpoint> e) noexcept;
   friend class endpoint_service;
 
  protected:
@@ -120,9 +122,9 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
 
   enum class phase : std::uint8_t {
     idle,       // nothing pending
-    scheduled,  // a drive is on its way, for `driven_`
+    scheduled,  // the next operation is on its way to its executor
     running,    // drive() is at work
-    waiting,    // asleep: the next ring, or death, schedules a drive
+    waiting,    // asleep: the next ring, or death, schedules the next operation
   };
   /// Where the steps for a request have led.
   struct progress {
@@ -145,32 +147,39 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
 
   roster::joined join(failure& f);
   void joined(failure& f);
-  progress advance(request& wanted, step next);
-  bool park_and_look(request* wanted);
-  void park(bool for_room);
+  progress advance(request& wanted, step next, post_list& posts);
+  bool park_and_look(request* wanted, post_list& posts);
+  void park(bool for_room, post_list& posts);
   /// Looks for a moment.
   template <class Request>
   static bool linger(Request& wanted) noexcept;
   clock::time_point now() const;
 
   using unique_lock = std::unique_lock<std::mutex>;
-  void drive(unique_lock held);
-  void settle_to_sleep(operation& op, unique_lock lock);
-  void schedule(operation& op, unique_lock lock);
-  void schedule_next(unique_lock lock);
-  void find_conditions();
-  static void tell(operation_queue& over);
+  std::exception_ptr deliver(post_list& posts, const operation* whose = nullptr) noexcept;
+  static void refuse(operation& op, std::error_code why);
+  void arrived(operation& op);
+  void lost(operation& op) noexcept;
+  void drive(operation& op, unique_lock held);
+  void sleep_for_conditions(post_list& posts);
+  void settle_to_sleep(post_list& posts);
+  void schedule(post_list& posts) noexcept;
+  void go_on(post_list& posts) noexcept;
+  void others_go_on(post_list& posts) noexcept;
+  void find_conditions(post_list& posts);
+  void end(operation& op, std::error_code why, post_list& posts) noexcept;
+  void abort_all(post_list& posts) noexcept;
   operation* head() const noexcept;
   void on_wait(const waitable::wait_id& which) override;
 
   void rise() noexcept;
-  void start_waits();
+  void start_waits() noexcept;
   void stop_waits() noexcept;
   void pass_on() noexcept;
   void rest_if_idle() noexcept;
-  void watch_peers();
+  void watch_peers() noexcept;
   void handle_deaths() noexcept;
-  void start(watched& wait, waitable::kind what, std::size_t slot);
+  void start(watched& wait, waitable::kind what, std::size_t slot) noexcept;
   static void stop(watched& wait) noexcept;
   void forget(std::size_t slot) noexcept;
   bool sleep_in_thread(clock::time_point deadline, unique_lock& lock);
@@ -196,13 +205,12 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   std::atomic<phase> phase_{phase::idle};  // looked at without the lock by try_at_once()
   operation_queue transfers_;
   operation_queue conditions_;
-  operation_queue over_;  // conditions that are to be told
-  operation* driven_ = nullptr;
   turn turn_;                      // of attempts at once, in coroutines
   bool rung_ = false;              // since the last parking
   bool undrained_ = false;         // the bell, since it was heard
   std::uint64_t told_deaths_ = 0;  // bit per slot: its handle is ready; not looked into
   watched bell_;
+  std::vector<roster::watch_change> watch_changes_;  // kept, so that parking needs no memory
   std::vector<watched> deaths_;  // per slot
   unique_handle wait_set_;       // bell and death in one, for foreign event loops
 };

@@ -5,7 +5,11 @@
 #include <belfry/error.hpp>
 #include <belfry/ring/ring.hpp>
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
+#include <exception>
+#include <functional>
 #include <memory>
 #include <new>
 #include <optional>
@@ -15,9 +19,14 @@
 namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 
 class endpoint;
-void drive(endpoint& e);  // on the executor of the operation that it was scheduled for
+class operation;
 
-/// What somebody wants from the ring.
+/// Called on the executor of the operation, which it was posted to.
+void arrive(operation& op, std::shared_ptr<endpoint> e);
+/// It will never come there: its context has gone, or had no memory for it.
+void lose(operation& op, std::shared_ptr<endpoint> e) noexcept;
+
+/// What is wanted from the ring.
 class request {
  public:
   /// Takes from the ring, or puts into it.
@@ -29,8 +38,12 @@ class request {
   ~request() = default;
 };
 
-/// A request that waits in an endpoint's queue, which owns it until it completes. Attempts are made
-/// on the handler's executor only.
+/// A request that waits in an endpoint's queue, which owns it until it is over. Attempts are made on the
+/// handler's executor only.
+///
+/// It is posted there, itself, and at most once at a time: to be driven, as long as it is in the queue; to
+/// complete, when it is over. One that is over while it is on its way, as it was cancelled, is owned by what
+/// was posted, and completes when it arrives; nobody waits for that.
 class operation : public request {
  public:
   operation() = default;
@@ -38,19 +51,31 @@ class operation : public request {
   operation& operator=(const operation&) = delete;
 
   /// Each of these ends the operation's life. `complete` calls the handler, on whose executor the
-  /// caller must be; `post_completion` lets it be called there.
+  /// caller must be.
   virtual void complete(std::error_code ec) = 0;
-  virtual void post_completion(std::error_code ec) = 0;
   virtual void destroy() noexcept = 0;
 
-  /// Lets the endpoint drive this operation, on the handler's executor.
-  virtual void post_drive(std::shared_ptr<endpoint> e) = 0;
+  /// Lets it arrive on the handler's executor. May throw: it is lost then, as if its context had gone. Not
+  /// under the endpoint's lock.
+  virtual void post(std::shared_ptr<endpoint> e) = 0;
   /// Whether that executor is the endpoint's own, where its waits end.
   virtual bool at_home() const noexcept = 0;
+  /// Tells contexts apart: when one of them does not run, others may.
+  virtual const void* context() const noexcept = 0;
 
-  operation* next = nullptr;
-  std::uint64_t id = 0;  // never used twice by one endpoint
-  bool cancelled = false;
+  void end(std::error_code ec) noexcept {
+    over = true;
+    result = ec;
+  }
+
+  operation* next = nullptr;       // in the queue
+  operation* next_post = nullptr;  // of those that are to be posted
+  std::uint64_t id = 0;            // never used twice by one endpoint
+  bool elsewhere = false;          // in another context than the endpoint
+  bool posted = false;             // on its way
+  bool is_condition = false;       // in which queue it is
+  bool over = false;               // in no queue any more
+  std::error_code result;          // when it is over
 
  protected:
   ~operation() = default;
@@ -61,17 +86,23 @@ class operation_queue {
  public:
   operation_queue() = default;
   operation_queue(operation_queue&& other) noexcept
-      : front_(std::exchange(other.front_, nullptr)), back_(std::exchange(other.back_, nullptr)) {}
+      : front_(std::exchange(other.front_, nullptr)),
+        back_(std::exchange(other.back_, nullptr)),
+        elsewhere_(std::exchange(other.elsewhere_, 0)) {}
   operation_queue& operator=(operation_queue&&) = delete;
   ~operation_queue() {
     while (!empty()) pop().destroy();
   }
+
+  /// None belongs to another context than the endpoint.
+  bool one_context() const noexcept { return elsewhere_ == 0; }
 
   bool empty() const noexcept { return front_ == nullptr; }
   operation* front() const noexcept { return front_; }
 
   void push(operation& op) noexcept {
     op.next = nullptr;
+    elsewhere_ += op.elsewhere;
     (back_ != nullptr ? back_->next : front_) = &op;
     back_ = &op;
   }
@@ -79,6 +110,7 @@ class operation_queue {
     operation& op = *front_;
     front_ = op.next;
     if (front_ == nullptr) back_ = nullptr;
+    elsewhere_ -= op.elsewhere;
     return op;
   }
   operation* find(std::uint64_t id) const noexcept {
@@ -91,6 +123,46 @@ class operation_queue {
     for (operation* o = front_; o != &op; o = o->next) before = o;
     (before != nullptr ? before->next : front_) = op.next;
     if (back_ == &op) back_ = before;
+    elsewhere_ -= op.elsewhere;
+  }
+
+ private:
+  operation* front_ = nullptr;
+  operation* back_ = nullptr;
+  std::size_t elsewhere_ = 0;
+};
+
+/// What has been decided under an endpoint's lock, and is done after it: operations are posted.
+class post_list {
+ public:
+  post_list() = default;
+  post_list(const post_list&) = delete;
+  post_list& operator=(const post_list&) = delete;
+
+  void add(operation& op) noexcept {
+    op.posted = true;
+    op.next_post = nullptr;
+    (back_ != nullptr ? back_->next_post : front_) = &op;
+    back_ = &op;
+  }
+  bool empty() const noexcept { return front_ == nullptr; }
+
+  /// Always the last thing that is done: a handler may use the endpoint at once, in another thread. One that
+  /// goes wrong does not keep the others back. What has gone wrong first, or with this one if it is said whose.
+  std::exception_ptr send(const std::shared_ptr<endpoint>& e,
+                          const operation* whose = nullptr) noexcept {
+    std::exception_ptr error;
+    for (operation* op = std::exchange(front_, nullptr); op != nullptr;) {
+      operation* const next = op->next_post;  // it may be gone before post() returns
+      try {
+        op->post(e);
+      } catch (...) {
+        if (!error && (whose == nullptr || op == whose)) error = std::current_exception();
+      }
+      op = next;
+    }
+    back_ = nullptr;
+    return error;
   }
 
  private:
@@ -98,7 +170,77 @@ class operation_queue {
   operation* back_ = nullptr;
 };
 
-/// A function object with the handler's allocator, for post and dispatch.
+/// An operation on its way to its executor: what is posted.
+class courier {
+ public:
+  courier(operation& op, std::shared_ptr<endpoint> e) noexcept : op_(&op), endpoint_(std::move(e)) {}
+  courier(courier&& other) noexcept
+      : op_(std::exchange(other.op_, nullptr)), endpoint_(std::move(other.endpoint_)) {}
+  courier& operator=(courier&&) = delete;
+  ~courier() {
+    if (op_ != nullptr) lose(*op_, std::move(endpoint_));
+  }
+  void operator()() { arrive(*std::exchange(op_, nullptr), std::move(endpoint_)); }
+
+ private:
+  operation* op_;
+  std::shared_ptr<endpoint> endpoint_;
+};
+
+/// Room within an operation for what its executor keeps of it on its way, so that the handler's allocator is
+/// asked only once. Executors give it back before they call; what they need beyond it is the heap's.
+class travel_room {
+ public:
+  void* allocate(std::size_t bytes) {
+    const std::size_t rounded = (bytes + align - 1) / align * align;
+    if (rounded > room_.size() - used_) return ::operator new(bytes);
+    void* const p = room_.data() + used_;
+    used_ += rounded;
+    ++blocks_;
+    return p;
+  }
+  void deallocate(void* p) noexcept {
+    const auto* const at = static_cast<std::byte*>(p);
+    if (std::less<>()(at, room_.data()) || !std::less<>()(at, room_.data() + room_.size()))
+      return ::operator delete(p);
+    if (--blocks_ == 0) used_ = 0;
+  }
+
+ private:
+  static constexpr std::size_t align = alignof(std::max_align_t);
+  alignas(align) std::array<std::byte, 256> room_;
+  std::size_t used_ = 0;
+  unsigned blocks_ = 0;
+};
+
+template <class T>
+class travel_allocator {
+ public:
+  using value_type = T;
+  explicit travel_allocator(travel_room& room) noexcept : room_(&room) {}
+  template <class Other>
+  travel_allocator(const travel_allocator<Other>& other) noexcept : room_(other.room_) {}
+  T* allocate(std::size_t n) {
+    static_assert(alignof(T) <= alignof(std::max_align_t));
+    return static_cast<T*>(room_->allocate(n * sizeof(T)));
+  }
+  void deallocate(T* p, std::size_t) noexcept { room_->deallocate(p); }
+  template <class Other>
+  bool operator==(const travel_allocator<Other>& other) const noexcept {
+    return room_ == other.room_;
+  }
+  template <class Other>
+  bool operator!=(const travel_allocator<Other>& other) const noexcept {
+    return room_ != other.room_;
+  }
+
+ private:
+  template <class>
+  friend class travel_allocator;
+  travel_room* room_;
+};
+
+/// A function object with an allocator, for post.
 template <class Function, class Allocator>
 struct with_allocator {
   using allocator_type = Allocator;
@@ -149,46 +291,41 @@ class operation_for final : public operation {
     action.finish(handler, to_net(ec));
   }
 
-  void post_completion(std::error_code ec) override {
-    const executor_type executor = executor_;
-    const allocator_type allocator = allocator_of(handler_);
-    net::post(executor, with_allocator{completion(this, ec), allocator});
-  }
-
   void destroy() noexcept override { free(allocator_of(handler_)); }
 
-  void post_drive(std::shared_ptr<endpoint> e) override {
-    net::post(executor_, driving(std::move(e)));
+  void post(std::shared_ptr<endpoint> e) override {
+    const executor_type executor = executor_;  // the operation may be gone before post() returns
+    if constexpr (type_erased) {
+      net::post(executor, courier(*this, std::move(e)));  // it takes no allocator
+    } else {
+      net::post(executor, with_allocator{courier(*this, std::move(e)), travel_allocator<void>(room_)});
+    }
   }
   bool at_home() const noexcept override { return !work_; }
+  const void* context() const noexcept override { return context_of(executor_); }
 
  private:
-  /// Owns the operation until it is called, so that a context which is destroyed frees it.
-  class completion {
-   public:
-    completion(operation_for* op, std::error_code ec) : op_(op), ec_(ec) {}
-    completion(completion&& other) noexcept
-        : op_(std::exchange(other.op_, nullptr)), ec_(other.ec_) {}
-    completion& operator=(completion&&) = delete;
-    ~completion() {
-      if (op_ != nullptr) op_->destroy();
-    }
-    void operator()() { std::exchange(op_, nullptr)->complete(ec_); }
+  static constexpr bool type_erased = std::is_same_v<executor_type, net::any_io_executor>;
 
-   private:
-    operation_for* op_;
-    std::error_code ec_;
-  };
+  template <class Executor>
+  const void* context_of(const Executor& executor) const noexcept {
+    if constexpr (net::can_query_v<const Executor&, net::execution::context_t>) {
+      return &net::query(executor, net::execution::context);
+    } else {
+      return this;  // one of its own
+    }
+  }
 
   operation_for(Handler&& handler, Action&& action, const net::any_io_executor& io)
       : handler_(std::move(handler)),
         action_(std::move(action)),
         executor_(net::get_associated_executor(handler_, io)) {
     // The endpoint's own waits are on its executor, and keep its context running; another one must be told.
-    if constexpr (std::is_same_v<executor_type, net::any_io_executor>) {
+    if constexpr (type_erased) {
       if (executor_ == io) return;
     }
     work_.emplace(executor_);
+    elsewhere = context() != context_of(io);
   }
 
   static allocator_type allocator_of(const Handler& handler) noexcept {
@@ -200,16 +337,14 @@ class operation_for final : public operation {
     std::allocator_traits<own_allocator>::deallocate(allocator, this, 1);
   }
 
-  auto driving(std::shared_ptr<endpoint> e) {
-    return with_allocator{[e = std::move(e)] { drive(*e); }, allocator_of(handler_)};
-  }
-
   ~operation_for() = default;
 
   Handler handler_;
   Action action_;
   executor_type executor_;
   std::optional<net::executor_work_guard<executor_type>> work_;
+  struct no_room {};
+  [[no_unique_address]] std::conditional_t<type_erased, no_room, travel_room> room_;
 };
 
 }  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR
