@@ -51,6 +51,7 @@ void endpoint::submit_condition(operation& op) {
   become(phase::running);
   driven_ = &op;
   park_and_look(nullptr);
+  if (wait_error_) fail_conditions();
   operation_queue over(std::move(over_));
   settle_to_sleep(op, std::move(lock));
   tell(over);
@@ -84,12 +85,23 @@ void endpoint::find_conditions() {
   }
 }
 
+/// Better than to wait on without hearing of a death.
+void endpoint::fail_conditions() noexcept {
+  const std::error_code error = std::exchange(wait_error_, {});
+  driven_ = nullptr;
+  while (!conditions_.empty()) {
+    operation& op = conditions_.pop();
+    op.failure = error;
+    over_.push(op);
+  }
+}
+
 /// Completes them, each through its own executor. Always the last thing that is done: whoever is told
 /// may use the endpoint at once, in another thread.
 void endpoint::tell(operation_queue& over) {
   while (!over.empty()) {
     operation& op = over.pop();
-    op.post_completion(op.cancelled ? operation_aborted() : std::error_code());
+    op.post_completion(op.cancelled ? operation_aborted() : op.failure);
   }
 }
 
@@ -183,6 +195,7 @@ void endpoint::drive(unique_lock held) {
     pass_on();
     const bool still_pending = driven_ != nullptr;
     if (still_pending) park_and_look(nullptr);
+    if (wait_error_) fail_conditions();
     operation_queue over(std::move(over_));
     if (still_pending) {
       settle_to_sleep(*op, std::move(lock));

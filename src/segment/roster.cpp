@@ -186,7 +186,6 @@ bool roster::claim_slot(failure& f, const std::function<void(std::size_t)>& begi
   slot_ = free;
   member_ = true;
   fork_generation_ = fork_generation.load(std::memory_order_relaxed);
-  platform::guard_against_fork(segment_->block());
   return true;
 }
 

@@ -102,6 +102,10 @@ bool is_participants_mode(unsigned mode) noexcept {
   return (mode & 0777) == participants_mode(mode) && (mode & 0600) == 0600;
 }
 
+unique_handle guarded_copy(const unique_handle& block, failure& f) {
+  return platform::open_guarded([&] { return platform::reopen_block(block.get(), true, f); });
+}
+
 std::string octal(unsigned mode) {
   std::string text = "0";
   for (const unsigned shift : {6, 3, 0}) text += static_cast<char>('0' + (mode >> shift & 7));
@@ -164,7 +168,7 @@ segment segment::create_or_open(std::string_view name, const ring_traits& traits
   s.subject_ = block;
   for (int attempts = 10;;) {
     f = {};
-    s.block_ = platform::open_block(name, true, f);
+    s.block_ = platform::open_guarded([&] { return platform::open_block(name, true, f); });
     if (s.block_) return s.check(options, f) && s.map(f) ? std::move(s) : segment();
     if (f.code != std::errc::no_such_file_or_directory) return {};
 
@@ -185,7 +189,7 @@ segment segment::create_or_open(std::string_view name, const ring_traits& traits
     // made it, and locked through another one, as in map().
     if (!made || !(s.map_ = build(made, traits, s.id_, f))) return {};
     s.ring_ = ring_in(s.map_, s.id_);
-    s.block_ = platform::reopen_block(made.get(), true, f);
+    s.block_ = guarded_copy(made, f);
     if (!s.block_) return {};
     if (platform::publish_block(s.block_, name, f)) return s;
     if (f.code != std::errc::file_exists) return {};
@@ -208,16 +212,17 @@ segment segment::attach(const segment_handles& handles, const ring_traits& trait
     return {};
   }
   if (!platform::check_sealed(handles.block, f)) return {};
-  s.block_ = platform::reopen_block(handles.block.get(), true, f);
+  s.block_ = guarded_copy(handles.block, f);
   if (!s.block_) return {};
   for (const unique_handle& bell : handles.bells) {
     if (!platform::is_anonymous_bell(bell)) {
       f = {make_error_code(errc::incompatible), "the handles carry something that is no bell"};
       return {};
     }
-    s.bells_.push_back(platform::duplicate(bell));
+    std::error_code error;
+    s.bells_.push_back(platform::open_anonymous_bell(bell, error));
     if (!s.bells_.back()) {
-      f = {std::make_error_code(std::errc::too_many_files_open), "duplicate a bell"};
+      f = {error, "open a bell"};
       return {};
     }
   }
@@ -290,7 +295,8 @@ bool segment::unlink(std::string_view name, std::size_t participants, failure& f
   if (!platform::check_name(name, max_segment_name, f)) return false;
   for (;;) {
     failure not_opened;
-    const unique_handle block = platform::open_block(name, true, not_opened);
+    const unique_handle block =
+        platform::open_guarded([&] { return platform::open_block(name, true, not_opened); });
     if (block && platform::owns(block)) {
       await_lock(block);
       if (!platform::is_name_of(name, block)) continue;  // it was removed meanwhile; perhaps made anew

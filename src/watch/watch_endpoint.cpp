@@ -23,7 +23,8 @@ void watch_endpoint::open(const shared_memory& block, failure& f) {
     return;
   }
   // Both of our own: the lock belongs to its description, the memory may outlive the block's object.
-  unique_handle own = platform::reopen_block(block.native_handle(), !block.read_only(), f);
+  unique_handle own = platform::open_guarded(
+      [&] { return platform::reopen_block(block.native_handle(), !block.read_only(), f); });
   if (!own) return;
   read_only_ = block.read_only();
   block_ = map_of(block, f);

@@ -52,7 +52,8 @@ void check_refused(const std::string& name, const std::string& field, const chan
     CHECK(ec == errc::incompatible);
     CHECK_FALSE(e.is_open());
     CHECK(e.size() == 0);
-    CHECK(e.native_handle() == -1);
+    CHECK(e.native_handle(ec) == -1);
+    CHECK(ec == errc::closed);
     CHECK_FALSE(e.prepare_wait());
     CHECK(e.finish_wait());
   }

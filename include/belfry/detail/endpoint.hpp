@@ -82,7 +82,7 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
 
   bool prepare_wait();
   std::error_code finish_wait();
-  native_handle_type wait_handle();
+  native_handle_type wait_handle(failure& f);
 
   /// As roster::peer_came; who is dead must have been reaped.
   bool peer_came() const noexcept { return roster_->peer_came(); }
@@ -159,6 +159,7 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   void schedule(operation& op, unique_lock lock);
   void schedule_next(unique_lock lock);
   void find_conditions();
+  void fail_conditions() noexcept;
   static void tell(operation_queue& over);
   operation* head() const noexcept;
   void on_wait(const waitable::wait_id& which) override;
@@ -186,7 +187,7 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   std::optional<roster> roster_;
   wait_fsm fsm_;
   std::uint64_t last_id_ = 0;
-  std::error_code wait_error_;  // why the last parking could not be watched over
+  std::error_code wait_error_;  // why the last parking could not be watched over, or the last sleep failed
   endpoint_service* service_ = nullptr;
 
   // Held by whatever a member function does with what follows, with roster_ and with the ring, and while

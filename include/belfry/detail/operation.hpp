@@ -51,6 +51,7 @@ class operation : public request {
   operation* next = nullptr;
   std::uint64_t id = 0;  // never used twice by one endpoint
   bool cancelled = false;
+  std::error_code failure;  // of a condition: why it cannot be waited for
 
  protected:
   ~operation() = default;
