@@ -196,6 +196,8 @@ std::error_code endpoint::finish_wait() {
   if (wait_error_) return std::exchange(wait_error_, {});
   if (corrupted()) return make_error_code(errc::corrupted);
   if (const std::error_code notice = take_notice()) return notice;
+  // Why the last attempt has done nothing, if that is so still.
+  if (roster_->unreachable() && !roster_->reaches_peers()) return roster_->unreachable();
   const std::error_code event = roster_->untold_event();
   if (!event || ready()) return {};  // what is in the ring comes before the event
   roster_->take_event();

@@ -56,6 +56,10 @@ class block_member final : public std::enable_shared_from_this<block_member>,
       return {};
     }
     const ring_on_stop wake(stop, roster_->bell());
+    if (!roster_->reaches_peers()) {
+      f = {roster_->unreachable(), "reach another participant"};
+      return {};
+    }
     for (bool in_time = true;;) {
       const bool stopped = stop.stop_requested();
       if (!stopped && lock_->try_acquire() == attempt::done) break;

@@ -88,3 +88,46 @@ TEST_CASE("root can take part in a user's channel, and is heard", "[users]") {
   rx.expect(errc::closed);
   CHECK(producer.wait() == 0);
 }
+
+TEST_CASE("a bell that a dead process of another user has left takes one place, not all", "[users]") {
+  need_root();
+  const watchdog dog;
+  const std::string name = unique_name("sticky");
+  const nothing_left check(name);
+  using jobs = channel<work_ring<value, 64>>;
+  channel_options o;
+  o.mode = 0666;
+  const event joined;
+  child producer([&] {
+    become(first_user, first_user);
+    net::io_context io;
+    jobs::producer tx(io, name, o);
+    joined.set();
+    for (;;) ::pause();
+  });
+  joined.wait();
+  child first([&] {
+    become(first_user, first_user);
+    net::io_context io;
+    jobs::consumer rx(io, name, o);
+    joined.set();
+    for (;;) ::pause();
+  });
+  joined.wait();
+  first.kill();
+  child next([&] {
+    become(second_user, second_user);
+    net::io_context io;
+    jobs::consumer rx(io, name, o);
+    jobs::consumer another(io, name, o);
+    EXPECT(segment_file(name).slot(32).control.load().state == layout::slot_state::free);
+    EXPECT(segment_file(name).slot(33).control.load().state == layout::slot_state::live);
+    EXPECT(segment_file(name).slot(34).control.load().state == layout::slot_state::live);
+  });
+  CHECK(next.wait() == 0);
+  producer.kill();
+  error_code ignored;
+  jobs::unlink(name, ignored);
+  std::remove(path_of(detail::bell_name(name, 0)).c_str());
+  std::remove(path_of(detail::bell_name(name, 32)).c_str());
+}

@@ -36,9 +36,6 @@ namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 
 class endpoint_service;
 
-/// What an attempt that was not successful means for the operation.
-std::error_code error_of(attempt outcome) noexcept;
-
 class endpoint : public std::enable_shared_from_this<endpoint>, private waitable::listener {
  public:
   using clock = std::chrono::steady_clock;
@@ -56,6 +53,8 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   /// Completes every pending operation with `operation_aborted` and leaves the segment.
   void close() noexcept;
   bool is_open() const noexcept { return roster_ && roster_->is_member(); }
+  /// What an attempt that was not successful means for the operation.
+  std::error_code error_of(attempt outcome) const noexcept;
 
   const net::any_io_executor& executor() const noexcept { return executor_; }
   const detail::segment& segment() const noexcept { return segment_; }

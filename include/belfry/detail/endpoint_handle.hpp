@@ -200,8 +200,8 @@ class endpoint_handle {
   /// it: `closed` and `peer_died`, once each time that the other side goes, after which the loop
   /// sleeps until the next peer comes (see has_peer()); `lagged`, once for each loss; `corrupted`, which
   /// stays: close it. `operation_in_progress` if operations are pending, `closed` if it is closed itself. And what
-  /// the system says if it does not let this side wait, as the death of a peer would not be noticed. It may be
-  /// tried again.
+  /// the system says if it does not let this side wait, as the death of a peer would not be noticed, or wake a
+  /// peer: why an attempt has done nothing. It may be tried again.
   error_code finish_wait() {
     return to_net(endpoint_ ? endpoint_->finish_wait() : make_error_code(errc::closed));
   }
@@ -240,7 +240,7 @@ class endpoint_handle {
     // Before anything that takes longer than this, as to ask for the time.
     const attempt outcome = endpoint_->try_at_once(action);
     if (outcome == attempt::done) return {};
-    if (outcome != attempt::would_block) return to_net(error_of(outcome));
+    if (outcome != attempt::would_block) return to_net(endpoint_->error_of(outcome));
     blocking_request<std::decay_t<Action>> request(std::move(action));
     const std::error_code ec = endpoint_->block(request, timeout, stop);
     action = std::move(request.action);
