@@ -165,29 +165,41 @@ bool wait_for_socket(native_handle_type socket, bool to_write,
 
 // ---- bells ----------------------------------------------------------------------------------------
 
-/// Creates the named bell, replacing what a dead process left, and opens its sleeping end.
-unique_handle new_named_bell(std::string_view name, unsigned mode, failure& f);
-/// Opens the ringing end. `nobody_listens` if its owner is dead.
-unique_handle open_named_bell(std::string_view name, std::error_code& error) noexcept;
-/// The same for a bell that has lost its name, through its owner's handle for it. Empty, and no error,
-/// if that is another bell, or out of reach.
-unique_handle open_bell_of_process(std::uint32_t pid, std::uint32_t handle, std::uint64_t id,
+/// Creates the named bell, replacing what a dead process left, and opens its sleeping end. Others may ring it
+/// as far as `mode` says; its group is the block's, and if root has made it so is its owner.
+unique_handle new_named_bell(std::string_view name, const unique_handle& block, unsigned mode,
+                             failure& f);
+
+/// Which bell is meant: a bell of this name, made beside this block, and of this identity (as id_of()).
+struct named_bell {
+  std::string_view name;
+  const unique_handle& block;
+  std::uint64_t id;
+};
+/// Opens the ringing end, and makes sure that it is the bell which is meant. `nobody_listens` if its owner is
+/// dead; `no_such_file_or_directory` if there is none of this name, or it is another one.
+unique_handle open_named_bell(const named_bell& bell, std::error_code& error) noexcept;
+/// The same for a bell that has lost its name, through its owner's handle for it.
+unique_handle open_bell_of_process(std::uint32_t pid, std::uint32_t handle, const named_bell& bell,
                                    std::error_code& error) noexcept;
 inline constexpr std::errc nobody_listens = std::errc::no_such_device_or_address;
 void unlink_named_bell(std::string_view name) noexcept;
 
-/// A bell without a name (an eventfd).
-unique_handle new_anonymous_bell(failure& f);
-
-/// Whether a handle that came from somewhere else is one.
-bool is_anonymous_bell(const unique_handle& bell) noexcept;
-
 /// As id_of(); 0 also if it is no bell.
 std::uint64_t named_bell_id(std::string_view name) noexcept;
 
+/// A bell without a name, to be handed over (a pipe). Not to be rung, or drained, itself: those who share a
+/// description share whether it blocks, too.
+unique_handle new_anonymous_bell(failure& f);
+/// Both ends of such a bell, through a description of one's own, which nobody else can make block.
+unique_handle open_anonymous_bell(const unique_handle& bell, std::error_code& error) noexcept;
+/// Whether a handle that came from somewhere else is one.
+bool is_anonymous_bell(const unique_handle& bell) noexcept;
+
 /// False if nobody is left who could hear it. Raises no signal.
-bool ring_named_bell(const unique_handle& bell) noexcept;
-bool ring_anonymous_bell(const unique_handle& bell) noexcept;
+bool ring_bell(native_handle_type bell) noexcept;
+/// The same for a bell of which this handle is the sleeping end as well, so that it cannot be deserted.
+void ring_own_bell(native_handle_type bell) noexcept;
 void drain_bell(const unique_handle& bell) noexcept;
 
 // ---- processes ------------------------------------------------------------------------------------
@@ -222,14 +234,32 @@ std::string belfry_program();
 /// alive in the eyes of others. Until the handle is closed.
 void guard_against_fork(const unique_handle& handle);
 
+/// While it lives the forks of other threads wait, so that no child has a handle which is opened, and guarded,
+/// meanwhile. For the time of a few system calls that do not wait themselves.
+class no_fork {
+ public:
+  no_fork();
+  ~no_fork();
+  no_fork(const no_fork&) = delete;
+  no_fork& operator=(const no_fork&) = delete;
+};
+/// Opens a handle that no child of a fork ever has.
+template <class Open>
+unique_handle open_guarded(Open open) {
+  const no_fork until_guarded;
+  unique_handle handle = open();
+  if (handle) guard_against_fork(handle);
+  return handle;
+}
+
 // ---- waiting ----------------------------------------------------------------------------------------
 
-unique_handle duplicate(const unique_handle& handle) noexcept;
-
 /// Sleeps until one of the handles (`no_handle` is none) is ready, and says which are; false if the
-/// time has come before. `time_point::max()` is never.
+/// time has come before, or the system does not let it sleep: then there is an error. `time_point::max()` is
+/// never.
 bool wait_any(std::span<const native_handle_type> handles,
-              std::chrono::steady_clock::time_point deadline, std::span<bool> ready) noexcept;
+              std::chrono::steady_clock::time_point deadline, std::span<bool> ready,
+              std::error_code& error) noexcept;
 
 bool is_ready(native_handle_type handle) noexcept;
 
@@ -238,7 +268,7 @@ unique_handle new_timer(std::chrono::nanoseconds after, std::error_code& error) 
 
 /// One handle that is ready while any of its members is.
 unique_handle new_wait_set(failure& f);
-bool add_to_wait_set(const unique_handle& set, native_handle_type handle) noexcept;
+std::error_code add_to_wait_set(const unique_handle& set, native_handle_type handle) noexcept;
 void remove_from_wait_set(const unique_handle& set, native_handle_type handle) noexcept;
 
 /// Whether the barriers of others reach this process: what it has stored before one of them is seen by its

@@ -113,7 +113,8 @@ TEST_CASE("a failed open leaves an object that can be asked anything", "[channel
   CHECK_FALSE(tx.try_send({}));
   CHECK_FALSE(tx.try_claim(1));
   CHECK(tx.try_send_n({}) == 0);
-  CHECK(tx.native_handle() == -1);
+  CHECK(tx.native_handle(ec) == -1);
+  CHECK(ec == errc::closed);
   CHECK_FALSE(tx.prepare_wait());
   CHECK(tx.finish_wait() == errc::closed);
   CHECK(tx.send({}) == errc::closed);

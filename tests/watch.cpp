@@ -839,9 +839,9 @@ TEST_CASE("what cannot be watched", "[watch]") {
   const watch nothing(io, shared_memory(), ec);
   CHECK(ec == std::errc::bad_file_descriptor);
   CHECK_FALSE(nothing.is_open());
-  using ring = channel<spsc_ring<tick, 64>>;
   {
-    const ring::producer other(io, b.companion());
+    shared_memory other = shared_memory::create(b.companion(), 8192);
+    const unlink_on_destroy owner(other);
     const watch w(io, b.memory, ec);
     CHECK(ec == errc::incompatible);
   }

@@ -44,6 +44,10 @@ namespace belfry::inline BELFRY_ASIO_FLAVOUR {
 /// producer are served first come, first served, but that one whose executor does not
 /// run is passed by.
 ///
+/// A consumer that sleeps has to be woken. Where the system does not let that happen (the bell of a newcomer cannot
+/// be opened: no descriptor is left, or this process is another user's by now, or in a chroot), a send is that
+/// error, and has sent nothing; it may be tried again.
+///
 /// Cancellation: every type (terminal, partial, total) gives the strongest guarantee: an operation
 /// that completes with `operation_aborted` has sent nothing (`async_send_n`: so many as it says).
 /// Destroying the producer, `close()` and `cancel()` complete its operations with it.
@@ -69,8 +73,8 @@ class basic_producer
   basic_producer(basic_producer<Ring, Other>&& other) : base(std::move(other)) {}
 
   /// Sends at once, or not at all. False if there is no room (or never will be: see max_message(),
-  /// or the ring is corrupted: `send` and `async_send` say which). Wakes a sleeping consumer; makes
-  /// no system call if it is awake.
+  /// or the ring is corrupted, or a consumer could not be woken: `send`, `async_send` and finish_wait() say which).
+  /// Wakes a sleeping consumer; makes no system call if it is awake.
   bool try_send(const value_type& value) noexcept {
     return this->is_open() && this->endpoint().put(value) == attempt::done;
   }

@@ -103,14 +103,16 @@ class basic_watch {
   std::uint64_t version() const noexcept { return endpoint_ ? endpoint_->version() : 0; }
 
   /// The block has changed: publishes a new version and wakes who waits for it. No system call if
-  /// nobody sleeps.
-  void notify() noexcept {
-    if (endpoint_) endpoint_->notify();
+  /// nobody sleeps. An error says that some watcher could not be woken (its bell could not be opened, as at the
+  /// limit of descriptors); all others were. It is woken by the next notification, if that succeeds. `closed` of a
+  /// watch that is closed.
+  error_code notify() noexcept {
+    return detail::to_net(endpoint_ ? endpoint_->notify() : make_error_code(errc::closed));
   }
   /// Only this element has changed. Exact for the first 1024 elements; of more, those whose numbers
   /// are equal modulo 1024 are told alike.
-  void notify(std::size_t element) noexcept {
-    if (endpoint_) endpoint_->notify(element);
+  error_code notify(std::size_t element) noexcept {
+    return detail::to_net(endpoint_ ? endpoint_->notify(element) : make_error_code(errc::closed));
   }
 
   /// Completes when the block has another version than `seen`, at once if it has already, with the

@@ -128,12 +128,13 @@ bool endpoint::has_peer() noexcept {
 
 // ---- one request, step by step ------------------------------------------------------------------------
 
-std::error_code error_of(attempt outcome) noexcept {
+std::error_code endpoint::error_of(attempt outcome) const noexcept {
   switch (outcome) {
     case attempt::corrupted: return make_error_code(errc::corrupted);
     case attempt::too_large: return make_error_code(errc::message_too_large);
     case attempt::lagged: return make_error_code(errc::lagged);
     case attempt::denied: return std::make_error_code(std::errc::permission_denied);
+    case attempt::unreachable: return roster_->unreachable();
     case attempt::done:
     case attempt::would_block: break;
   }

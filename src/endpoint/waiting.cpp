@@ -98,7 +98,9 @@ void endpoint::watch_peers() noexcept {
     death.owned = std::move(change.handle);
     if (!death.owned) continue;
     platform::guard_against_fork(death.owned);
-    if (wait_set_) platform::add_to_wait_set(wait_set_, death.owned.get());
+    if (wait_set_) {
+      if (const auto e = platform::add_to_wait_set(wait_set_, death.owned.get())) wait_error_ = e;
+    }
     try {
       death.handle.emplace(executor_, death.owned.get());
     } catch (const net_system_error& e) {
@@ -151,6 +153,7 @@ std::error_code endpoint::block(request& wanted, std::chrono::nanoseconds timeou
     // The ring that told of a stop may just have been drained.
     const bool in_time = stop.stop_requested() || sleep_in_thread(deadline, lock);
     rise();
+    if (wait_error_) return std::exchange(wait_error_, {});
     next = fsm_.begin();
     if (in_time) continue;
     // What came at the last moment is taken, and else left for the next call.
@@ -164,7 +167,8 @@ void endpoint::drain() noexcept {
   if (std::exchange(undrained_, false)) roster_->bell().drain();
 }
 
-/// Until the bell rings, or somebody dies, which it looks into; false if the time has come before.
+/// Until the bell rings, or somebody dies, which it looks into; false if the time has come before, or with
+/// `wait_error_` if the system does not let it sleep.
 bool endpoint::sleep_in_thread(clock::time_point deadline, unique_lock& lock) {
   std::array<native_handle_type, 1 + layout::max_participants> handles;
   std::size_t count = 0;
@@ -172,7 +176,7 @@ bool endpoint::sleep_in_thread(clock::time_point deadline, unique_lock& lock) {
   for (const watched& death : deaths_) handles[count++] = death.owned.get();
   std::array<bool, handles.size()> ready{};
   lock.unlock();
-  const bool in_time = platform::wait_any(std::span(handles).first(count), deadline, ready);
+  const bool in_time = platform::wait_any(std::span(handles).first(count), deadline, ready, wait_error_);
   lock.lock();
   undrained_ = undrained_ || ready[0];
   for (std::size_t i = 0; i != deaths_.size(); ++i) {
@@ -190,8 +194,8 @@ bool endpoint::prepare_wait() {
   stop_waits();
   post_list none;  // as nothing is pending
   park(true, none);
-  if (!anything()) return true;
-  rise();
+  if (!wait_error_ && !anything()) return true;
+  rise();  // finish_wait() tells of the error
   return false;
 }
 
@@ -202,26 +206,35 @@ std::error_code endpoint::finish_wait() {
   sleep_in_thread(clock::now(), lock);
   drain();  // or the loop would not sleep
   rise();
+  if (wait_error_) return std::exchange(wait_error_, {});
   if (corrupted()) return make_error_code(errc::corrupted);
   if (const std::error_code notice = take_notice()) return notice;
+  // Why the last attempt has done nothing, if that is so still.
+  if (roster_->unreachable() && !roster_->reaches_peers()) return roster_->unreachable();
   const std::error_code event = roster_->untold_event();
   if (!event || ready()) return {};  // what is in the ring comes before the event
   roster_->take_event();
   return event;
 }
 
-native_handle_type endpoint::wait_handle() {
-  if (!is_open()) return no_handle;
-  const unique_lock lock(mutex_);
-  if (!wait_set_) {
-    failure f;
-    wait_set_ = platform::new_wait_set(f);
-    if (f) return no_handle;
-    platform::add_to_wait_set(wait_set_, roster_->bell().handle());
-    for (const watched& death : deaths_) {
-      if (death.owned) platform::add_to_wait_set(wait_set_, death.owned.get());
-    }
+native_handle_type endpoint::wait_handle(failure& f) {
+  if (!is_open()) {
+    f = {make_error_code(errc::closed), "get a handle to wait for"};
+    return no_handle;
   }
+  const unique_lock lock(mutex_);
+  if (wait_set_) return wait_set_.get();
+  unique_handle set = platform::new_wait_set(f);
+  if (f) return no_handle;
+  const auto add = [&](native_handle_type member) {
+    if (const auto e = platform::add_to_wait_set(set, member); e && !f) f = {e, "add to a wait set"};
+  };
+  add(roster_->bell().handle());
+  for (const watched& death : deaths_) {
+    if (death.owned) add(death.owned.get());
+  }
+  if (f) return no_handle;
+  wait_set_ = std::move(set);
   return wait_set_.get();
 }
 

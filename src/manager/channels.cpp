@@ -63,7 +63,12 @@ void managed_channels::alarm(channel& c) noexcept {
   if (!somebody) return;
   auto* const header = reinterpret_cast<layout::control_header*>(c.header.data());
   header->count.alarms.fetch_add(1, std::memory_order_release);  // pairs with roster::heed_alarm()
-  for (const unique_handle& bell : c.handles.bells) platform::ring_anonymous_bell(bell);
+  // The handles that we have sent are not ours alone. A descriptor is free: a connection has just ended.
+  for (const unique_handle& bell : c.handles.bells) {
+    std::error_code ignored;  // the alarm is sounded several times
+    if (const unique_handle own = platform::open_anonymous_bell(bell, ignored))
+      platform::ring_own_bell(own.get());
+  }
 }
 
 std::string to_text(const layout::identity& id) {

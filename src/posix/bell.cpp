@@ -1,14 +1,14 @@
-// Bells: a FIFO where peers meet by name, an eventfd where they meet by handles.
+// Bells: a FIFO where peers meet by name, a pipe where they meet by handles.
 #include "../platform.hpp"
 #include "path.hpp"
 #include "signal_guard.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -21,9 +21,54 @@ bool is_fifo(const unique_handle& handle) {
   return ::fstat(handle.get(), &status) == 0 && S_ISFIFO(status.st_mode);
 }
 
+std::error_code no_such_bell() {
+  return std::make_error_code(std::errc::no_such_file_or_directory);
+}
+
+bool is_meant(const struct stat& found, const named_bell& which) {
+  struct stat block {};
+  return S_ISFIFO(found.st_mode) && found.st_ino == which.id &&
+         ::fstat(which.block.get(), &block) == 0 && found.st_dev == block.st_dev;
+}
+bool is_meant(const unique_handle& bell, const named_bell& which) {
+  struct stat status {};
+  return ::fstat(bell.get(), &status) == 0 && is_meant(status, which);
+}
+
+std::string handle_path(const unique_handle& handle) {
+  return "/proc/thread-self/fd/" + std::to_string(handle.get());
+}
+
+/// The last name that the kernel knows of what a link in /proc leads to.
+std::string last_name_of(const std::string& link) {
+  std::string target(4096, '\0');
+  target.resize(static_cast<std::size_t>(
+      std::max<ssize_t>(::readlink(link.c_str(), target.data(), target.size()), 0)));
+  constexpr std::string_view gone = " (deleted)";
+  if (target.ends_with(gone)) target.resize(target.size() - gone.size());
+  return target.substr(target.rfind('/') + 1);
+}
+
+/// Lets those ring a bell who may use its segment. A group that its maker may not give it to does not matter if
+/// the mode lets in everybody, or no group at all. What root makes beside another user's segment is that user's:
+/// else the bell would be out of its reach.
+bool share(const unique_handle& bell, const unique_handle& block, unsigned mode) {
+  struct stat segment {};
+  struct stat own {};
+  if (::fstat(block.get(), &segment) != 0 || ::fstat(bell.get(), &own) != 0) return false;
+  const bool to_owner = own.st_uid == 0 && segment.st_uid != 0;
+  const bool to_group = own.st_gid != segment.st_gid;
+  const bool needed = to_owner || ((mode & 020) != 0 && (mode & 002) == 0);
+  const uid_t owner = to_owner ? segment.st_uid : static_cast<uid_t>(-1);
+  if ((to_owner || to_group) && ::fchown(bell.get(), owner, segment.st_gid) != 0 && needed)
+    return false;
+  return ::fchmod(bell.get(), mode & 0777) == 0;
+}
+
 }  // namespace
 
-unique_handle new_named_bell(std::string_view name, unsigned mode, failure& f) {
+unique_handle new_named_bell(std::string_view name, const unique_handle& block, unsigned mode,
+                             failure& f) {
   const std::string path = path_of(name);
   // A bell of this name was left by a dead owner of the slot: the caller holds its lock. Anything
   // else is somebody's.
@@ -37,51 +82,60 @@ unique_handle new_named_bell(std::string_view name, unsigned mode, failure& f) {
   // and go; and as the owner is its only reader, its death still shows at the other end.
   unique_handle bell =
       above_standard(::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
-  if (!bell || !is_fifo(bell) || ::fchmod(bell.get(), mode & 0777) != 0) {
+  if (!bell || !is_fifo(bell)) {
     f = {std::error_code(errno, std::system_category()),
          "open the bell \"" + std::string(name) + '"'};
+    ::unlink(path.c_str());
+    return {};
+  }
+  if (!share(bell, block, mode)) {
+    f = {std::error_code(errno, std::system_category()),
+         "give the bell \"" + std::string(name) + "\" to the group of its segment"};
     ::unlink(path.c_str());
     return {};
   }
   return bell;
 }
 
-unique_handle open_named_bell(std::string_view name, std::error_code& error) noexcept {
-  unique_handle bell = above_standard(
-      ::open(path_of(name).c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
-  if (!bell) error.assign(errno, std::system_category());
-  if (bell && !is_fifo(bell)) bell.reset();
+unique_handle open_named_bell(const named_bell& which, std::error_code& error) noexcept {
+  const std::string path = path_of(which.name);
+  unique_handle bell =
+      above_standard(::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
+  if (!bell) {
+    error.assign(errno, std::system_category());
+    // Of another bell it does not matter what the system says.
+    if (named_bell_id(which.name) != which.id) error = no_such_bell();
+  } else if (!is_meant(bell, which)) {
+    bell.reset();
+    error = no_such_bell();
+  }
   return bell;
 }
 
-unique_handle open_bell_of_process(std::uint32_t pid, std::uint32_t handle, std::uint64_t id,
+unique_handle open_bell_of_process(std::uint32_t pid, std::uint32_t handle, const named_bell& which,
                                    std::error_code& error) noexcept {
+  error = no_such_bell();
   const std::string path = "/proc/" + std::to_string(pid) + "/fd/" + std::to_string(handle);
   struct stat status {};
-  // To open something else could do harm.
-  if (::stat(path.c_str(), &status) != 0 || !S_ISFIFO(status.st_mode) || status.st_ino != id)
+  // All three numbers are what stands in shared memory. To open something else could do harm, and to write to a
+  // pipe of our own even more so: it must be a bell of this name, in the directory of shared memory.
+  if (::stat(path.c_str(), &status) != 0 || !is_meant(status, which) ||
+      last_name_of(path) != which.name) {
     return {};
+  }
   unique_handle bell = above_standard(::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
-  const bool out_of_reach = errno == ENOENT || errno == ENXIO || errno == EACCES;
-  if (!bell && !out_of_reach) error.assign(errno, std::system_category());
+  if (!bell) {
+    const bool out_of_reach = errno == ENOENT || errno == ENXIO || errno == EACCES;
+    if (!out_of_reach) error.assign(errno, std::system_category());
+  } else if (!is_meant(bell, which)) {
+    bell.reset();  // the process has gone meanwhile, and another one has its number
+  } else {
+    error.clear();
+  }
   return bell;
 }
 
 void unlink_named_bell(std::string_view name) noexcept { ::unlink(path_of(name).c_str()); }
-
-unique_handle new_anonymous_bell(failure& f) {
-  unique_handle bell = above_standard(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
-  if (!bell) f = {std::error_code(errno, std::system_category()), "create a bell"};
-  return bell;
-}
-
-bool is_anonymous_bell(const unique_handle& bell) noexcept {
-  char target[64] = {};
-  const std::string link = "/proc/thread-self/fd/" + std::to_string(bell.get());
-  const bool eventfd = ::readlink(link.c_str(), target, sizeof target - 1) > 0 &&
-                       std::string_view(target) == "anon_inode:[eventfd]";
-  return eventfd && (::fcntl(bell.get(), F_GETFL) & O_NONBLOCK) != 0;
-}
 
 std::uint64_t named_bell_id(std::string_view name) noexcept {
   struct stat status {};
@@ -89,21 +143,46 @@ std::uint64_t named_bell_id(std::string_view name) noexcept {
   return there ? status.st_ino : 0;
 }
 
-bool ring_named_bell(const unique_handle& bell) noexcept {
+// Its mode lets in whoever was given the handle, of whatever user: that is what lets a process in.
+unique_handle new_anonymous_bell(failure& f) {
+  int ends[2];
+  if (::pipe2(ends, O_NONBLOCK | O_CLOEXEC) == 0) {
+    const unique_handle other_end(ends[1]);
+    unique_handle bell = above_standard(ends[0]);
+    if (bell && ::fchmod(bell.get(), 0666) == 0) return bell;
+  }
+  f = {std::error_code(errno, std::system_category()), "create a bell"};
+  return {};
+}
+
+unique_handle open_anonymous_bell(const unique_handle& bell, std::error_code& error) noexcept {
+  unique_handle own =
+      above_standard(::open(handle_path(bell).c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
+  if (!own) error.assign(errno, std::system_category());
+  return own;
+}
+
+bool is_anonymous_bell(const unique_handle& bell) noexcept {
+  char target[64] = {};
+  return ::readlink(handle_path(bell).c_str(), target, sizeof target - 1) > 0 &&
+         std::string_view(target).starts_with("pipe:");
+}
+
+bool ring_bell(native_handle_type bell) noexcept {
   // Since Linux 6.18 a write can be told to raise no signal, which saves two system calls.
   static std::atomic<bool> can_be_told{true};
   constexpr int no_signal = 0x100;  // RWF_NOSIGNAL
   char byte = 1;
   const iovec bytes{&byte, 1};
   while (can_be_told.load(std::memory_order_relaxed)) {
-    if (::pwritev2(bell.get(), &bytes, 1, -1, no_signal) == 1) return true;
+    if (::pwritev2(bell, &bytes, 1, -1, no_signal) == 1) return true;
     if (errno == EPIPE) return false;
     if (errno == EAGAIN) return true;  // full: it was rung 65536 times and is not quiet
     if (errno != EINTR) can_be_told.store(false, std::memory_order_relaxed);
   }
 
   const signal_guard guard(SIGPIPE);
-  while (::write(bell.get(), &byte, 1) == -1) {
+  while (::write(bell, &byte, 1) == -1) {
     if (errno == EINTR) continue;
     if (errno != EPIPE) return true;
     guard.take_back();
@@ -112,11 +191,10 @@ bool ring_named_bell(const unique_handle& bell) noexcept {
   return true;
 }
 
-bool ring_anonymous_bell(const unique_handle& bell) noexcept {
-  const std::uint64_t one = 1;
-  while (::write(bell.get(), &one, sizeof one) == -1 && errno == EINTR) {
+void ring_own_bell(native_handle_type bell) noexcept {
+  const char byte = 1;
+  while (::write(bell, &byte, 1) == -1 && errno == EINTR) {
   }
-  return true;
 }
 
 void drain_bell(const unique_handle& bell) noexcept {

@@ -34,11 +34,21 @@ class fork_guard {
     const std::scoped_lock lock(mutex_);
     handles_.erase(handle);
   }
+  void hold_forks() { forks_.lock(); }
+  void let_fork() { forks_.unlock(); }
 
  private:
   fork_guard() {
-    ::pthread_atfork([] { instance().mutex_.lock(); }, [] { instance().mutex_.unlock(); },
-                     [] { instance().in_child(); });
+    ::pthread_atfork(
+        [] {
+          instance().forks_.lock();
+          instance().mutex_.lock();
+        },
+        [] {
+          instance().mutex_.unlock();
+          instance().forks_.unlock();
+        },
+        [] { instance().in_child(); });
   }
 
   // Every number stays taken, by something that never becomes ready: the objects that own it will
@@ -52,8 +62,11 @@ class fork_guard {
     }
     if (nothing != -1) ::close(nothing);
     mutex_.unlock();
+    forks_.unlock();
   }
 
+  // Held from before a handle is opened until it is among the handles. Taken first.
+  std::mutex forks_;
   std::mutex mutex_;
   std::unordered_set<int> handles_;
 };
@@ -78,6 +91,9 @@ unique_handle watch_process(std::uint32_t pid, std::error_code& error) noexcept 
 }
 
 void guard_against_fork(const unique_handle& handle) { fork_guard::instance().add(handle.get()); }
+
+no_fork::no_fork() { fork_guard::instance().hold_forks(); }
+no_fork::~no_fork() { fork_guard::instance().let_fork(); }
 
 unsigned processors() noexcept {
   // Once: it reads a file.

@@ -1,6 +1,5 @@
 // Sleeping on several handles, for threads and event loops without Asio.
 #include "../platform.hpp"
-#include "descriptor.hpp"
 
 #include <belfry/segment/layout.hpp>
 
@@ -9,24 +8,25 @@
 #include <cerrno>
 #include <ctime>
 
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
 namespace belfry::platform {
-unique_handle duplicate(const unique_handle& handle) noexcept {
-  return unique_handle(::fcntl(handle.get(), F_DUPFD_CLOEXEC, first_descriptor));
-}
 
 bool wait_any(std::span<const native_handle_type> handles,
-              std::chrono::steady_clock::time_point deadline, std::span<bool> ready) noexcept {
+              std::chrono::steady_clock::time_point deadline, std::span<bool> ready,
+              std::error_code& error) noexcept {
   using std::chrono::steady_clock;
+  // Only those that there are: no more may be polled than this process may have open.
   std::array<pollfd, 1 + layout::max_participants> polled;
-  const std::size_t count = std::min(handles.size(), polled.size());
-  // poll passes over negative descriptors, as `no_handle` is.
-  for (std::size_t i = 0; i != count; ++i) polled[i] = {handles[i], POLLIN, 0};
+  nfds_t count = 0;
+  for (const native_handle_type handle : handles) {
+    if (handle != detail::no_handle && count != polled.size())
+      polled[count++] = {handle, POLLIN, 0};
+  }
+  std::ranges::fill(ready, false);
   const bool for_ever = deadline == steady_clock::time_point::max();
   for (;;) {
     timespec remaining{};
@@ -38,8 +38,12 @@ bool wait_any(std::span<const native_handle_type> handles,
     }
     const int n = ::ppoll(polled.data(), count, for_ever ? nullptr : &remaining, nullptr);
     if (n == -1 && errno == EINTR) continue;
-    for (std::size_t i = 0; i != count; ++i) ready[i] = n > 0 && polled[i].revents != 0;
-    return n != 0;
+    if (n == -1) error.assign(errno, std::system_category());
+    if (n <= 0) return false;
+    for (std::size_t i = 0, next = 0; next != count; ++i) {
+      if (handles[i] != detail::no_handle) ready[i] = polled[next++].revents != 0;
+    }
+    return true;
   }
 }
 
@@ -68,10 +72,11 @@ unique_handle new_wait_set(failure& f) {
   return set;
 }
 
-bool add_to_wait_set(const unique_handle& set, native_handle_type handle) noexcept {
+std::error_code add_to_wait_set(const unique_handle& set, native_handle_type handle) noexcept {
   epoll_event event{};
   event.events = EPOLLIN;
-  return ::epoll_ctl(set.get(), EPOLL_CTL_ADD, handle, &event) == 0;
+  if (::epoll_ctl(set.get(), EPOLL_CTL_ADD, handle, &event) == 0) return {};
+  return {errno, std::system_category()};
 }
 
 void remove_from_wait_set(const unique_handle& set, native_handle_type handle) noexcept {

@@ -102,6 +102,25 @@ bool is_participants_mode(unsigned mode) noexcept {
   return (mode & 0777) == participants_mode(mode) && (mode & 0600) == 0600;
 }
 
+unique_handle guarded_copy(const unique_handle& block, failure& f) {
+  return platform::open_guarded([&] { return platform::reopen_block(block.get(), true, f); });
+}
+
+/// The names of what belongs to channels and blocks are not free for channels.
+bool check_name(std::string_view name, bool companion, failure& f) {
+  if (!platform::check_name(name, max_segment_name, f)) return false;
+  const auto refuse = [&](const char* whose) {
+    f = {std::make_error_code(std::errc::invalid_argument),
+         "the name \"" + std::string(name) + "\" would be that of " + whose};
+    return false;
+  };
+  const std::size_t digits = name.find_last_not_of("0123456789") + 1;
+  if (digits != name.size() && name.substr(0, digits).ends_with(".bell."))
+    return refuse("another channel's bell");
+  if (!companion && name.ends_with(".watch")) return refuse("a block's companion");
+  return true;
+}
+
 std::string octal(unsigned mode) {
   std::string text = "0";
   for (const unsigned shift : {6, 3, 0}) text += static_cast<char>('0' + (mode >> shift & 7));
@@ -148,7 +167,7 @@ std::string bell_name(std::string_view segment, std::size_t slot) {
 
 segment segment::create_or_open(std::string_view name, const ring_traits& traits,
                                 const channel_options& options, failure& f, const subject& block) {
-  if (!platform::check_name(name, max_segment_name, f)) return {};
+  if (!check_name(name, block.id != 0, f)) return {};
   if (!is_participants_mode(options.mode)) {
     f = {std::make_error_code(std::errc::invalid_argument),
          "the mode " + octal(options.mode) + " of \"" + std::string(name) +
@@ -164,7 +183,7 @@ segment segment::create_or_open(std::string_view name, const ring_traits& traits
   s.subject_ = block;
   for (int attempts = 10;;) {
     f = {};
-    s.block_ = platform::open_block(name, true, f);
+    s.block_ = platform::open_guarded([&] { return platform::open_block(name, true, f); });
     if (s.block_) return s.check(options, f) && s.map(f) ? std::move(s) : segment();
     if (f.code != std::errc::no_such_file_or_directory) return {};
 
@@ -185,7 +204,7 @@ segment segment::create_or_open(std::string_view name, const ring_traits& traits
     // made it, and locked through another one, as in map().
     if (!made || !(s.map_ = build(made, traits, s.id_, f))) return {};
     s.ring_ = ring_in(s.map_, s.id_);
-    s.block_ = platform::reopen_block(made.get(), true, f);
+    s.block_ = guarded_copy(made, f);
     if (!s.block_) return {};
     if (platform::publish_block(s.block_, name, f)) return s;
     if (f.code != std::errc::file_exists) return {};
@@ -208,16 +227,17 @@ segment segment::attach(const segment_handles& handles, const ring_traits& trait
     return {};
   }
   if (!platform::check_sealed(handles.block, f)) return {};
-  s.block_ = platform::reopen_block(handles.block.get(), true, f);
+  s.block_ = guarded_copy(handles.block, f);
   if (!s.block_) return {};
   for (const unique_handle& bell : handles.bells) {
     if (!platform::is_anonymous_bell(bell)) {
       f = {make_error_code(errc::incompatible), "the handles carry something that is no bell"};
       return {};
     }
-    s.bells_.push_back(platform::duplicate(bell));
+    std::error_code error;
+    s.bells_.push_back(platform::open_anonymous_bell(bell, error));
     if (!s.bells_.back()) {
-      f = {std::make_error_code(std::errc::too_many_files_open), "duplicate a bell"};
+      f = {error, "open a bell"};
       return {};
     }
   }
@@ -287,10 +307,11 @@ bool segment::same_ring(const layout::identity& found, const layout::identity& e
 // since that is over when the name is free. Killed in between it leaves a channel whose bells are reached through
 // their owners, or, if there are none, one that the next participant to join and leave removes.
 bool segment::unlink(std::string_view name, std::size_t participants, failure& f) {
-  if (!platform::check_name(name, max_segment_name, f)) return false;
+  if (!check_name(name, false, f)) return false;
   for (;;) {
     failure not_opened;
-    const unique_handle block = platform::open_block(name, true, not_opened);
+    const unique_handle block =
+        platform::open_guarded([&] { return platform::open_block(name, true, not_opened); });
     if (block && platform::owns(block)) {
       await_lock(block);
       if (!platform::is_name_of(name, block)) continue;  // it was removed meanwhile; perhaps made anew
@@ -343,6 +364,8 @@ bool segment::replace(failure& f) {
          '"' + subject_.name + "\" means another block by now, or none"};
     return false;
   }
+  for (std::size_t i = 0; i != traits_->participants(); ++i)
+    platform::unlink_named_bell(bell_name(name_, i));
   platform::unlink_this_block(name_, block_);
   if (!platform::has_name(block_)) return true;
   f = {std::make_error_code(std::errc::operation_not_permitted), "unlink \"" + name_ + '"'};

@@ -12,9 +12,7 @@ block_lock::block_lock(unique_handle block, watch_view view, const roster& peers
       view_(view),
       peers_(peers),
       slot_(peers.slot()),
-      generation_(peers.generation()) {
-  platform::guard_against_fork(block_);
-}
+      generation_(peers.generation()) {}
 
 attempt block_lock::try_acquire() noexcept {
   if (held_) return attempt::would_block;  // by another transaction of this very participant

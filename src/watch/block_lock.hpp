@@ -14,8 +14,8 @@ namespace belfry::detail {
 /// tickets in the companion segment decide which is next; the roster, which the caller has, wakes.
 class block_lock {
  public:
-  /// The block's description must be this participant's own, and not mapped: locks belong to
-  /// descriptions, and go with them. `peers` is joined, and outlives the lock.
+  /// The block's description must be this participant's own, not mapped, and guarded against forks: locks
+  /// belong to descriptions, and go with them. `peers` is joined, and outlives the lock.
   block_lock(unique_handle block, watch_view view, const roster& peers);
 
   /// `done`: held. Else this participant has a ticket now. Does not wait.

@@ -38,13 +38,11 @@ bool has_participants(const unique_handle& companion) {
   return false;
 }
 
-/// Likewise. As long as the name means this companion there is no other, and no bell of another, beside it.
+/// Likewise, if there are none. As long as the name means this companion there is no other, and no bell of another,
+/// beside it.
 bool remove_if_over(const std::string& name, std::string_view block, const unique_handle& file) {
   content found;
-  if (platform::named_block_id(name) != platform::id_of(file) || has_participants(file) ||
-      !read(file, found)) {
-    return false;
-  }
+  if (platform::named_block_id(name) != platform::id_of(file) || !read(file, found)) return false;
   if (found.dirty && platform::named_block_id(block) == found.subject) return false;
   for (std::size_t i = 0; i != layout::max_participants; ++i) {
     platform::unlink_named_bell(bell_name(name, i));
@@ -70,15 +68,21 @@ bool remove_companion_if_over(std::string_view block) {
   failure ignored;
   const std::string name = companion_name(block, ignored);
   if (name.empty()) return false;
-  const unique_handle file = platform::open_block(name, true, ignored);
+  const unique_handle file =
+      platform::open_guarded([&] { return platform::open_block(name, true, ignored); });
   content found;
   if (!file || !read(file, found)) return false;
-  platform::guard_against_fork(file);
-  // Held by a participant that joins, leaves or reaps, it is in use.
-  if (!platform::try_lock_byte(file, layout::roster_lock)) return false;
-  const bool removed = remove_if_over(name, block, file);
-  platform::unlock_byte(file, layout::roster_lock);
-  return removed;
+  for (bool again = true; again;) {
+    // Held by a participant that joins, leaves or reaps, it is in use.
+    if (!platform::try_lock_byte(file, layout::roster_lock)) return false;
+    const bool in_use = has_participants(file);
+    const bool removed = !in_use && remove_if_over(name, block, file);
+    platform::unlock_byte(file, layout::roster_lock);
+    if (removed) return true;
+    // The last one may have left meanwhile, and left it to us.
+    again = in_use && !has_participants(file);
+  }
+  return false;
 }
 
 void collect_companions(const std::function<void(const std::string& companion)>& tell) {

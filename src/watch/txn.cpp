@@ -25,7 +25,8 @@ class block_member final : public std::enable_shared_from_this<block_member>,
   using clock = std::chrono::steady_clock;
 
   block_member(const shared_memory& block, failure& f) {
-    unique_handle own = platform::reopen_block(block.native_handle(), true, f);
+    unique_handle own = platform::open_guarded(
+        [&] { return platform::reopen_block(block.native_handle(), true, f); });
     if (!own) return;
     map_ = map_of(block, f);
     if (!map_) return;
@@ -33,8 +34,7 @@ class block_member final : public std::enable_shared_from_this<block_member>,
     if (f) return;
     roster::joined joined = roster::joined::gone;
     while (joined == roster::joined::gone) {
-      segment_ = segment::create_or_open(name, watch_view::traits, {}, f,
-                                         subject_of(block, own));
+      segment_ = segment::create_or_open(name, watch_view::traits, {}, f, subject_of(block, own));
       if (f) return;
       roster_.emplace(segment_, layout::role::consumer);
       joined = roster_->join(f);
@@ -56,6 +56,10 @@ class block_member final : public std::enable_shared_from_this<block_member>,
       return {};
     }
     const ring_on_stop wake(stop, roster_->bell());
+    if (!roster_->reaches_peers()) {
+      f = {roster_->unreachable(), "reach another participant"};
+      return {};
+    }
     for (bool in_time = true;;) {
       const bool stopped = stop.stop_requested();
       if (!stopped && lock_->try_acquire() == attempt::done) break;
@@ -67,21 +71,30 @@ class block_member final : public std::enable_shared_from_this<block_member>,
              "begin a transaction"};
         return {};
       }
-      in_time = sleep(deadline);
+      std::error_code error;
+      in_time = sleep(deadline, error);
+      if (error) {
+        lock_->withdraw();
+        roster_->notify();
+        f = {error, "wait for a transaction"};
+        return {};
+      }
     }
     return transaction(std::shared_ptr<transaction_owner>(shared_from_this(), this),
                        {map_.data(), map_.size()}, lock_->owner_died());
   }
 
  private:
-  /// Until there is a reason to try again; false if the deadline has come before.
-  bool sleep(clock::time_point deadline) {
+  /// Until there is a reason to try again; false if the deadline has come before. An error: there is no sleep
+  /// without hearing of deaths.
+  bool sleep(clock::time_point deadline, std::error_code& error) {
     std::vector<roster::watch_change> changes;
-    roster_->watch_peers(changes);
+    error = roster_->watch_peers(changes);
     for (roster::watch_change& change : changes) {
       watched_[change.slot] = std::move(change.handle);
       if (watched_[change.slot]) platform::guard_against_fork(watched_[change.slot]);
     }
+    if (error) return false;
     roster_->park().park();
     bool in_time = true;
     if (!lock_->worth_trying()) {
@@ -92,7 +105,7 @@ class block_member final : public std::enable_shared_from_this<block_member>,
       std::array<bool, handles.size()> ready{};
       handles[0] = roster_->bell().handle();
       for (std::size_t i = 0; i != watched_.size(); ++i) handles[1 + i] = watched_[i].get();
-      in_time = platform::wait_any(handles, retries ? retry : deadline, ready) || retries;
+      in_time = platform::wait_any(handles, retries ? retry : deadline, ready, error) || retries;
       roster_->bell().drain();
       for (std::size_t i = 0; i != watched_.size(); ++i) {
         if (!ready[1 + i]) continue;

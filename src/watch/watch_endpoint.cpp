@@ -23,7 +23,8 @@ void watch_endpoint::open(const shared_memory& block, failure& f) {
     return;
   }
   // Both of our own: the lock belongs to its description, the memory may outlive the block's object.
-  unique_handle own = platform::reopen_block(block.native_handle(), !block.read_only(), f);
+  unique_handle own = platform::open_guarded(
+      [&] { return platform::reopen_block(block.native_handle(), !block.read_only(), f); });
   if (!own) return;
   read_only_ = block.read_only();
   block_ = map_of(block, f);
@@ -34,20 +35,25 @@ void watch_endpoint::open(const shared_memory& block, failure& f) {
   if (!f) lock_ = std::make_unique<block_lock>(std::move(own), view_, peers());
 }
 
-void watch_endpoint::notify() noexcept {
-  if (!is_open()) return;
+std::error_code watch_endpoint::notify() noexcept {
+  if (!is_open()) return make_error_code(errc::closed);
+  peers().reaches_peers();  // those who can be are told all the same
   view_.change(peers().slot());
   peers().notify();
+  return peers().unreachable();
 }
 
-void watch_endpoint::notify(std::size_t element) noexcept {
-  if (!is_open()) return;
+std::error_code watch_endpoint::notify(std::size_t element) noexcept {
+  if (!is_open()) return make_error_code(errc::closed);
+  peers().reaches_peers();
   view_.change(peers().slot(), element);
   peers().notify();
+  return peers().unreachable();
 }
 
 attempt watch_endpoint::begin(transaction& out) noexcept {
   if (read_only_) return attempt::denied;
+  if (!peers().reaches_peers()) return attempt::unreachable;
   const attempt a = lock_->try_acquire();
   if (a == attempt::done) {
     auto self = std::static_pointer_cast<watch_endpoint>(shared_from_this());

@@ -166,9 +166,9 @@ inline join() {
     announced = announced | bit_of(me)
 }
 
-/* The process may live on, and with a pidfd for a death event nothing else would tell the others. */
+/* Its own store, without the lock. The process may live on, and with a pidfd for a death event nothing else would tell the others. */
 inline leave() {
-    atomic { lock == 0 -> live = live & ~bit_of(me); announced = announced & ~bit_of(me) };
+    atomic { live = live & ~bit_of(me); announced = announced & ~bit_of(me) };
 #ifndef SILENT_LEAVE
     ring_everyone()
 #endif

@@ -1,4 +1,5 @@
 // Channels without names: handles over fork, exec and sockets, and deaths that a pidfd tells.
+#include "segment_file.hpp"
 #include "traffic.hpp"
 
 #include <fcntl.h>
@@ -300,4 +301,50 @@ TEST_CASE("the memory of handles is sealed", "[handles]") {
     CHECK(::ftruncate(block, size) == -1);
     CHECK(errno == EPERM);
   }
+}
+
+namespace {
+
+/// What a peer can do with a bell of which it shares the description: rings it until there is no room.
+void fill(int bell) {
+  const std::string path = "/proc/self/fd/" + std::to_string(bell);
+  const int own = ::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+  for (std::uint64_t much = ~std::uint64_t{0} - 1; much != 0; much /= 2) {
+    while (::write(own != -1 ? own : bell, &much, sizeof much) == sizeof much) {
+    }
+  }
+  if (own != -1) ::close(own);
+}
+void make_block(int bell) {
+  REQUIRE(::fcntl(bell, F_SETFL, ::fcntl(bell, F_GETFL) & ~O_NONBLOCK) == 0);
+}
+
+}  // namespace
+
+TEST_CASE("bells that another participant has filled, and made block, hold nobody up", "[handles]") {
+  const watchdog dog;
+  const nothing_left check(no_name);
+  const channel_handles h = values::make_handles();
+  const segment_file file(::fcntl(h.get().block.get(), F_DUPFD_CLOEXEC, 3));
+  const event joined;
+  const event filled;
+  child producer([&] {
+    sender<values> tx(h);
+    joined.set();
+    filled.wait();
+    for (std::uint64_t seq = 0; seq != 100; ++seq) EXPECT_EQ(tx.send({1, seq}), error_code());
+  });
+  child consumer([&] { receive_many<values>(h, how::awaited, 100); });
+  joined.wait();
+  await([&] { return file.live(layout::role::consumer) && file.asleep(layout::role::consumer); });
+  consumer.stop();
+  for (const detail::unique_handle& bell : h.get().bells) {
+    fill(bell.get());
+    make_block(bell.get());
+  }
+  filled.set();
+  await([&] { return !file.asleep(layout::role::consumer); });  // it has been rung
+  consumer.resume();
+  CHECK(producer.wait() == 0);
+  CHECK(consumer.wait() == 0);
 }

@@ -206,3 +206,126 @@ TEMPLATE_TEST_CASE("a slot whose owner was killed while leaving counts as a deat
   });
   CHECK(consumer.wait() == 0);
 }
+
+namespace {
+
+/// Timers of this context go on, so many times.
+void tick(net::io_context& io, int times) {
+  net::steady_timer timer(io);
+  for (int i = 0; i != times; ++i) {
+    bool rung = false;
+    timer.expires_after(std::chrono::milliseconds(2));
+    timer.async_wait([&](error_code) { rung = true; });
+    while (!rung) {
+      io.restart();
+      io.run_one();
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("a death, while a process that is stopped holds the lock of the roster, stops no event loop",
+          "[roster-lock]") {
+  const watchdog dog;
+  const std::string name = unique_name("stopped");
+  const nothing_left check(name);
+  using jobs = channel<work_ring<value, 64>>;
+  const event met;
+  const event locked;
+  const event died;
+  const event through;
+  const event freed;
+  child consumer([&] {
+    net::io_context io;
+    jobs::consumer rx(io, name);
+    met.set();
+    std::uint64_t got = 0;
+    bool told = false;
+    std::function<void()> next = [&] {
+      rx.async_receive([&](error_code ec, value) {
+        EXPECT(!ec || ec == errc::peer_died || ec == errc::closed);
+        told |= ec == errc::peer_died;
+        got += !ec;
+        if (!told) next();
+      });
+    };
+    next();
+    while (got == 0) tick(io, 1);  // asleep from here on, and watching
+    met.set();
+    died.wait();
+    tick(io, 20);
+    while (got != 101) tick(io, 1);  // messages go on
+    EXPECT(!told);                   // it cannot be counted yet
+    through.set();
+    freed.wait();
+    while (!told) tick(io, 1);
+  });
+  met.wait();
+  child doomed([&] {
+    net::io_context io;
+    jobs::producer tx(io, name);
+    met.set();
+    for (;;) ::pause();
+  });
+  met.wait();
+  child producer([&] {
+    net::io_context io;
+    jobs::producer tx(io, name);
+    EXPECT(tx.try_send(outgoing<values>({1, 0}).get()));
+    met.set();
+    died.wait();
+    for (std::uint64_t i = 0; i != 100; ++i) EXPECT_EQ(tx.send(outgoing<values>({1, i}).get()), error_code());
+    freed.wait();
+  });
+  met.wait(), met.wait();
+  child holder = lock_roster(name, locked);
+  locked.wait();
+  holder.stop();
+  doomed.kill();
+  died.set(2);
+  through.wait();
+  holder.kill();  // it was no participant: nothing but the kernel has seen it go
+  freed.set(2);
+  CHECK(consumer.wait() == 0);
+  CHECK(producer.wait() == 0);
+}
+
+TEMPLATE_TEST_CASE("to leave needs no lock of the roster, and is no death", "[roster-lock]", values, frames) {
+  const watchdog dog;
+  const std::string name = unique_name("leave");
+  const nothing_left check(name);
+  const event met;
+  const event locked;
+  const event held;
+  child consumer([&] {
+    receiver<TestType> rx(name);
+    met.set();
+    held.wait();
+    rx.expect({1, 0});
+    rx.expect(errc::closed);
+  });
+  met.wait();
+  child producer([&] {
+    sender<TestType> tx(name);
+    met.set();
+    held.wait();
+    EXPECT_EQ(tx.send({1, 0}), error_code());
+  });
+  met.wait();
+  child holder = lock_roster(name, locked);
+  locked.wait();
+  holder.stop();
+  held.set(2);
+  CHECK(producer.wait() == 0);
+  CHECK(consumer.wait() == 0);
+  {
+    const segment_file file(name);
+    CHECK(file.slot(layout::role::producer).control.load().state == layout::slot_state::going);
+    holder.kill();
+    CHECK(sender<TestType>(name).tx().is_open());  // finds the places free, and is the last one out
+    CHECK(file.header().count.deaths.load() == 0);
+    CHECK(file.header().count.leaves.load() == 3);
+  }
+  CHECK(files_of(name) == 0);
+}

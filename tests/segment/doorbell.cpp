@@ -128,6 +128,38 @@ TEST_CASE("deserted, unreachable, reachable", "[doorbell]") {
   CHECK(std::string(std::istreambuf_iterator<char>(content), {}) == "not a bell");
 }
 
+TEST_CASE("a forged roster makes nobody write to something else", "[doorbell]") {
+  house h(true);
+  doorbell bell = h.make(0);
+  bell.close();
+  ::unlink(h.path(0).c_str());
+  const auto forge = [&](int fd) {
+    struct stat status {};
+    REQUIRE(::fstat(fd, &status) == 0);
+    h.s.slot(0).pid = static_cast<std::uint32_t>(::getpid());
+    h.s.slot(0).bell_handle = static_cast<std::uint32_t>(fd);
+    h.s.slot(0).bell = status.st_ino;
+    ringer r;
+    CHECK(h.open(0, r) == ringer::state::unreachable);
+    detail::unique_handle watch;
+    std::error_code error;
+    CHECK(watch_for_death(h.s, 0, 1, watch, error) == ringer::state::unreachable);
+  };
+  int ends[2];
+  REQUIRE(::pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
+  forge(ends[1]);  // a private pipe
+  CHECK_FALSE(is_ready(ends[0]));
+  for (const int end : ends) ::close(end);
+
+  const std::string other = h.path(0) + "-other";
+  REQUIRE(::mkfifo(other.c_str(), 0600) == 0);
+  const int fd = ::open(other.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  forge(fd);  // in the same directory, under another name
+  REQUIRE(::unlink(other.c_str()) == 0);
+  forge(fd);
+  ::close(fd);
+}
+
 TEST_CASE("a bell that may not be opened is a failure, not a death", "[doorbell]") {
   house h(true);
   doorbell bell = h.make(0);

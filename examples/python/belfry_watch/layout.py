@@ -69,7 +69,7 @@ FIELDS = dict(
 )
 FLAG_PERSISTENT = 1
 
-FREE, JOINING, LIVE = range(3)  # slot_state
+FREE, JOINING, LIVE, GOING = range(4)  # slot_state
 LEFT, DIED = 1, 2  # slot_end
 AWAKE, PARKED = 0, 1  # park_state
 

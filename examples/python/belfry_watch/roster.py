@@ -9,7 +9,7 @@ import time
 import weakref
 
 from . import layout, system
-from .layout import AWAKE, DIED, FREE, JOINING, LEFT, LIVE, PARKED
+from .layout import AWAKE, DIED, FREE, GOING, JOINING, LEFT, LIVE, PARKED
 from .layout import BELL, CONTROL, DEATHS, DIRTY, JOINS, LEAVES, MARKS, PARK, PARKS, PID, RINGS, ROSTER
 from .layout import FLAG_PERSISTENT, ROSTER_LOCK, SIZE, SLOT_WORDS, SLOTS, STATE
 from .layout import Control, State, fence, slot_lock
@@ -36,6 +36,8 @@ class Member:
         self.bell = None
         self.peers = {}  # slot: (generation, writing end of the bell)
         self.readers = {}  # descriptor: the loop in which it is
+        self.known_dead = {}  # slot: generation of which nobody listens at the bell
+        self.reap_due = False  # the roster's lock was held by another participant
         self.fd = system.open_or_create(path, block)
         try:
             system.check_owner(self.fd, block, path)
@@ -53,13 +55,14 @@ class Member:
             self.state = State(self.words)
             self._join(outdated=identity["subject"] != os.fstat(block).st_ino)
         except BaseException:
-            os.close(self.fd)
+            for fd in (self.fd, *(fd for _, fd in self.peers.values())):
+                os.close(fd)
             raise
         _members.add(self)
         self.ring_everyone()
 
     def _join(self, outdated):
-        with self._roster():
+        with self._roster(wait=True):
             if os.fstat(self.fd).st_nlink == 0:
                 raise Gone
             self._reap_locked()
@@ -68,6 +71,7 @@ class Member:
                     raise FileNotFoundError(errno.ENOENT, "another block by now", self.path)
                 self._unlink()
                 raise Gone
+            self._meet()
             slot = self._lock_free_slot()
             self._put(slot, BELL, 0)
             control = self.control(slot)
@@ -84,8 +88,8 @@ class Member:
             self._put(slot, PID, os.getpid() | self.bell << 32)
             # The epoch goes on where the owner before left it.
             self._put(slot, PARK, ((self._get(slot, PARK) >> 2) + 1) << 2 | AWAKE)
-            self.words[JOINS] += 1
             self.set_control(slot, control._replace(state=LIVE, end=0))
+            self.words[JOINS] += 1  # only now: a notifier that sees the count sees a live newcomer
             self.slot, self.generation = slot, generation
 
     def _lock_free_slot(self):
@@ -105,17 +109,31 @@ class Member:
             return
         self.unpark()
         self.state.tickets[self.slot] = 0
-        with self._roster():
-            self._reap_locked()
-            self._remove_bell(self.slot)
-            self.set_control(self.slot, self.control(self.slot)._replace(state=FREE, end=LEFT))
-            self.words[LEAVES] += 1
-            over = not self.words[DIRTY] or os.fstat(self.block).st_nlink == 0
-            if over and not self._live() and not self.persistent:
-                self._unlink()
-            system.unlock(self.fd, slot_lock(self.slot))
+        # While its lock is held nobody else changes the word of a slot, so this needs no lock of the roster.
+        self.set_control(self.slot, self.control(self.slot)._replace(state=GOING, end=LEFT))
+        system.unlock(self.fd, slot_lock(self.slot))
+        self.slot = None
+        self._clear_up()
         self.ring_everyone()
         self.abandon()
+
+    def _clear_up(self):
+        """If another participant holds the roster's lock it does this: when it leaves, or at once, if it is
+        leaving."""
+        while True:
+            with self._roster() as locked:
+                if not locked:
+                    return
+                self._reap_locked()
+                over = not self.words[DIRTY] or os.fstat(self.block).st_nlink == 0
+                if over and not self._live() and not self.persistent:
+                    self._unlink()
+            if not any(self._is_going(i) for i in range(SLOTS)):
+                return
+
+    def _is_going(self, slot):
+        state = self.control(slot).state
+        return state == GOING and not system.is_locked_by_another(self.fd, slot_lock(slot))
 
     def _unlink(self):
         """If the name still means this companion."""
@@ -155,7 +173,7 @@ class Member:
         return [i for i, word in controls if word >> 56 == LIVE and i != self.slot]
 
     @contextlib.contextmanager
-    def _roster(self, wait=True):
+    def _roster(self, wait=False):
         locked = system.lock(self.fd, ROSTER_LOCK, wait)
         try:
             yield locked
@@ -165,40 +183,55 @@ class Member:
 
     # ---- the dead
 
-    def _reap_locked(self, evidence=None):
-        """Frees the slots of the dead: who does not hold the lock, or (slot, generation) for which
-        there is evidence."""
+    def _reap_locked(self):
+        """Frees the slots of the dead, which do not hold the lock or are known to be dead, and of those
+        that have left."""
         reaped = False
         for i in range(SLOTS):
             control = self.control(i)
             if i == self.slot or control.state == FREE:
                 continue
-            known_dead = evidence == (i, control.generation)
+            known_dead = self.known_dead.get(i) == control.generation
             if not known_dead and system.is_locked_by_another(self.fd, slot_lock(i)):
                 continue
-            self.state.recover(i)
-            self._remove_bell(i)
-            self.marks[i] = 0
+            if control.state != GOING:
+                self.state.recover(i)
             if control.state == LIVE:
                 deaths = (control.deaths + 1) % 2**16
-                control = control._replace(deaths=deaths, end=DIED)
+                control = control._replace(deaths=deaths, end=DIED, state=GOING)
                 self.words[DEATHS] += 1
-            self.set_control(i, control._replace(state=FREE))  # frees and counts in one store
+                self.set_control(i, control)  # counted in one store
+            elif control.state == GOING and control.end == LEFT:
+                self.words[LEAVES] += 1
+            self._remove_bell(i)
+            self.marks[i] = 0
+            self.set_control(i, control._replace(state=FREE))
             reaped = True
         return reaped
 
-    def _reap(self, evidence, wait=True):
+    def _found_dead(self, slot, generation):
+        self.known_dead[slot] = generation
+        self._reap()
+
+    def _reap(self):
+        """At once, or if another participant holds the roster's lock later."""
         reaped = False
-        with self._roster(wait) as locked:
+        with self._roster() as locked:
+            self.reap_due = not locked
             if locked:
-                reaped = self._reap_locked(evidence)
+                reaped = self._reap_locked()
         if reaped:
             self.ring_everyone()
+
+    def retry_after(self, seconds):
+        """When to look again at the latest: nothing tells that the roster's lock is free."""
+        return min(seconds or 0.05, 0.05) if self.reap_due else seconds
 
     def _remove_bell(self, slot):
         path, known = self._bell_path(slot), self._get(slot, BELL)
         found = system.inode_of_bell(path)
-        if found and known in (0, found):
+        ours = known == found if known else os.fstat(self.fd).st_nlink != 0
+        if found and ours:
             with contextlib.suppress(OSError):
                 os.unlink(path)
 
@@ -207,8 +240,18 @@ class Member:
     def _bell_path(self, slot):
         return "%s.bell.%d" % (self.path, slot)
 
+    def _meet(self):
+        """Before one joins, under the roster's lock: all have to be told of it."""
+        for slot in self._live():
+            try:
+                self._reach(slot)
+            except Deserted:
+                self.known_dead[slot] = self.control(slot).generation
+        self._reap_locked()
+
     def _reach(self, slot):
-        """The writing end of the bell that the slot's owner has made; None if there is no such."""
+        """The writing end of the bell that the slot's owner has made; None if that has just gone. Raises
+        OSError if it is there, and out of reach."""
         generation = self.control(slot).generation
         if slot in self.peers:
             if self.peers[slot][0] == generation:
@@ -231,6 +274,8 @@ class Member:
                 fd = system.open_bell("/proc/%d/fd/%d" % (pid, handle), made, follow=True)
         if fd is not None:
             self.peers[slot] = (generation, fd)
+        elif slot in self._live() and system.is_locked_by_another(self.fd, slot_lock(slot)):
+            raise FileNotFoundError(errno.ENOENT, "the bell of another participant", path)
         return fd
 
     def _drop(self, slot):
@@ -244,8 +289,6 @@ class Member:
             fd = self._reach(slot)
         except Deserted:
             return False
-        except OSError:
-            return True  # not reached: still parked, so the next one tries again
         if fd is None or system.ring(fd):
             return True
         self._drop(slot)
@@ -253,33 +296,46 @@ class Member:
 
     def ring_parked(self):
         """After a publish. Marks nobody as rung, which takes a compare-and-swap and is not needed:
-        who is slow to wake up is rung once more."""
+        who is slow to wake up is rung once more. Raises OSError, when all others are rung, if one could
+        not be reached."""
         fence()  # meets the one in park()
+        failed = None
         for i, mark in enumerate(bytes(self.marks)):
             if not mark or i == self.slot or self._get(i, PARK) & 3 != PARKED:
                 continue
             generation = self.control(i).generation
-            if self._ring(i):
+            try:
+                rang = self._ring(i)
+            except OSError as e:
+                failed = e
+                continue
+            if rang:
                 self._put(self.slot, RINGS, self._get(self.slot, RINGS) + 1)
             else:
-                self._reap((i, generation), wait=False)
+                self._found_dead(i, generation)
+        if failed:
+            raise failed
 
     def ring_everyone(self):
+        """Of what they would notice as well, if later."""
         for i in self._live():
-            self._ring(i)
+            with contextlib.suppress(OSError):
+                self._ring(i)
 
     # ---- sleeping oneself
 
     def park(self):
         """The caller looks once more and then waits until one of these is ready, which it tells to
         wake(): the bell, and a descriptor for each peer that has an error when it dies."""
+        if self.reap_due:
+            self._reap()
         live = self._live()
         for i in live:
             generation = self.control(i).generation
             try:
                 self._reach(i)
             except Deserted:
-                self._reap((i, generation))
+                self._found_dead(i, generation)
         for i in [i for i in self.peers if i not in live]:
             self._drop(i)
         epoch = (self._get(self.slot, PARK) >> 2) + 1
@@ -302,7 +358,7 @@ class Member:
         for slot, peer in dead:
             if self.peers.get(slot) == peer:
                 self._drop(slot)
-            self._reap((slot, peer[0]))
+            self._found_dead(slot, peer[0])
 
     def unpark(self):
         self._put(self.slot, PARK, self._get(self.slot, PARK) >> 2 << 2 | AWAKE)
@@ -331,23 +387,37 @@ def remove_companion_if_over(name):
     except (FileNotFoundError, PermissionError):
         return
     try:
-        subject = system.identity(fd, path)["subject"]
-        # Held by a participant that joins, leaves or reaps, it is in use.
-        if not system.lock(fd, ROSTER_LOCK):
-            return
-        gone = not os.path.exists(block) or os.stat(block).st_ino != subject
-        dirty = any(os.pread(fd, 8, 8 * DIRTY))
-        in_use = any(system.is_locked_by_another(fd, slot_lock(i)) for i in range(SLOTS))
-        if in_use or (dirty and not gone) or not os.path.samestat(os.fstat(fd), os.lstat(path)):
-            return
-        for i in range(SLOTS):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink("%s.bell.%d" % (path, i))
-        os.unlink(path)
+        while _remove_if_over(fd, path, block) and not _has_participants(fd):
+            pass
     except (FileNotFoundError, PermissionError, ValueError):
         pass  # another one was faster; or it is not ours, or no companion
     finally:
         os.close(fd)
+
+
+def _remove_if_over(fd, path, block):
+    """True: there are participants. If the last one leaves meanwhile it leaves this to us."""
+    subject = system.identity(fd, path)["subject"]
+    # Held by a participant that joins, leaves or reaps, it is in use.
+    if not system.lock(fd, ROSTER_LOCK):
+        return False
+    try:
+        gone = not os.path.exists(block) or os.stat(block).st_ino != subject
+        dirty = any(os.pread(fd, 8, 8 * DIRTY))
+        in_use = _has_participants(fd)
+        if in_use or (dirty and not gone) or not os.path.samestat(os.fstat(fd), os.lstat(path)):
+            return in_use
+        for i in range(SLOTS):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink("%s.bell.%d" % (path, i))
+        os.unlink(path)
+        return False
+    finally:
+        system.unlock(fd, ROSTER_LOCK)
+
+
+def _has_participants(fd):
+    return any(system.is_locked_by_another(fd, slot_lock(i)) for i in range(SLOTS))
 
 
 def _after_fork():

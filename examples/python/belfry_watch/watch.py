@@ -107,7 +107,7 @@ class Watch:
             try:
                 if ready():
                     return True
-                left, retries = _earlier(deadline, retry_after())
+                left, retries = _earlier(deadline, member.retry_after(retry_after()))
                 in_time = poll.poll(None if left is None else left * 1000) or retries
                 member.wake()
             finally:
@@ -128,7 +128,7 @@ class Watch:
                 member.listen(loop, member.park(), self._on_wake)
                 if ready():
                     return True
-                left, retries = _earlier(deadline, retry_after())
+                left, retries = _earlier(deadline, member.retry_after(retry_after()))
                 done, _ = await asyncio.wait({woken}, timeout=left)
                 in_time = done or retries
             finally:

@@ -83,7 +83,7 @@ auto go_on_or_wait(Initiation initiation, Action action, Token token)
       };
       error_code ec;
       if (outcome != attempt::done) [[unlikely]]
-        ec = to_net(error_of(outcome));
+        ec = to_net(action.endpoint->error_of(outcome));
       co_return action.finish(result, ec);
     }
   }

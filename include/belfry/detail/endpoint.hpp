@@ -37,9 +37,6 @@ namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 
 class endpoint_service;
 
-/// What an attempt that was not successful means for the operation.
-std::error_code error_of(attempt outcome) noexcept;
-
 class endpoint : public std::enable_shared_from_this<endpoint>, private waitable::listener {
  public:
   using clock = std::chrono::steady_clock;
@@ -57,6 +54,8 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   /// Completes every pending operation with `operation_aborted` and leaves the segment.
   void close() noexcept;
   bool is_open() const noexcept { return roster_ && roster_->is_member(); }
+  /// What an attempt that was not successful means for the operation.
+  std::error_code error_of(attempt outcome) const noexcept;
 
   const net::any_io_executor& executor() const noexcept { return executor_; }
   const detail::segment& segment() const noexcept { return segment_; }
@@ -83,7 +82,7 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
 
   bool prepare_wait();
   std::error_code finish_wait();
-  native_handle_type wait_handle();
+  native_handle_type wait_handle(failure& f);
 
   /// As roster::peer_came; who is dead must have been reaped.
   bool peer_came() const noexcept { return roster_->peer_came(); }
@@ -195,7 +194,7 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   std::optional<roster> roster_;
   wait_fsm fsm_;
   std::uint64_t last_id_ = 0;
-  std::error_code wait_error_;  // why the last parking could not be watched over
+  std::error_code wait_error_;  // why the last parking could not be watched over, or the last sleep failed
   endpoint_service* service_ = nullptr;
 
   // Held by whatever a member function does with what follows, with roster_ and with the ring, and while

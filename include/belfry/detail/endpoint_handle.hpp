@@ -177,8 +177,20 @@ class endpoint_handle {
   ///       if (auto ec = rx.finish_wait()) tell(ec);      // closed, peer_died, lagged: each of them once
   ///     }
   ///
-  /// Stays the same for the life of the endpoint, which owns it.
-  native_handle_type native_handle() { return endpoint_ ? endpoint_->wait_handle() : no_handle; }
+  /// Stays the same for the life of the endpoint, which owns it. Throws std::system_error: `errc::closed`, or
+  /// what the system says when it cannot be made, such as `too_many_files_open`.
+  native_handle_type native_handle() {
+    failure f;
+    const native_handle_type handle = target()->wait_handle(f);
+    throw_if(f);
+    return handle;
+  }
+  native_handle_type native_handle(error_code& ec) {
+    failure f;
+    const native_handle_type handle = target()->wait_handle(f);
+    ec = to_net(f.code);
+    return handle;
+  }
 
   /// Declares this side to be asleep. True: there is nothing to do, wait for the handle. False: look
   /// at once. Either way finish_wait() is next. Not while asynchronous operations are pending.
@@ -187,7 +199,9 @@ class endpoint_handle {
   /// Declares this side to be awake, and tells what there is to be told beside what is in the ring, after
   /// it: `closed` and `peer_died`, once each time that the other side goes, after which the loop
   /// sleeps until the next peer comes (see has_peer()); `lagged`, once for each loss; `corrupted`, which
-  /// stays: close it. `operation_in_progress` if operations are pending, `closed` if it is closed itself.
+  /// stays: close it. `operation_in_progress` if operations are pending, `closed` if it is closed itself. And what
+  /// the system says if it does not let this side wait, as the death of a peer would not be noticed, or wake a
+  /// peer: why an attempt has done nothing. It may be tried again.
   error_code finish_wait() {
     return to_net(endpoint_ ? endpoint_->finish_wait() : make_error_code(errc::closed));
   }
@@ -226,7 +240,7 @@ class endpoint_handle {
     // Before anything that takes longer than this, as to ask for the time.
     const attempt outcome = endpoint_->try_at_once(action);
     if (outcome == attempt::done) return {};
-    if (outcome != attempt::would_block) return to_net(error_of(outcome));
+    if (outcome != attempt::would_block) return to_net(endpoint_->error_of(outcome));
     blocking_request<std::decay_t<Action>> request(std::move(action));
     const std::error_code ec = endpoint_->block(request, timeout, stop);
     action = std::move(request.action);

@@ -41,12 +41,17 @@ class producer_endpoint : public endpoint {
       : endpoint(std::move(executor), Ring::traits, layout::role::producer, options) {}
 
   attempt put(const sendable& value) noexcept {
+    if (!peers().reaches_peers()) [[unlikely]]
+      return attempt::unreachable;
     const attempt a = writer_->push(value);
     if (a == attempt::done) peers().notify();
     return a;
   }
   /// `sent` is how many. One fence for all of them.
   attempt put_n(std::span<const sendable> values, std::size_t& sent) noexcept {
+    sent = 0;
+    if (!peers().reaches_peers()) [[unlikely]]
+      return attempt::unreachable;
     const attempt a = writer_->push_n(values, sent);
     if (sent != 0) peers().notify(sent);
     return a;
@@ -79,6 +84,8 @@ class byte_producer_endpoint final : public producer_endpoint<byte_ring>, privat
   using producer_endpoint::producer_endpoint;
 
   attempt reserve(std::uint64_t bytes, claim& out) noexcept {
+    if (!peers().reaches_peers()) [[unlikely]]
+      return attempt::unreachable;
     std::span<std::byte> room;
     const attempt a = writer().claim(bytes, room);
     if (a == attempt::done) {
@@ -148,6 +155,11 @@ class basic_consumer_endpoint : public endpoint {
   void attach(const ring_memory& memory, std::size_t slot) override {
     emplace_side(reader_, memory, slot, options().start);
   }
+  /// Whether every producer that may wait for room can be told of it.
+  bool reaches_producers() noexcept {
+    if constexpr (requires { Ring::never_full; }) return true;
+    return peers().reaches_peers();
+  }
   /// At once: this consumer may wait for something else next.
   void freed(std::uint64_t amount) noexcept {
     if constexpr (requires { Ring::never_full; }) return;  // nobody waits for room
@@ -195,11 +207,15 @@ class copying_consumer_endpoint : public basic_consumer_endpoint<Ring> {
 
  private:
   attempt pop(received& value) noexcept {
+    if (!this->reaches_producers()) [[unlikely]]
+      return attempt::unreachable;
     const attempt a = this->reader().pop(value);
     if (a == attempt::done) this->freed(1);
     return a;
   }
   attempt pop_n(std::span<received> values, std::size_t& taken) noexcept {
+    if (!this->reaches_producers()) [[unlikely]]
+      return attempt::unreachable;
     const attempt a = this->reader().pop_n(values, taken);
     if (taken != 0) this->freed(taken);
     return a;
@@ -220,6 +236,8 @@ class consumer_endpoint<byte_ring> final : public basic_consumer_endpoint<byte_r
   using basic_consumer_endpoint::basic_consumer_endpoint;
 
   attempt take(message& out) noexcept {
+    if (!reaches_producers()) [[unlikely]]
+      return attempt::unreachable;
     byte_ring::reader::view view;
     const attempt a = reader().pop(view);
     if (a == attempt::done) {
@@ -263,6 +281,8 @@ class consumer_endpoint<Ring> final : public copying_consumer_endpoint<Ring>, pr
   using typename basic_consumer_endpoint<Ring>::received;
 
   attempt take_lease(lease<received>& out) noexcept {
+    if (!this->reaches_producers()) [[unlikely]]
+      return attempt::unreachable;
     received value;
     lease_ticket ticket;
     const attempt a = this->reader().lease(value, ticket);

@@ -35,8 +35,8 @@ class watch_endpoint final : public endpoint, private transaction_owner {
   bool changed_since(std::uint64_t seen, std::span<const std::size_t> elements) const noexcept {
     return view_.changed_since(seen, elements);
   }
-  void notify() noexcept;
-  void notify(std::size_t element) noexcept;
+  std::error_code notify() noexcept;
+  std::error_code notify(std::size_t element) noexcept;
 
   /// `done`: `out` holds the lock.
   attempt begin(transaction& out) noexcept;

@@ -71,7 +71,8 @@ struct ring_traits {
 };
 
 /// The answer of a ring to an attempt. Lagged: what was to be read next has been overwritten; told once.
-enum class attempt { done, would_block, corrupted, too_large, denied, lagged };
+/// Unreachable: nothing was tried, as a peer that may have to be woken cannot be; the roster says why.
+enum class attempt { done, would_block, corrupted, too_large, denied, lagged, unreachable };
 
 /// Reader or writer of a ring. In one where several compete it says whose it is, by the slot in the roster.
 template <class Side>

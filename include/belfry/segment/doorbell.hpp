@@ -39,7 +39,7 @@ class ringer {
   enum class state {
     reachable,
     deserted,     ///< the bell is there and nobody sleeps at it: its owner is dead
-    unreachable,  ///< there is no such bell; that says nothing about its owner
+    unreachable,  ///< no such bell is to be found; that says nothing about its owner
     failed,       ///< there may be, but the system refused, see the error
   };
 
@@ -48,20 +48,20 @@ class ringer {
                     std::error_code& error);
 
   bool serves(std::uint32_t generation) const noexcept {
-    return handle_ && generation_ == generation;
+    return handle_ != no_handle && generation_ == generation;
   }
   /// False: nobody is left to hear it.
   bool ring() const noexcept;
-  void close() noexcept { handle_.reset(); }
+  void close() noexcept;
 
  private:
-  unique_handle handle_;
+  unique_handle own_;                      // of a named bell
+  native_handle_type handle_ = no_handle;  // that, or the segment's, as long as it is attached
   std::uint32_t generation_ = 0;
-  bool named_ = false;
 };
 
 /// A handle that becomes ready when the slot's owner dies: the ringing end of its named event, which
-/// tells when no reader is left, or a handle of its process.
+/// tells when no reader is left, or a handle of its process. Reachable, and none, where a manager tells.
 ringer::state watch_for_death(const segment& s, std::size_t slot, std::uint32_t generation,
                               unique_handle& out, std::error_code& error);
 

@@ -12,7 +12,8 @@
 // Locks (open file description locks on single bytes of the segment's file; what is stored in those
 // bytes does not matter):
 //
-//   byte 0              the roster: held while anything in the roster's `control` words is changed
+//   byte 0              the roster: held while anything in the roster's `control` words is changed, but for a
+//                       participant's own word when it leaves
 //   byte 1 + slot       held by a participant as long as it lives
 //
 // A participant opens a description of its own for them, and maps the file through another one: a
@@ -125,14 +126,19 @@ static_assert(offsetof(control_header, count) == 256);
 
 // ---- the roster -----------------------------------------------------------------------------------
 
-enum class slot_state : std::uint8_t { free = 0, joining = 1, live = 2 };
+enum class slot_state : std::uint8_t {
+  free = 0,
+  joining = 1,
+  live = 2,
+  going = 3,  // its end is known, and counted; what is left of it is still to be removed
+};
 
 /// How the last owner of a slot went.
 enum class slot_end : std::uint8_t { none = 0, left = 1, died = 2 };
 
-/// A slot's control word. Changed as a whole, under the roster's lock, so that every change is one
-/// store: a death is counted in the very store that frees the slot, hence exactly once, whoever
-/// dies while reaping.
+/// A slot's control word. Changed as a whole, so that every change is one store, and under the roster's lock; but
+/// its owner alone, whose lock on the slot is held, makes it `going`, `left`. A death is counted in the very
+/// store that makes it `going`, hence exactly once, even if the reaper dies.
 struct alignas(8) slot_control {
   std::uint32_t generation = 0;  // of the owner; grows with every join
   std::uint16_t deaths = 0;      // of owners, modulo 2^16

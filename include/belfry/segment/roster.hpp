@@ -1,27 +1,35 @@
 // Who takes part in a segment: joining, leaving, waking each other, and noticing the dead.
 //
-// Alive is who holds the lock on the byte of its slot; the kernel takes it away at any death. Every
-// change of the roster is made under its lock and is one store of a slot's control word, so a
-// process may die anywhere:
+// Alive is a participant that holds the lock on the byte of its slot; the kernel takes it away at any death. A
+// slot's control word is changed under the roster's lock, but for one store: a participant that leaves says so
+// itself. Every change is one store, so a process may die anywhere:
 //
-//   joining, not yet live   the next one who reaps frees the slot and removes the bell
-//   live                    ditto, and the death is counted in that very store
-//   leaving                 the slot is still live: counts as a death unless the store was made
-//   reaping                 the next one who reaps goes on; recover() may be repeated
+//   joining, not yet live   the next reaper frees the slot and removes the bell
+//   live                    ditto, and the death is counted in the store that makes it `going`
+//   going                   has left, or its death is counted: the next reaper frees the slot
+//   reaping                 the next reaper goes on; recover() may be repeated
 //
-// In this order, all under the roster's lock but for the ringing:
+// In this order, under the roster's lock where it says so:
 //
-//   join    give up if the segment has lost its name, or loses it now because its block has lost its
-//           own to another (segment::replace): open it anew; reap; take a free slot's lock;
-//           bell = 0; ++generation, joining; pid; make the bell; bell = its inode, bell_handle; the
-//           next epoch, awake; its side of the ring begins; live, no end; ring everyone who is live
-//   reap    whoever is not free and holds no lock, or is known to be dead by its bell: undo what it
-//           has begun in the ring; remove its bell (that of another inode only if `bell` is 0); clear
-//           its mark; free, and if it was live one more death; then ring everyone
-//           (what fails frees the slot, and removes the segment if that leaves it without participants and
-//           nothing is unread)
-//   leave   reap; remove the bell; free, left; the last one out removes the segment; give up the
-//           slot's lock; ring everyone; only then close the bell
+//   join    lock; give up if the segment has lost its name, or loses it now because its block has lost its
+//           own to another (segment::replace): open it anew; reap; open everyone's bell; take a free slot's
+//           lock; bell = 0; ++generation, joining; pid; make the bell; bell = its inode, bell_handle; the
+//           next epoch, awake; its side of the ring begins; live, no end; ++joins; unlock; ring everyone who
+//           is live
+//   reap    lock; of each slot that is not free, and whose lock is not held, or whose owner is known to be dead
+//           by its bell: undo what it has begun in the ring; if it was live going, died, one more death; remove
+//           its bell (that of another inode only if `bell` is 0); clear its mark; free; unlock; then ring everyone
+//   leave   going, left; give up the slot's lock; lock; reap, its own slot as well; the last one out removes the
+//           segment; unlock, and once more if meanwhile a slot has come to be going; ring everyone; only then
+//           close the bell
+//
+// The roster's lock may be held by a process that is stopped. Only a join waits for it. All others try:
+//
+//   leave   a participant that does not get the lock to clear up has left all the same. Its holder clears up
+//           for it: if it is leaving itself it looks for such slots after it has given the lock up; else it is a
+//           participant, and comes to leave.
+//   reap    is noted as due, and tried again at every parking. A participant that goes to sleep meanwhile has a
+//           timer beside its bell. The death is known by then: what is tried again is the lock.
 #pragma once
 
 #include <belfry/detail/native_handle.hpp>
@@ -32,6 +40,8 @@
 #include <belfry/segment/segment.hpp>
 
 #include <atomic>
+#include <bitset>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -79,8 +89,21 @@ class roster {
   doorbell& bell() noexcept { return bell_; }
   parking& park() noexcept { return parking_; }
 
+  /// Before an attempt that may have to wake a peer. False: one that is alive cannot be woken, see
+  /// unreachable(). Ringing ends are opened here, when a newcomer is there, and not when it has to be woken:
+  /// so the error is known before anything was done. One load, of a line that only joins and deaths change.
+  bool reaches_peers() noexcept {
+    // Acquire: a newcomer that is counted is seen. Pairs with the release in claim_slot().
+    if (segment_->header().count.joins.load(std::memory_order_acquire) == met_) [[likely]]
+      return true;
+    return meet_newcomers();
+  }
+  /// Why a peer could not be reached, the last time; none if all could be.
+  std::error_code unreachable() const noexcept { return unreachable_; }
+
   /// After a publish: wakes whoever sleeps at the other side; if they compete, as many as there is something
-  /// for. One fence and one load if nobody does.
+  /// for. One fence and one load if nobody does. A newcomer of this very moment that cannot be reached
+  /// is rung as soon as it can: each further attempt, and parking, tries it, and fails until then.
   void notify(std::size_t amount = 1) noexcept {
     publish_fence();
     if (somebody_parked()) [[unlikely]]
@@ -101,8 +124,8 @@ class roster {
     ring_parked(role_, 1);
   }
 
-  /// Looks for the dead, and frees their slots.
-  void reap() noexcept { reap_and_tell({}); }
+  /// Looks for the dead, and frees their slots; if another participant holds the roster's lock, later.
+  void reap() noexcept;
   /// The same if a manager has rung because it has seen someone die.
   void heed_alarm() noexcept;
 
@@ -124,7 +147,8 @@ class roster {
 
   /// Who sleeps must hear of every death, since nobody else may be there to tell: a participant that
   /// is awake may be busy with something else for hours. Adds to `changes` who is to be watched, and
-  /// who no longer. An error says that somebody could not be watched.
+  /// who no longer. An error says that somebody could not be watched, or woken. At the own slot's place there is a
+  /// timer, if the roster's lock is to be tried again.
   struct watch_change {
     std::size_t slot;
     unique_handle handle;  ///< becomes ready when the slot's owner dies; empty: watch it no longer
@@ -136,12 +160,8 @@ class roster {
  private:
   static constexpr std::size_t no_slot = ~std::size_t{0};
 
-  /// That the owner of a slot is dead though the kernel may not have come to its lock yet: nobody
-  /// listens at its bell. A process loses its memory before its files, so it can do no more harm.
-  struct evidence {
-    std::size_t slot = no_slot;
-    std::uint32_t generation = 0;
-  };
+  static constexpr std::uint64_t never = ~std::uint64_t{0};
+
   struct count {
     unsigned live = 0;
     std::uint16_t deaths = 0;
@@ -170,13 +190,30 @@ class roster {
     return false;
   }
 
+  static bool is_over(const layout::slot_control& slot) noexcept {
+    return slot.state == layout::slot_state::free || slot.state == layout::slot_state::going;
+  }
+  /// Lives, whatever its slot says.
+  bool holds_lock(std::size_t slot) const noexcept;
+  bool is_there(std::size_t slot, std::uint32_t generation) const noexcept;
+
+  using slots = std::bitset<layout::max_participants>;
   void remember_the_past() noexcept;
   void discard_if_over() noexcept;
-  std::size_t lock_free_slot() noexcept;
+  bool meet_everyone(failure& f) noexcept;
+  std::size_t lock_free_slot(const slots& unusable) noexcept;
   bool claim_slot(failure& f, const std::function<void(std::size_t)>& begin);
-  bool reap_locked(evidence e) noexcept;
-  void reap_and_tell(evidence e, bool wait = true) noexcept;
+  bool settle_in(std::size_t slot, failure& f, const std::function<void(std::size_t)>& begin);
+  void clear_up() noexcept;
+  bool is_anybody_going() const noexcept;
+
+  bool reap_locked() noexcept;
+  void found_dead(std::size_t slot, std::uint32_t generation) noexcept;
+  std::error_code watch_lock(std::vector<watch_change>& changes);
+
+  bool meet_newcomers() noexcept;
   void ring_parked(layout::role role, std::size_t most) noexcept;
+  ringer::state reach(std::size_t slot, std::uint32_t generation) noexcept;
   enum class rung { yes, nobody_there, not_reached };
   rung ring(std::size_t slot, std::uint32_t generation) noexcept;
   void ring_everyone() noexcept;
@@ -196,8 +233,19 @@ class roster {
   std::uint64_t heeded_alarms_ = 0;
   std::vector<std::uint32_t> past_;  // per slot: the generation that had left before we came
   std::vector<std::uint32_t> gone_;  // per slot: the generation that was reported as gone
-  std::vector<ringer> ringers_;
   std::vector<std::uint32_t> watched_;  // per slot: the generation that is watched, else 0
+
+  /// Per slot: the generation of which nobody listens at the bell. It is dead, though the kernel may not have come
+  /// to its lock yet: a process loses its memory before its files, so it can do no more harm.
+  std::vector<std::uint32_t> known_dead_;
+  bool reap_due_ = false;      // the roster's lock was held by another participant
+  bool lock_watched_ = false;  // there is a timer for it
+  std::chrono::milliseconds retry_after_{1};
+
+  std::vector<ringer> ringers_;
+  std::uint64_t met_ = never;    // of the joins that were counted, who has to be woken can be
+  std::error_code unreachable_;  // but for this reason
+  bool missed_ = false;          // one that was asleep was not reached
 };
 
 }  // namespace belfry::detail

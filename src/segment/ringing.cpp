@@ -1,0 +1,108 @@
+// The roster: waking others.
+#include "../platform.hpp"
+
+#include <belfry/segment/roster.hpp>
+
+#include <utility>
+
+namespace belfry::detail {
+
+using layout::slot_control;
+using layout::slot_state;
+
+// ---- reaching them ------------------------------------------------------------------------------------
+
+/// The ringing end of a slot's owner, opened if need be. Failed: it is there, and cannot be reached.
+ringer::state roster::reach(std::size_t slot, std::uint32_t generation) noexcept {
+  ringer& r = ringers_[slot];
+  if (r.serves(generation)) return ringer::state::reachable;
+  std::error_code error;
+  const ringer::state found = ringer::open(*segment_, slot, generation, r, error);
+  if (found == ringer::state::reachable || found == ringer::state::deserted) return found;
+  if (!is_there(slot, generation)) return ringer::state::unreachable;
+  unreachable_ = error;
+  return ringer::state::failed;
+}
+
+/// Before one joins, under the roster's lock: all have to be told of it.
+bool roster::meet_everyone(failure& f) noexcept {
+  unreachable_.clear();
+  for (std::size_t i = 0; i != ringers_.size(); ++i) {
+    const slot_control slot = control(i);
+    if (slot.state != slot_state::live) continue;
+    if (reach(i, slot.generation) == ringer::state::deserted) known_dead_[i] = slot.generation;
+  }
+  reap_locked();
+  if (!unreachable_) return true;
+  f = {unreachable_, "reach the bell of a participant of \"" + segment_->name() + '"'};
+  return false;
+}
+
+bool roster::meet_newcomers() noexcept {
+  // Before they are looked at: who joins meanwhile is for the next time. As in reaches_peers().
+  const std::uint64_t joins = segment_->header().count.joins.load(std::memory_order_acquire);
+  unreachable_.clear();
+  for (std::size_t i = 0; i != ringers_.size(); ++i) {
+    const bool opposite = first_slot(opposite_) <= i && i < end_slot(opposite_);
+    if (i == slot_ || (!opposite && !segment_->traits().competing)) continue;
+    const slot_control slot = control(i);
+    if (slot.state != slot_state::live) continue;
+    if (reach(i, slot.generation) == ringer::state::deserted) found_dead(i, slot.generation);
+  }
+  if (!unreachable_ && std::exchange(missed_, false)) {
+    ring_parked(opposite_, ~std::size_t{0});
+    if (segment_->traits().competing) ring_parked(role_, ~std::size_t{0});
+  }
+  met_ = unreachable_ ? never : joins;
+  return !unreachable_;
+}
+
+// ---- ringing ------------------------------------------------------------------------------------------
+
+void roster::ring_parked(layout::role role, std::size_t most) noexcept {
+  for (std::size_t i = first_slot(role); i != end_slot(role) && most != 0; ++i) {
+    // Acquire: who sees the mark sees the word. Pairs with the release in parking::park().
+    if (parked(role).slots[i].load(std::memory_order_acquire) == 0) continue;
+    std::atomic<std::uint64_t>& word = segment_->slot(i).park;
+    std::uint64_t seen = word.load(std::memory_order_relaxed);
+    if (state_of(seen) != layout::park_state::parked) continue;
+    const slot_control slot = control(i);
+    switch (ring(i, slot.generation)) {
+      case rung::nobody_there: found_dead(i, slot.generation); continue;
+      case rung::not_reached: continue;
+      case rung::yes: break;
+    }
+    // Ring, and only then mark: who dies in between has cost a spurious wake, not a lost one.
+    // Who is not the one to mark it has rung for what another had rung for already.
+    const bool mine = word.compare_exchange_strong(
+        seen, park_word(park_epoch(seen), layout::park_state::rung), std::memory_order_relaxed);
+    if (mine) --most;
+    std::atomic<std::uint64_t>& rings = segment_->slot(slot_).rings;
+    rings.store(rings.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+}
+
+roster::rung roster::ring(std::size_t slot, std::uint32_t generation) noexcept {
+  switch (reach(slot, generation)) {
+    case ringer::state::reachable: break;
+    case ringer::state::deserted: return rung::nobody_there;
+    case ringer::state::unreachable:
+      return rung::not_reached;  // there is nobody to be reached any more
+    case ringer::state::failed:
+      missed_ = true;
+      met_ = never;
+      return rung::not_reached;
+  }
+  if (ringers_[slot].ring()) return rung::yes;
+  ringers_[slot].close();
+  return rung::nobody_there;
+}
+
+void roster::ring_everyone() noexcept {
+  for (std::size_t i = 0; i != ringers_.size(); ++i) {
+    const slot_control slot = control(i);
+    if (i != slot_ && slot.state == slot_state::live) ring(i, slot.generation);
+  }
+}
+
+}  // namespace belfry::detail

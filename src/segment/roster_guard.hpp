@@ -1,0 +1,32 @@
+// The roster's lock.
+#pragma once
+
+#include "../platform.hpp"
+
+#include <belfry/segment/layout.hpp>
+
+namespace belfry::detail {
+
+/// Held for a few system calls, and dropped by the kernel with its holder. But a holder may be stopped: only a
+/// call that sets something up may wait for it, and never one on a reactor's thread.
+class roster_guard {
+ public:
+  enum how { wait, only_try };
+  roster_guard(const unique_handle& block, how h)
+      : block_(block),
+        locked_(h == wait ? platform::lock_byte(block, layout::roster_lock)
+                          : platform::try_lock_byte(block, layout::roster_lock)) {}
+  ~roster_guard() {
+    if (locked_) platform::unlock_byte(block_, layout::roster_lock);
+  }
+  roster_guard(const roster_guard&) = delete;
+  roster_guard& operator=(const roster_guard&) = delete;
+
+  explicit operator bool() const noexcept { return locked_; }
+
+ private:
+  const unique_handle& block_;
+  bool locked_;
+};
+
+}  // namespace belfry::detail

@@ -1,0 +1,93 @@
+// A fork without exec, in the middle of a join: the child must not keep its parent alive in the eyes of others,
+// nor the roster locked.
+#include "segment_file.hpp"
+#include "../support/member.hpp"
+#include "traffic.hpp"
+
+#include <filesystem>
+
+#include <sys/wait.h>
+
+using namespace belfry;
+using namespace belfry::test;
+
+namespace {
+
+/// Whether a file of this name is open in this process.
+bool has_open(const std::string& name) {
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;
+    const std::string target = std::filesystem::read_symlink(entry.path(), gone).string();
+    if (target.find(name) != target.npos) return true;
+  }
+  return false;
+}
+
+/// A child that does nothing, and outlives its parent.
+pid_t fork_idle() {
+  const pid_t pid = ::fork();
+  EXPECT(pid != -1);
+  if (pid == 0) {
+    for (;;) ::pause();
+  }
+  return pid;
+}
+
+}  // namespace
+
+TEST_CASE("a process that was forked while its parent joined does not keep it alive", "[fork-joining]") {
+  const watchdog dog;
+  const std::string name = unique_name("joining");
+  const nothing_left check(name);
+  const shared<std::atomic<pid_t>> grandchild;
+  const event joined;
+  child consumer([&] {
+    receiver<values> rx(name);
+    joined.set();
+    rx.expect(errc::peer_died);
+    rx.expect(errc::closed);
+  });
+  joined.wait();
+  child producer([&] {
+    detail::failure f;
+    detail::segment s = detail::segment::create_or_open(name, values::ring_type::traits, {}, f);
+    detail::roster r(s, layout::role::producer);
+    // Under the roster's lock, with the slot's lock held: what another thread's fork may meet.
+    EXPECT(r.join(f, [&](std::size_t) { grandchild->store(fork_idle()); }) == detail::roster::joined::yes);
+    joined.set();
+    for (;;) ::pause();
+  });
+  joined.wait();
+  producer.kill();
+  child next([&] { const sender<values> tx(name); });  // the place is free
+  CHECK(next.wait() == 0);
+  CHECK(consumer.wait() == 0);
+  CHECK(::kill(grandchild->load(), SIGKILL) == 0);
+}
+
+TEST_CASE("no child ever has what another thread is about to join with", "[fork-joining]") {
+  const watchdog dog;
+  const std::string name = unique_name("threads");
+  const nothing_left check(name);
+  child parent([&] {
+    const channel_handles h = values::make_handles();
+    std::atomic<bool> over{false};
+    std::thread joiner([&] {
+      net::io_context io;
+      while (!over) {
+        const values::consumer by_name(io, name);
+        const values::consumer by_handles(io, h);
+      }
+    });
+    int status = 0;
+    for (int i = 0; i != often(300) && status == 0; ++i) {
+      const pid_t pid = ::fork();
+      if (pid == 0) ::_exit(has_open(name) ? 1 : 0);
+      EXPECT_EQ(::waitpid(pid, &status, 0), pid);
+    }
+    over = true;
+    joiner.join();
+    EXPECT_EQ(status, 0);
+  });
+  CHECK(parent.wait() == 0);
+}
