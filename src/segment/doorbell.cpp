@@ -37,6 +37,12 @@ doorbell doorbell::make(const segment& s, std::size_t slot, failure& f) {
   if (s.named()) {
     bell.handle_ = platform::new_named_bell(bell_name(s.name(), slot), s.bell_mode(), f);
     if (bell.handle_) bell.id_ = platform::id_of(bell.handle_);
+    platform::ownership users = platform::ownership_of(s.block());
+    users.mode = s.bell_mode();
+    if (bell.handle_ && !platform::give_to_users(bell.handle_, users, f)) {
+      platform::unlink_named_bell(bell_name(s.name(), slot));
+      bell.handle_.reset();
+    }
   } else {
     bell.handle_ = platform::duplicate(s.anonymous_bell(slot));
     if (!bell.handle_)
