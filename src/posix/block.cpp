@@ -75,9 +75,26 @@ std::string octal(unsigned mode) {
 
 }  // namespace
 
-std::uint64_t owner_of(const unique_handle& handle) noexcept {
+ownership ownership_of(const unique_handle& handle) noexcept {
   struct stat status {};
-  return ::fstat(handle.get(), &status) == 0 ? status.st_uid : 0;
+  if (::fstat(handle.get(), &status) != 0) return {};
+  return {status.st_uid, status.st_gid, status.st_mode & 0777};
+}
+
+bool give_to_users(const unique_handle& made, const ownership& as, failure& f) {
+  const ownership own = ownership_of(made);
+  const bool to_user = own.user == 0 && as.user != 0;
+  const bool to_group = own.group != as.group;
+  const bool needed = to_user || (to_group && (as.mode & 060) != 0 && (as.mode & 006) == 0);
+  const uid_t user = to_user ? static_cast<uid_t>(as.user) : static_cast<uid_t>(-1);
+  if ((to_user || to_group) &&
+      ::fchown(made.get(), user, static_cast<gid_t>(as.group)) != 0 && needed) {
+    fail(f, "give what belongs to a block to its group, " + std::to_string(as.group));
+    return false;
+  }
+  if (::fchmod(made.get(), as.mode & 0777) == 0) return true;
+  fail(f, "set the mode of what belongs to a block");
+  return false;
 }
 
 bool check_owner(const unique_handle& handle, std::string_view name, unsigned mode,

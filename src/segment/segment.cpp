@@ -200,6 +200,8 @@ segment segment::create_or_open(std::string_view name, const ring_traits& traits
       std::this_thread::sleep_for(std::chrono::microseconds(10) * chance);
       continue;
     }
+    const platform::ownership of_block{block.owner, block.group, options.mode};
+    if (made && block.id != 0 && !platform::give_to_users(made, of_block, f)) return {};
     // The name comes last: what fails before leaves nothing. The memory is mapped through the description that
     // made it, and locked through another one, as in map().
     if (!made || !(s.map_ = build(made, traits, s.id_, f))) return {};

@@ -30,7 +30,16 @@ inline mapping map_of(const shared_memory& block, failure& f) {
 }
 
 inline subject subject_of(const shared_memory& block, const unique_handle& own) {
-  return {block.name(), platform::id_of(own), platform::owner_of(own)};
+  const platform::ownership of = platform::ownership_of(own);
+  return {block.name(), platform::id_of(own), of.user, of.group};
+}
+
+/// The companion is for those who may use the block, and as they take part in it they write to it, too. Others,
+/// who may only read the block, could hold up its users if they could open it.
+inline channel_options options_of(const unique_handle& own) {
+  channel_options o;
+  o.mode = participants_mode(platform::ownership_of(own).mode) | 0600;
+  return o;
 }
 
 }  // namespace belfry::detail

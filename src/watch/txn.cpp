@@ -34,7 +34,8 @@ class block_member final : public std::enable_shared_from_this<block_member>,
     if (f) return;
     roster::joined joined = roster::joined::gone;
     while (joined == roster::joined::gone) {
-      segment_ = segment::create_or_open(name, watch_view::traits, {}, f, subject_of(block, own));
+      segment_ = segment::create_or_open(name, watch_view::traits, options_of(own), f,
+                                         subject_of(block, own));
       if (f) return;
       roster_.emplace(segment_, layout::role::consumer);
       joined = roster_->join(f);

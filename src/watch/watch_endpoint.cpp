@@ -31,6 +31,7 @@ void watch_endpoint::open(const shared_memory& block, failure& f) {
   if (!block_) return;
   const std::string name = companion_name(block.name(), f);
   if (f) return;
+  set_options(options_of(own));
   endpoint::open(name, f, subject_of(block, own));
   if (!f) lock_ = std::make_unique<block_lock>(std::move(own), view_, peers());
 }

@@ -6,12 +6,14 @@ module.py WATCH_TOOL
 
 import asyncio
 import errno
+import mmap
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
+import traceback
 import unittest
 
 from multiprocessing.shared_memory import SharedMemory
@@ -171,6 +173,61 @@ class Alone(unittest.TestCase):
         with Watch(self.name):
             for file in support.files_of(self.name + ".watch"):
                 self.assertEqual((support.SHM / file).stat().st_mode & 0o777, 0o600)
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root may become another user")
+    def test_the_companion_is_for_the_users_of_the_block(self):
+        alice, bob, friends = 54321, 54322, 54323
+        path = support.SHM / self.name
+
+        def as_user(user, action):
+            pid = os.fork()
+            if pid == 0:
+                status = 1
+                try:
+                    os.setgroups([friends] if user else [])
+                    os.setgid(user)
+                    os.setuid(user)
+                    action()
+                    status = 0
+                except BaseException:
+                    traceback.print_exc()
+                finally:
+                    os._exit(status)
+            return pid
+
+        def take_turns(me):
+            support.watchdog(60)
+            with path.open("r+b") as f, Watch(self.name) as watch:
+                words = memoryview(mmap.mmap(f.fileno(), 0)).cast("Q")
+                while words[0] != 20:
+                    seen = watch.version()
+                    if words[0] % 2 == me:
+                        with watch.txn():
+                            words[0] += 1
+                    else:
+                        watch.wait(seen)
+
+        cases = [(0o660, friends, alice, bob), (0o660, friends, bob, alice), (0o666, alice, bob, alice),
+                 (0o600, alice, 0, alice), (0o664, friends, alice, bob)]  # fmt: skip
+        for mode, group, first, second in cases:
+            with self.subTest(mode=oct(mode), first=first, second=second):
+                path.write_bytes(bytes(4096))
+                os.chown(path, alice, group)
+                path.chmod(mode)
+                children = [as_user(first, lambda: take_turns(0))]
+                support.until(lambda: support.Companion(self.name).path.exists())
+                status = support.Companion(self.name).path.stat()
+                self.assertEqual(status.st_mode & 0o777, mode & ~0o004 if mode == 0o664 else mode)
+                if mode != 0o666:  # else it does not matter
+                    self.assertEqual(status.st_gid, group)
+                if first == 0:
+                    self.assertEqual(status.st_uid, alice)
+                children.append(as_user(second, lambda: take_turns(1)))
+                for child in children:
+                    self.assertEqual(os.waitpid(child, 0)[1], 0)
+                # Only its owner could remove it, who need not have been the last one.
+                belfry_watch.roster.remove_companion_if_over(self.name)
+                self.assertEqual(support.files_of(self.name), [self.name])
 
     @unittest.skipUnless(os.geteuid() == 0, "only root may give a file away")
     def test_another_user_has_made_the_companion(self):

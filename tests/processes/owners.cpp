@@ -1,9 +1,9 @@
 // What another user has put under the name of a channel, before it was there.
 #include "segment_file.hpp"
 #include "traffic.hpp"
+#include "users.hpp"
 
 #include <fcntl.h>
-#include <grp.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -11,24 +11,6 @@ using namespace belfry;
 using namespace belfry::test;
 
 namespace {
-
-constexpr uid_t mallory = 54321;
-constexpr uid_t alice = 54322;
-constexpr gid_t friends = 54323;
-
-/// A child that is another user, of these groups.
-child as_user(uid_t user, const std::vector<gid_t>& groups, const std::function<void()>& body) {
-  return child([=] {
-    EXPECT_EQ(::setgroups(groups.size(), groups.data()), 0);
-    EXPECT_EQ(::setgid(user), 0);
-    EXPECT_EQ(::setuid(user), 0);
-    body();
-  });
-}
-
-void only_as_root() {
-  if (::geteuid() != 0) skip("only root may become another user");
-}
 
 channel_options with_mode(unsigned mode) {
   channel_options o;

@@ -70,6 +70,8 @@ class Member:
                 if not os.path.samestat(os.stat(self.path[: -len(".watch")]), os.fstat(self.block)):
                     raise FileNotFoundError(errno.ENOENT, "another block by now", self.path)
                 self._unlink()
+                if os.fstat(self.fd).st_nlink:
+                    raise PermissionError(errno.EPERM, "of an earlier block, and another user's", self.path)
                 raise Gone
             self._meet()
             slot = self._lock_free_slot()
@@ -80,7 +82,7 @@ class Member:
             self.set_control(slot, control)
             self._put(slot, PID, os.getpid())
             try:
-                self.bell = system.make_bell(self._bell_path(slot), self.bell_mode)
+                self.bell = system.make_bell(self._bell_path(slot), self.fd, self.bell_mode)
             except BaseException:
                 self.set_control(slot, control._replace(state=FREE))
                 raise
@@ -136,8 +138,8 @@ class Member:
         return state == GOING and not system.is_locked_by_another(self.fd, slot_lock(slot))
 
     def _unlink(self):
-        """If the name still means this companion."""
-        with contextlib.suppress(FileNotFoundError):
+        """If the name still means this companion. One of another user stays, in a sticky directory."""
+        with contextlib.suppress(FileNotFoundError, PermissionError):
             if os.path.samestat(os.fstat(self.fd), os.lstat(self.path)):
                 os.unlink(self.path)
 

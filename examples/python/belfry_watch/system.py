@@ -45,14 +45,15 @@ def open_or_create(path, block):
         with contextlib.suppress(FileNotFoundError):
             return os.open(path, os.O_RDWR | OPEN)
         fd = os.open(layout.DIRECTORY, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        mode = mode_for_users(block)
         try:
-            os.fchmod(fd, 0o600)
+            give_to_users(fd, block, mode)
             os.posix_fallocate(fd, 0, layout.SIZE)  # a full memory is an error now, no SIGBUS later
             header = dict(
                 layout.FIELDS,
                 segment_id=os.urandom(16),
                 flags=0,
-                bell_mode=0o600,
+                bell_mode=mode,
                 process_namespace=os.stat("/proc/thread-self/ns/pid").st_ino,
                 subject=os.fstat(block).st_ino,
             )
@@ -70,11 +71,34 @@ def open_or_create(path, block):
             raise
 
 
+def mode_for_users(block):
+    """The permission bits of a companion: of owner, group and others those that may both read and write
+    the block may take part."""
+    mode = os.fstat(block).st_mode & 0o777
+    return 0o600 | sum(mode & 7 << shift for shift in (6, 3, 0) if mode >> shift & 6 == 6)
+
+
+def give_to_users(fd, block, mode):
+    """What belongs to a block, or to its companion, gets its group; and its owner if root has made it."""
+    own, of = os.fstat(fd), os.fstat(block)
+    user = of.st_uid if own.st_uid == 0 else -1
+    needed = user > 0 or (own.st_gid != of.st_gid and mode & 0o060 and not mode & 0o006)
+    try:
+        os.fchown(fd, user, of.st_gid)
+    except PermissionError:
+        if needed:
+            raise
+    os.fchmod(fd, mode)
+
+
 def check_owner(fd, block, path):
-    """Another user may have made it first: it belongs to this user, root, or the owner of the block."""
-    owner = os.fstat(fd).st_uid
-    if owner not in (os.geteuid(), 0, os.fstat(block).st_uid):
-        raise PermissionError(errno.EACCES, "it belongs to user %d" % owner, path)
+    """Another user may have made it first: it belongs to this user, root, the owner of the block, or one
+    of those whom the block's mode lets in."""
+    status, mode = os.fstat(fd), mode_for_users(block)
+    in_group = mode & 0o060 and status.st_gid in {os.getegid(), *os.getgroups()}
+    if status.st_uid in (os.geteuid(), 0, os.fstat(block).st_uid) or mode & 0o006 or in_group:
+        return
+    raise PermissionError(errno.EACCES, "it belongs to user %d" % status.st_uid, path)
 
 
 def identity(fd, path):
@@ -97,7 +121,7 @@ def inode_of_bell(path):
     return 0
 
 
-def make_bell(path, mode):
+def make_bell(path, companion, mode):
     """The owner's end. What is there is a dead one's, as the caller has the slot."""
     if inode_of_bell(path):
         os.unlink(path)
@@ -106,7 +130,7 @@ def make_bell(path, mode):
         # Opened for both directions, so that it reports no hang-up to its owner, whoever comes and
         # goes; as the owner is the only reader, its death still shows at the other end.
         bell = os.open(path, os.O_RDWR | OPEN)
-        os.fchmod(bell, mode)
+        give_to_users(bell, companion, mode)
     except BaseException:
         os.unlink(path)
         raise

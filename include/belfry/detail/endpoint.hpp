@@ -115,6 +115,8 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   roster& peers() noexcept { return *roster_; }
   const roster& peers() const noexcept { return *roster_; }
   const channel_options& options() const noexcept { return options_; }
+  /// Before it is opened.
+  void set_options(const channel_options& o) { options_ = o; }
 
  private:
   using step = wait_fsm::step;

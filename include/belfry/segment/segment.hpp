@@ -36,7 +36,8 @@ struct segment_handles {
 struct subject {
   std::string name;
   std::uint64_t id = 0;
-  std::uint64_t owner = 0;  // trusted as whoever has opened its block does; as root is
+  std::uint64_t owner = 0;  // a user who is trusted, as root is: its block has been opened
+  std::uint64_t group = 0;
 };
 
 /// What a manager keeps for a participant that it has let in. Dropped without a word it means that the
