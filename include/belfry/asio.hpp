@@ -16,6 +16,7 @@
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -27,6 +28,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/recycling_allocator.hpp>
 #include <boost/asio/redirect_error.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/version.hpp>
 
@@ -57,6 +59,7 @@ using net_as_tuple_t = net::as_tuple_t<Token>;
 #include <asio/async_result.hpp>
 #include <asio/awaitable.hpp>
 #include <asio/buffer.hpp>
+#include <asio/cancellation_state.hpp>
 #include <asio/cancellation_type.hpp>
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
@@ -68,6 +71,7 @@ using net_as_tuple_t = net::as_tuple_t<Token>;
 #include <asio/post.hpp>
 #include <asio/recycling_allocator.hpp>
 #include <asio/redirect_error.hpp>
+#include <asio/this_coro.hpp>
 #include <asio/use_awaitable.hpp>
 #include <asio/version.hpp>
 
@@ -98,12 +102,12 @@ using net_as_tuple_t = net::as_tuple_t<Token>;
 
 #include <system_error>
 
-// Whether the way is known in which this version's coroutines can go on without being suspended: see
-// at_once.hpp. A program that defines BELFRY_PUBLIC_ASIO does without.
+// Whether at_once.hpp has been tried with what this version does not document. A program that defines
+// BELFRY_PUBLIC_ASIO does without.
 #if !defined(BELFRY_PUBLIC_ASIO) && BELFRY_ASIO_VERSION >= 102200 && BELFRY_ASIO_VERSION < 103900
-#define BELFRY_ASIO_AT_ONCE 1
+#define BELFRY_ASIO_KNOWN 1
 #else
-#define BELFRY_ASIO_AT_ONCE 0
+#define BELFRY_ASIO_KNOWN 0
 #endif
 
 namespace belfry::detail {

@@ -37,8 +37,9 @@ namespace belfry::inline BELFRY_ASIO_FLAVOUR {
 /// until another one comes: `async_wait_peer`).
 ///
 /// A coroutine that awaits an operation which is ready is not suspended (with `use_awaitable`, also in
-/// `redirect_error` or `as_tuple`), but for its first, and now and then, so that other handlers get their
-/// turn. No handler is ever called from within the function that has initiated its operation.
+/// `redirect_error` or `as_tuple`), but for its first, or, from Asio 1.36, if it can be cancelled, and now and
+/// then, so that other handlers get their turn. No handler is ever called from within the function that has
+/// initiated its operation.
 ///
 /// Thread safety: distinct objects are safe; a shared one is not. Operations that are pending on one
 /// producer are served first come, first served, but that one whose executor does not

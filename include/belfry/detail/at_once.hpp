@@ -1,8 +1,7 @@
 // A coroutine that awaits what is ready goes on without being suspended.
 //
-// Asio does not document how to know whether a coroutine may do so, nor where its error goes. This is the only
-// file that uses what is not documented, and only of the versions that it has been tried with. With any other one
-// such a coroutine is suspended, and completed by a handler, as with all other tokens.
+// Some of that is faster by way of what Asio does not document. This is the only file that uses such things, and only
+// with versions that it has been tried with (BELFRY_ASIO_KNOWN); behind each stands a way with what is documented.
 #pragma once
 
 #include <belfry/asio.hpp>
@@ -19,8 +18,6 @@ namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 template <class Token>
 struct awaiting : std::false_type {};
 
-#if BELFRY_ASIO_AT_ONCE
-
 /// The values; an error is thrown.
 template <class Executor>
 struct awaiting<net::use_awaitable_t<Executor>> : std::true_type {
@@ -30,7 +27,8 @@ struct awaiting<net::use_awaitable_t<Executor>> : std::true_type {
     if constexpr (sizeof...(Values) == 1) return (std::forward<Values>(values), ...);
   }
 };
-/// The values; the error is put somewhere.
+#if BELFRY_ASIO_KNOWN
+/// The values; the error is put somewhere. (Only a handler can do that in a documented way.)
 template <class Executor>
 struct awaiting<net::redirect_error_t<net::use_awaitable_t<Executor>>> : std::true_type {
   template <class Token, class... Values>
@@ -39,6 +37,7 @@ struct awaiting<net::redirect_error_t<net::use_awaitable_t<Executor>>> : std::tr
     if constexpr (sizeof...(Values) == 1) return (std::forward<Values>(values), ...);
   }
 };
+#endif
 /// The error first, then the values.
 template <class Executor>
 struct awaiting<net_as_tuple_t<net::use_awaitable_t<Executor>>> : std::true_type {
@@ -57,25 +56,28 @@ struct awaiting<net_as_tuple_t<net::use_awaitable_t<Executor>>> : std::true_type
 
 template <class Token>
 inline constexpr bool completes_frame = false;
+#if BELFRY_ASIO_KNOWN
 template <class Executor>
 inline constexpr bool completes_frame<net::use_awaitable_t<Executor>> = true;
+#endif
 
 /// Awaits an operation. If it is ready it is done here and now, unless
 ///
-/// - the coroutine's own completion would be posted, as long as it is run by what has spawned it, or has not been
-///   suspended since: a sibling, under `||`, could still make its result worthless;
+/// - the coroutine may be one of several, under `||`, and end before it is suspended: its completion is posted then,
+///   and a sibling could still make its result worthless. (The documented way: it has a cancellation slot.)
 /// - others wait at the endpoint;
 /// - it is time that other handlers got their turn.
 template <class Signature, class Initiation, class Action, class Token>
 auto go_on_or_wait(Initiation initiation, Action action, Token token)
     -> decltype(net::async_initiate<Token, Signature>(std::move(initiation), token,
                                                       std::move(action))) {
-#if BELFRY_ASIO_VERSION < 103600
-  const bool completion_is_posted = !co_await net::detail::awaitable_thread_has_context_switched{};
+#if BELFRY_ASIO_KNOWN && BELFRY_ASIO_VERSION < 103600
+  const bool may_be_worthless = !co_await net::detail::awaitable_thread_has_context_switched{};
 #else
-  const bool completion_is_posted = co_await net::detail::awaitable_thread_is_launching{};
+  const net::cancellation_state cancellation = co_await net::this_coro::cancellation_state;
+  const bool may_be_worthless = cancellation.slot().is_connected();
 #endif
-  if (!completion_is_posted && !action.endpoint->turn_is_over()) {
+  if (!may_be_worthless && !action.endpoint->turn_is_over()) {
     const attempt outcome = action.endpoint->try_at_once(action);
     if (outcome != attempt::would_block) {
       const auto result = [&token](const error_code& ec, auto&&... values) {
@@ -103,7 +105,5 @@ auto go_on_or_wait(Initiation initiation, Action action, Token token)
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic pop
 #endif
-
-#endif  // BELFRY_ASIO_AT_ONCE
 
 }  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR
