@@ -15,8 +15,8 @@ using namespace belfry::test;
 
 namespace {
 
-volatile sig_atomic_t seen = 0;
-void see(int) { seen = seen + 1; }
+volatile sig_atomic_t xfsz_seen = 0;
+void see_xfsz(int) { xfsz_seen = xfsz_seen + 1; }
 
 void limit(int what, rlim_t most) {
   const rlimit l{most, most};
@@ -46,7 +46,7 @@ TEST_CASE("more than `ulimit -f` allows is an error, and no signal", "[limits]")
   const watchdog dog;
   const std::string name = unique_name("fsize");
   const nothing_left check(name);
-  const auto disposition = GENERATE(SIG_DFL, SIG_IGN, &see);
+  const auto disposition = GENERATE(SIG_DFL, SIG_IGN, &see_xfsz);
   const bool blocked = GENERATE(false, true);
   child c([&] {
     ::signal(SIGXFSZ, disposition);
@@ -62,7 +62,7 @@ TEST_CASE("more than `ulimit -f` allows is an error, and no signal", "[limits]")
     EXPECT(open<frames>(name) == std::errc::file_too_large);
     EXPECT(error_of([] { values::make_handles(); }) == std::errc::file_too_large);
     EXPECT_EQ(files_of(name), std::size_t{0});
-    EXPECT_EQ(static_cast<int>(seen), 0);
+    EXPECT_EQ(static_cast<int>(xfsz_seen), 0);
     sigset_t pending;
     ::sigpending(&pending);
     EXPECT_EQ(::sigismember(&pending, SIGXFSZ), 0);
