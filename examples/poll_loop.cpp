@@ -107,7 +107,13 @@ class loop {
     for (const sensor& s : sensors_) {
       if (s.pid != 0) ::kill(s.pid, SIGKILL);
     }
-    for (sensor& s : sensors_) s.rx.close();  // nothing is left when the last participant goes
+    while (::waitpid(-1, nullptr, 0) > 0) {
+    }
+    for (sensor& s : sensors_) {
+      s.rx.close();  // with it goes the channel, unless there is something in it that was not received
+      belfry::error_code not_there;
+      measurements::unlink(s.name, not_there);
+    }
   }
   loop(const loop&) = delete;
   loop& operator=(const loop&) = delete;

@@ -155,6 +155,9 @@ TEMPLATE_TEST_CASE("conditions do not wait for each other's executors", "[elsewh
   CHECK(second.calls == 1);
   settle(stuck);
   CHECK(first.calls == 1);
+  tx.close();
+  rx.close();
+  meeting_place::forget(name);
 }
 
 TEMPLATE_TEST_CASE("an operation whose context goes holds up no other", "[elsewhere]", of_values, of_bytes) {

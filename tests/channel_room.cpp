@@ -132,6 +132,12 @@ TEST_CASE("two coroutines, one that serves and one that asks", "[room]") {
     }
   });
   CHECK(answered == count);
+  ask.close();
+  serve.close();
+  reply.close();
+  listen.close();
+  meet<requests>::forget(name + "-q");
+  meet<replies>::forget(name + "-a");
 }
 
 TEST_CASE("as many producers are woken as there is room for", "[room]") {
@@ -199,4 +205,8 @@ TEST_CASE("a consumer that goes elsewhere after one message, at the moment when 
     while (sent.load(std::memory_order_acquire) < next) {
     }
   }
+  producer.join();
+  tx.close();
+  rx.close();
+  meet<narrow>::forget(name);
 }

@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <type_traits>
 #include <utility>
 
 namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
@@ -29,6 +30,13 @@ void emplace_side(std::optional<Side>& side, const ring_memory& memory, std::siz
     side.emplace(memory);
   }
 }
+
+/// How many producers there may be, where the ring's header says so; else there is one.
+template <class Ring>
+inline constexpr std::size_t producers_of = 1;
+template <class Ring>
+  requires requires { typename std::integral_constant<std::size_t, Ring::traits.producers>; }
+inline constexpr std::size_t producers_of<Ring> = Ring::traits.producers;
 
 // ---- producers ----------------------------------------------------------------------------------------
 
@@ -163,16 +171,19 @@ class basic_consumer_endpoint : public endpoint {
   /// At once: this consumer may wait for something else next.
   void freed(std::uint64_t amount) noexcept {
     if constexpr (requires { Ring::never_full; }) return;  // nobody waits for room
-    peers().notify_room([&]() noexcept {
-      if constexpr (requires { reader_->more_room(); }) return amount + reader_->more_room();
-      return amount;
-    });
+    if (peers().template room_may_be_wanted<producers_of<Ring>>()) [[unlikely]]
+      tell_room(amount);
   }
   void closing() noexcept override {
     if constexpr (requires { reader_->leave(); }) reader_->leave();
   }
 
  private:
+  [[gnu::noinline]] void tell_room(std::uint64_t amount) noexcept {
+    if constexpr (requires { reader_->more_room(); }) amount += reader_->more_room();
+    peers().notify_room(static_cast<std::size_t>(amount));
+  }
+
   static constexpr bool may_lag = requires(typename Ring::reader& r) { r.total_lost(); };
 
   std::optional<typename Ring::reader> reader_;

@@ -17,6 +17,7 @@
 #include <new>
 #include <span>
 #include <type_traits>
+#include <utility>
 
 namespace belfry {
 
@@ -279,16 +280,16 @@ class work_ring {
         a = pop(values[popped]);
         if (popped == 0) first = last_;
       }
-      went_past_ = popped != 0 && last_ - first != popped - 1;
+      went_past_ = went_past_ || (popped != 0 && last_ - first != popped - 1);
       return a;
     }
 
     /// No producer goes past an item that nobody has taken. Where that was an old one (put back, or passed by)
     /// there may be free places behind it: what was taken last has made room for how many more.
-    std::size_t more_room() const noexcept {
+    std::size_t more_room() noexcept {
       const word next = this->look(this->index_of(last_ + 1));
       const bool is_free = next.state == state::free && next.lap > lap_of(last_ + 1);
-      return went_past_ || is_free ? N : 0;
+      return std::exchange(went_past_, false) || is_free ? N : 0;
     }
 
     bool readable() noexcept {
@@ -305,7 +306,6 @@ class work_ring {
     void taken(std::size_t index, word seen) noexcept {
       this->prefetch_after(index);
       last_ = seen.lap * N + index;
-      went_past_ = false;
       if (last_ == head_ && ++head_ - told_head_ >= unsaid) tell_head();
     }
 
@@ -396,7 +396,7 @@ class work_ring {
     std::uint64_t told_head_ = 0;
     std::uint64_t seen_late_ = 0;
     std::uint64_t last_ = 0;   // the place that was taken last
-    bool went_past_ = false;  // the last batch was not of places in a row
+    bool went_past_ = false;  // a batch was not of places in a row, and nobody was told
     bool look_back_ = true;  // others were here before
   };
 

@@ -109,14 +109,21 @@ class roster {
     if (somebody_parked()) [[unlikely]]
       ring_parked(opposite_, segment_->traits().competing ? amount : ~std::size_t{0});
   }
-  /// The same for room, after every message: without the fence, see parking.hpp. `amount` is asked for only
-  /// if a producer is parked.
-  template <class Amount>
-  void notify_room(Amount amount) noexcept {
-    if (fences_) publish_fence();
+  /// The same for room, in two steps, as it is asked after every message: without the fence, see parking.hpp.
+  /// `Producers`: how many there may be.
+  template <std::size_t Producers>
+  bool room_may_be_wanted() const noexcept {
     std::atomic_signal_fence(std::memory_order_seq_cst);  // N1 before N3 also to the compiler
-    if (somebody_parked()) [[unlikely]]
-      ring_parked(opposite_, segment_->traits().competing ? amount() : ~std::size_t{0});
+    std::uint64_t any = fences_;
+    for (std::size_t eight = 0; eight != (Producers + 7) / 8; ++eight) {
+      any |= std::atomic_ref(peer_marks_[eight]).load(std::memory_order_relaxed);
+    }
+    return any != 0;
+  }
+  void notify_room(std::size_t amount) noexcept {
+    if (fences_) publish_fence();
+    if (somebody_parked())
+      ring_parked(opposite_, segment_->traits().competing ? amount : ~std::size_t{0});
   }
   /// Who was woken for something, and leaves it, wakes another one at its own side.
   void pass_on() noexcept {
