@@ -21,12 +21,13 @@ END
 # sanitizers and both Asios.
 options() {  # options CONFIG: for meson setup
   assertions=-D_GLIBCXX_ASSERTIONS
+  with_symbols="-Dcpp_args=['$assertions','-g1']"
   echo -Ddebug=false -Dwerror=true -Dtests=enabled -Doptimization=1
   case $1 in
     gcc) echo -Dasio=standalone -Dexamples=enabled -Dbench=$bench -Dcpp_args=$assertions ;;
-    clang-asan) echo -Dasio=boost -Dexamples=disabled -Dbench=disabled -Dcpp_args=$assertions,-g1 \
+    clang-asan) echo -Dasio=boost -Dexamples=disabled -Dbench=disabled "$with_symbols" \
       -Db_sanitize=address,undefined -Db_lundef=false ;;
-    clang-tsan) echo -Dasio=standalone -Dexamples=disabled -Dbench=disabled -Dcpp_args=$assertions,-g1 \
+    clang-tsan) echo -Dasio=standalone -Dexamples=disabled -Dbench=disabled "$with_symbols" \
       -Db_sanitize=thread -Db_lundef=false ;;
   esac
 }
