@@ -49,22 +49,6 @@ std::string last_name_of(const std::string& link) {
   return target.substr(target.rfind('/') + 1);
 }
 
-/// Lets those ring a bell who may use its segment. A group that its maker may not give it to does not matter if
-/// the mode lets in everybody, or no group at all. What root makes beside another user's segment is that user's:
-/// else the bell would be out of its reach.
-bool share(const unique_handle& bell, const unique_handle& block, unsigned mode) {
-  struct stat segment {};
-  struct stat own {};
-  if (::fstat(block.get(), &segment) != 0 || ::fstat(bell.get(), &own) != 0) return false;
-  const bool to_owner = own.st_uid == 0 && segment.st_uid != 0;
-  const bool to_group = own.st_gid != segment.st_gid;
-  const bool needed = to_owner || ((mode & 020) != 0 && (mode & 002) == 0);
-  const uid_t owner = to_owner ? segment.st_uid : static_cast<uid_t>(-1);
-  if ((to_owner || to_group) && ::fchown(bell.get(), owner, segment.st_gid) != 0 && needed)
-    return false;
-  return ::fchmod(bell.get(), mode & 0777) == 0;
-}
-
 }  // namespace
 
 unique_handle new_named_bell(std::string_view name, const unique_handle& block, unsigned mode,
@@ -88,9 +72,9 @@ unique_handle new_named_bell(std::string_view name, const unique_handle& block, 
     ::unlink(path.c_str());
     return {};
   }
-  if (!share(bell, block, mode)) {
-    f = {std::error_code(errno, std::system_category()),
-         "give the bell \"" + std::string(name) + "\" to the group of its segment"};
+  ownership users = ownership_of(block);
+  users.mode = mode;
+  if (!give_to_users(bell, users, f)) {
     ::unlink(path.c_str());
     return {};
   }

@@ -34,12 +34,6 @@ doorbell doorbell::make(const segment& s, std::size_t slot, failure& f) {
   if (s.named()) {
     bell.handle_ = platform::new_named_bell(bell_name(s.name(), slot), s.block(), s.bell_mode(), f);
     if (bell.handle_) bell.id_ = platform::id_of(bell.handle_);
-    platform::ownership users = platform::ownership_of(s.block());
-    users.mode = s.bell_mode();
-    if (bell.handle_ && !platform::give_to_users(bell.handle_, users, f)) {
-      platform::unlink_named_bell(bell_name(s.name(), slot));
-      bell.handle_.reset();
-    }
   } else {
     std::error_code error;
     bell.handle_ = platform::open_anonymous_bell(s.anonymous_bell(slot), error);

@@ -47,7 +47,8 @@ class host {
           {
             net::io_context io;
             const values::producer tx(io, name, with_mode(mode));
-            EXPECT_EQ(::chown(path_of(name).c_str(), static_cast<uid_t>(-1), group), 0);
+            for (const std::string& file : {name, name + ".bell.0"})
+              EXPECT_EQ(::chown(path_of(file).c_str(), static_cast<uid_t>(-1), group), 0);
             ready_.set();
             go_.wait();
           }

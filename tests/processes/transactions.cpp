@@ -558,6 +558,62 @@ TEST_CASE("another block of the same name has nothing to do with the companion o
   CHECK(files_of(name + ".watch") == 0);
 }
 
+TEST_CASE("a wait for a transaction that has failed is in the way of no other one", "[transactions]") {
+  const watchdog limit;
+  const named_block b("failed");
+  const event held, end, join, waits, got;
+  child holder([&] {
+    shared_memory m = shared_memory::open(b.name);
+    const transaction t = m.txn();
+    held.set();
+    end.wait();
+  });
+  child newcomer([&] {
+    join.wait();
+    net::io_context io;
+    watch w(io, shared_memory::open(b.name));  // rings all others, who have to reach it
+    w.async_txn([&](const error_code& ec, const transaction& t) {
+      EXPECT_EQ(ec, error_code());
+      EXPECT(t);
+      got.set();
+    });
+    settle(io);
+    waits.set();
+    io.run();
+  });
+  held.wait();
+  net::io_context io;
+  watch w(io, shared_memory::open(b.name));
+  int calls = 0;
+  error_code error;
+  w.async_txn([&](const error_code& ec, const transaction& t) {
+    ++calls;
+    error = ec;
+    CHECK_FALSE(t);
+  });
+  settle(io);
+  REQUIRE(calls == 0);
+  // From here on there is no further descriptor.
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  rlimit none = before;
+  const int lowest = ::dup(0);
+  ::close(lowest);
+  none.rlim_cur = static_cast<rlim_t>(lowest);
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  join.set();
+  const bool ended = run(io);
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  REQUIRE(ended);
+  CHECK(calls == 1);
+  CHECK(error == std::errc::too_many_files_open);
+  waits.wait();
+  end.set();
+  got.wait();
+  CHECK(holder.wait() == 0);
+  CHECK(newcomer.wait() == 0);
+}
+
 // ---- what is left -----------------------------------------------------------------------------------
 
 namespace {

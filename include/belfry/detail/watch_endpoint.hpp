@@ -87,7 +87,7 @@ struct txn_action {
   attempt try_once() noexcept {
     const attempt a = endpoint->begin(held);
     if (a == attempt::would_block && !std::exchange(waiting, true)) endpoint->wait_for_turn();
-    if (a != attempt::would_block && std::exchange(waiting, false)) endpoint->stop_waiting(false);
+    if (a == attempt::done && std::exchange(waiting, false)) endpoint->stop_waiting(false);
     return a;
   }
   bool ready() noexcept { return endpoint->worth_trying(); }
