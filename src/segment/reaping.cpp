@@ -20,16 +20,6 @@ void increment(std::atomic<std::uint64_t>& counter) noexcept {
   counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }
 
-/// Under the roster's lock, too. The bell of a segment that has lost its name may be a namesake's; which inode is
-/// ours the slot says, but for one that has died before it could.
-void remove_bell(const segment& s, std::size_t slot) {
-  if (!s.named()) return;
-  const std::string name = bell_name(s.name(), slot);
-  const std::uint64_t id = s.slot(slot).bell.load(std::memory_order_relaxed);
-  const bool ours = id != 0 ? platform::named_bell_id(name) == id : platform::has_name(s.block());
-  if (ours) platform::unlink_named_bell(name);
-}
-
 }  // namespace
 
 bool roster::reap_locked() noexcept {
@@ -48,7 +38,7 @@ bool roster::reap_locked() noexcept {
     } else if (slot.state == slot_state::going && slot.end == slot_end::left) {
       increment(segment_->header().count.leaves);
     }
-    remove_bell(*segment_, i);
+    segment_->remove_bell(i);
     parked(i < first_slot(layout::role::consumer) ? layout::role::producer : layout::role::consumer)
         .slots[i]
         .store(0, std::memory_order_relaxed);

@@ -179,6 +179,9 @@ void roster::leave() noexcept {
   last.state = slot_state::going;
   last.end = slot_end::left;
   set_control(slot_, last);
+  // In a sticky directory only its owner's user can remove a bell.
+  if (const roster_guard lock(segment_->block(), roster_guard::only_try); lock)
+    segment_->remove_bell(slot_);
   platform::unlock_byte(segment_->block(), layout::slot_lock(slot_));
   clear_up();
   ring_everyone();

@@ -385,6 +385,15 @@ bool segment::map(failure& f) {
   return true;
 }
 
+// Which inode is ours the slot says, but for a participant that has died before it could.
+void segment::remove_bell(std::size_t index) const noexcept {
+  if (!named()) return;
+  const std::string name = bell_name(name_, index);
+  const std::uint64_t id = slot(index).bell.load(std::memory_order_relaxed);
+  const bool ours = id != 0 ? platform::named_bell_id(name) == id : platform::has_name(block_);
+  if (ours) platform::unlink_named_bell(name);
+}
+
 void segment::discard() noexcept {
   if (named()) platform::unlink_this_block(name_, block_);
   discarded_ = true;

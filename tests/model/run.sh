@@ -7,7 +7,7 @@
 #
 # One line per configuration; exit status 0, 1, or 77 if spin or a C compiler is missing.
 
-models='parking work_ring watch'
+models='parking work_ring watch leaving'
 
 parking() {
     both='-DPRODUCERS=1 -DCAPACITY=1 -DMESSAGES=3'   # both sides park
@@ -110,6 +110,15 @@ watch() {
     fails 'NO_FENCE'                     lost           -DMESSAGES=1 -DNO_FENCE
     fails 'NO_READER_FENCE'              lost           -DMESSAGES=1 -DNO_READER_FENCE
     fails 'NO_BUSY'                      lost           -DMESSAGES=1 -DKILLS=1 -DNO_BUSY
+}
+
+leaving() {
+    holds '3 leave, one reaps before'
+    thorough holds '4 leave'                            -DLEAVERS=4 -DSTAYERS=0
+
+    fails 'NO_SECOND_LOOK'               left_behind    -DNO_SECOND_LOOK
+    fails 'LATE_UNLOCK'                  left_behind    -DLATE_UNLOCK
+    fails 'LOOK_INSIDE'                  left_behind    -DLOOK_INSIDE
 }
 
 # thorough COMMAND…: only with --long.

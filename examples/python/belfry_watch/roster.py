@@ -113,6 +113,9 @@ class Member:
         self.state.tickets[self.slot] = 0
         # While its lock is held nobody else changes the word of a slot, so this needs no lock of the roster.
         self.set_control(self.slot, self.control(self.slot)._replace(state=GOING, end=LEFT))
+        with self._roster() as locked:
+            if locked:  # in a sticky directory only its owner's user can remove a bell
+                self._remove_bell(self.slot)
         system.unlock(self.fd, slot_lock(self.slot))
         self.slot = None
         self._clear_up()

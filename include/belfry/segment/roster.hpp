@@ -19,15 +19,15 @@
 //   reap    lock; of each slot that is not free, and whose lock is not held, or whose owner is known to be dead
 //           by its bell: undo what it has begun in the ring; if it was live going, died, one more death; remove
 //           its bell (that of another inode only if `bell` is 0); clear its mark; free; unlock; then ring everyone
-//   leave   going, left; give up the slot's lock; lock; reap, its own slot as well; the last one out removes the
-//           segment; unlock, and once more if meanwhile a slot has come to be going; ring everyone; only then
-//           close the bell
+//   leave   going, left; lock; remove the bell; unlock; give up the slot's lock; lock; reap, its own slot as well;
+//           the last one out removes the segment; unlock, and once more if meanwhile a slot has come to be
+//           going; ring everyone; only then close the bell
 //
 // The roster's lock may be held by a process that is stopped. Only a join waits for it. All others try:
 //
 //   leave   a participant that does not get the lock to clear up has left all the same. Its holder clears up
 //           for it: if it is leaving itself it looks for such slots after it has given the lock up; else it is a
-//           participant, and comes to leave.
+//           participant, and comes to leave. tests/model/leaving.pml checks this exhaustively.
 //   reap    is noted as due, and tried again at every parking. A participant that goes to sleep meanwhile has a
 //           timer beside its bell. The death is known by then: what is tried again is the lock.
 #pragma once

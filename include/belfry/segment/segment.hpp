@@ -111,6 +111,9 @@ class segment {
   /// Without a name, deaths are told by pid; that is the same for all who are in one PID namespace.
   bool knows_pids() const noexcept { return knows_pids_; }
 
+  /// The bell of a slot; under the roster's lock. That of a segment which has lost its name may be a namesake's.
+  void remove_bell(std::size_t slot) const noexcept;
+
   /// Nothing is unread and no participant is left, or the last one is leaving: the segment is not needed any
   /// more. Under the roster's lock.
   void discard() noexcept;

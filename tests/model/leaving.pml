@@ -1,0 +1,140 @@
+/*
+ * Leaving: the last one out removes the segment, and nothing of a participant is left, though none waits for the
+ * roster's lock.
+ *
+ *   leaver   (1) its slot is going (its own store)   (2) gives up the slot's lock   (3) tries the roster's lock;
+ *            if another one has it, that is all
+ *            (4) frees every slot that is going and not locked; if no slot is live, removes the segment
+ *            (5) gives the lock up   (6) if a slot is going and not locked: (3)
+ *   stayer   takes the roster's lock once, as for a reap, and then leaves as well
+ *
+ * What is checked
+ *   When all have left, every slot is free, and the segment is removed.
+ *
+ * What is abstracted
+ *   Deaths: a participant that dies meanwhile is reaped by those that live, and of a segment all of whose participants
+ *   died nothing is promised. Memory is sequentially consistent: (2) and (3), (5) and (6) are system calls on one
+ *   inode's locks, which order what comes before and after them.
+ *
+ * Variants that must fail, each for a step left out or turned round
+ *   NO_SECOND_LOOK   (6) is left out
+ *   LATE_UNLOCK      (2) comes after (3)
+ *   LOOK_INSIDE      (6) comes before (5)
+ */
+
+#ifndef LEAVERS
+#define LEAVERS 3
+#endif
+#ifndef STAYERS
+#define STAYERS 1
+#endif
+#define SLOTS (LEAVERS + STAYERS)
+
+#define FREE 0
+#define LIVE 1
+#define GOING 2
+
+byte slot[SLOTS];
+bool locked[SLOTS];         /* the slots' locks */
+bool lock;                  /* the roster's */
+bool removed;
+byte left;
+bool left_behind;           /* for the assertion only */
+
+inline clear_up() {
+    i = 0; alone = true;
+    do
+    :: atomic { i < SLOTS && slot[i] == GOING && !locked[i] -> slot[i] = FREE; i++ }
+    :: atomic { i < SLOTS && slot[i] == LIVE -> alone = false; i++ }
+    :: atomic { i < SLOTS && (slot[i] == FREE || (slot[i] == GOING && locked[i])) -> i++ }
+    :: i == SLOTS -> break
+    od;
+    /* A slot that was live when it was looked at may be going by now. */
+    i = 0; alone = true;
+    do
+    :: atomic { i < SLOTS -> alone = alone && slot[i] != LIVE; i++ }
+    :: i == SLOTS -> break
+    od;
+    if
+    :: alone -> removed = true
+    :: else
+    fi
+}
+
+/* One at a time, as the slots are. */
+inline look_again() {
+    i = 0; again = false;
+    do
+    :: atomic { i < SLOTS -> again = again || (slot[i] == GOING && !locked[i]); i++ }
+    :: i == SLOTS -> break
+    od
+}
+
+inline leave() {
+    slot[me] = GOING;                                                /* 1 */
+#ifndef LATE_UNLOCK
+    locked[me] = false;                                              /* 2 */
+#endif
+    again = true;
+    do
+    :: again ->
+        if
+        :: atomic { !lock -> lock = true };                          /* 3 */
+#ifdef LATE_UNLOCK
+            locked[me] = false;
+#endif
+            clear_up();                                              /* 4 */
+#ifdef LOOK_INSIDE
+            look_again(); lock = false
+#else
+            lock = false;                                            /* 5 */
+#ifdef NO_SECOND_LOOK
+            again = false
+#else
+            look_again()                                             /* 6 */
+#endif
+#endif
+        :: atomic { lock -> again = false }
+        fi
+    :: !again -> break
+    od;
+#ifdef LATE_UNLOCK
+    locked[me] = false;
+#endif
+    atomic { left++; check() }
+}
+
+inline check() {
+    if
+    :: left == SLOTS ->
+        i = 0;
+        left_behind = !removed;
+        do
+        :: i < SLOTS -> left_behind = left_behind || slot[i] != FREE; i++
+        :: else -> break
+        od;
+        i = 0;
+        assert(!left_behind)
+    :: else
+    fi
+}
+
+proctype participant(byte me; bool stays) {
+    byte i;
+    bool again, alone;
+    if
+    :: stays -> atomic { !lock -> lock = true }; clear_up(); lock = false
+    :: else
+    fi;
+    leave()
+}
+
+init {
+    atomic {
+        byte p = 0;
+        do
+        :: p < SLOTS -> slot[p] = LIVE; locked[p] = true; run participant(p, p >= LEAVERS); p++
+        :: else -> break
+        od
+    }
+}
