@@ -72,6 +72,7 @@ void endpoint::open(const shared_memory_manager& manager, std::string_view name,
   if (f) return;
   roster_.emplace(segment_, role_);
   if (join(f) == roster::joined::yes) joined(f);
+  if (f) f.what = "join \"" + std::string(name) + "\" of the manager: " + f.what;
 }
 
 }  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR

@@ -34,7 +34,7 @@ bool roster::meet_everyone(failure& f) noexcept {
   }
   reap_locked();
   if (!unreachable_) return true;
-  f = {unreachable_, "reach the bell of a participant of \"" + segment_->name() + '"'};
+  f = {unreachable_, "reach the bell of a participant of " + segment_->title()};
   return false;
 }
 

@@ -115,7 +115,7 @@ bool roster::claim_slot(failure& f, const std::function<void(std::size_t)>& begi
   if (f) return false;
   const std::size_t places = end_slot(role_) - first_slot(role_);
   std::string what = role_ == layout::role::producer ? "a producer" : "a consumer";
-  what += " of \"" + segment_->name() + '"';
+  what += " of " + segment_->title();
   if (places == 1) {
     f = {make_error_code(errc::role_taken), what};
   } else {

@@ -327,7 +327,7 @@ bool segment::unlink(std::string_view name, std::size_t participants, failure& f
 // Everything is compared in a private copy, before anything is mapped: neither a truncated file nor
 // a header that changes meanwhile can do harm.
 bool segment::check(const channel_options& options, failure& f) {
-  const std::string who = named() ? '"' + name_ + '"' : std::string("the handles");
+  const std::string who = named() ? title() : "the handles";
   if (named() && !platform::check_owner(block_, name_, options.mode, subject_.owner, f)) return false;
   const std::uint64_t size = platform::block_size(block_, f);
   if (f) return false;

@@ -230,6 +230,13 @@ class SharedMemoryTest(unittest.TestCase):
         self.assertEqual(self.tool.ask("size " + self.name), "64")
         self.unmake()
 
+    def test_shared_memory_unlinked_untracked(self):
+        """What keep() has taken from the tracker, unlink() does not ask it for."""
+        self.make(64)
+        self.assertEqual(self.user("import belfry_watch; keep(m); belfry_watch.unlink(m)"), "")
+        self.assertFalse((support.SHM / self.name).exists())
+        self.other.do("close")
+
     def test_shared_memory_tracking(self):
         """A block that Python has tracked loses its name; C++ goes on, and its unlink has nothing to do."""
         self.make(64)

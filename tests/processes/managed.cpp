@@ -159,11 +159,11 @@ TEST_CASE("a manager's channel has one ring, one type, one capacity", "[managed]
   channel_options o;
   o.capacity = 1 << 16;
   frames::producer tx(io, m.manager, m.name, o);
-  const auto why = [&](auto make) -> std::string {
+  const auto why = [&](auto make, errc expected = errc::incompatible) -> std::string {
     try {
       make();
     } catch (const std::system_error& e) {
-      CHECK(e.code() == errc::incompatible);
+      CHECK(e.code() == expected);
       return e.what();
     }
     return "it could join";
@@ -181,6 +181,8 @@ TEST_CASE("a manager's channel has one ring, one type, one capacity", "[managed]
   error_code ec;
   frames::consumer second(io, m.manager, m.name, ec);
   CHECK(ec == errc::role_taken);
+  CHECK_THAT(why([&] { frames::consumer other(io, m.manager, m.name); }, errc::role_taken),
+             contains('"' + m.name + '"'));
 }
 
 TEST_CASE("channels need a manager that is there, at a Unix socket", "[managed]") {

@@ -49,5 +49,10 @@ def keep(shm):
 def unlink(shm):
     """In place of shm.unlink(): removes also what is left of the companion, if the programs that had a
     watch of the block were killed, or ended by os._exit(). A watch that is open removes it at its end."""
+    from multiprocessing import resource_tracker
+
+    # Before 3.13 its own unlink() tells the tracker, which must know it then.
+    if not getattr(shm, "_track", True) and not hasattr(type(shm), "_track"):
+        resource_tracker.register("/" + shm.name, "shared_memory")
     shm.unlink()
     remove_companion_if_over(shm.name)

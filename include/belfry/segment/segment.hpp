@@ -86,6 +86,8 @@ class segment {
 
   const std::string& name() const noexcept { return name_; }  // empty if it has none
   bool named() const noexcept { return !name_.empty(); }
+  /// What texts call it.
+  std::string title() const { return named() ? '"' + name_ + '"' : "the channel"; }
   const unique_handle& block() const noexcept { return block_; }
   const ring_traits& traits() const noexcept { return *traits_; }
 
