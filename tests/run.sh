@@ -18,16 +18,16 @@ END
 }
 
 # Little optimisation and few symbols: what takes the time is compiling. GCC has the examples, Clang the
-# sanitizers and both Asios.
+# sanitizers and both Asios. UBSan opens a pipe to look whether an object is one: with no descriptor left, as in some
+# tests, it takes all of them for none.
 options() {  # options CONFIG: for meson setup
   assertions=-D_GLIBCXX_ASSERTIONS
-  with_symbols="-Dcpp_args=['$assertions','-g1']"
   echo -Ddebug=false -Dwerror=true -Dtests=enabled -Doptimization=1
   case $1 in
     gcc) echo -Dasio=standalone -Dexamples=enabled -Dbench=$bench -Dcpp_args=$assertions ;;
-    clang-asan) echo -Dasio=boost -Dexamples=disabled -Dbench=disabled "$with_symbols" \
+    clang-asan) echo -Dasio=boost -Dexamples=disabled -Dbench=disabled "-Dcpp_args=['$assertions','-g1','-fno-sanitize=vptr']" \
       -Db_sanitize=address,undefined -Db_lundef=false ;;
-    clang-tsan) echo -Dasio=standalone -Dexamples=disabled -Dbench=disabled "$with_symbols" \
+    clang-tsan) echo -Dasio=standalone -Dexamples=disabled -Dbench=disabled "-Dcpp_args=['$assertions','-g1']" \
       -Db_sanitize=thread -Db_lundef=false ;;
   esac
 }
