@@ -621,6 +621,28 @@ TEST_CASE("a transaction cancelled at every moment before its handler runs", "[w
   }
 }
 
+TEST_CASE("a transaction whose context goes while it waits keeps no place in the queue", "[watch]") {
+  net::io_context io;
+  block b("gone");
+  watch one(io, b.memory);
+  watch two(io, b.memory);
+  watch three(io, b.memory);
+  grant first, lost, next;
+  one.async_txn(first.handler());
+  settle(io);
+  {
+    net::io_context passing;
+    two.async_txn(net::bind_executor(passing.get_executor(), lost.handler()));
+    passing.poll();  // it waits now
+    first.held.end();
+    settle(io);  // and is on its way once more
+  }
+  three.async_txn(next.handler());
+  REQUIRE(run(io));
+  CHECK(lost.calls == 0);
+  CHECK(next.held);
+}
+
 TEST_CASE("who waits keeps its place when another on the same watch is cancelled", "[watch]") {
   net::io_context io;
   block b("place");

@@ -80,20 +80,28 @@ struct changed_action {
 
 /// void(error_code, transaction): held.
 struct txn_action {
+  struct stop_waiting {
+    void operator()(watch_endpoint* e) const noexcept { e->stop_waiting(true); }
+  };
+
   std::shared_ptr<watch_endpoint> endpoint;
   transaction held{};
-  bool waiting = false;
+  // Also what is destroyed without an end, as its executor's context has gone, waits no longer.
+  std::unique_ptr<watch_endpoint, stop_waiting> waiting{};
 
   attempt try_once() noexcept {
     const attempt a = endpoint->begin(held);
-    if (a == attempt::would_block && !std::exchange(waiting, true)) endpoint->wait_for_turn();
-    if (a == attempt::done && std::exchange(waiting, false)) endpoint->stop_waiting(false);
+    if (a == attempt::would_block && !waiting) {
+      endpoint->wait_for_turn();
+      waiting.reset(endpoint.get());
+    }
+    if (a == attempt::done && waiting) waiting.release()->stop_waiting(false);
     return a;
   }
   bool ready() noexcept { return endpoint->worth_trying(); }
   template <class Handler>
   void finish(Handler& handler, error_code ec) {
-    if (waiting) endpoint->stop_waiting(true);
+    waiting.reset();
     if (!ec && held.owner_died()) ec = to_net(make_error_code(errc::owner_died));
     std::move(handler)(ec, std::move(held));
   }
