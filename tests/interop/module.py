@@ -9,6 +9,7 @@ import errno
 import mmap
 import multiprocessing
 import os
+import resource
 import signal
 import sys
 import threading
@@ -238,6 +239,68 @@ class Alone(unittest.TestCase):
                 Watch(self.name)
             os.chown(support.SHM / self.name, 54321, -1)
             Watch(self.name).close()  # it is the owner's of the block
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root may become another user")
+    def test_the_bell_of_another_users_dead_process_keeps_only_its_own_place(self):
+        alice, bob = 54321, 54322
+        path = support.SHM / self.name
+        path.chmod(0o666)
+
+        def as_user(user, action):
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    os.setgroups([])
+                    os.setgid(user)
+                    os.setuid(user)
+                    action()
+                    os._exit(0)
+                except BaseException:
+                    traceback.print_exc()
+                finally:
+                    os._exit(1)
+            return pid
+
+        def wait_to_be_killed():
+            with Watch(self.name) as watch:
+                watch.wait(watch.version())
+
+        def take_part():
+            with Watch(self.name) as watch:
+                watch.notify()
+
+        dead = as_user(alice, wait_to_be_killed)
+        bell = support.SHM / (self.name + ".watch.bell.0")
+        support.until(bell.exists)
+        os.kill(dead, signal.SIGKILL)
+        os.waitpid(dead, 0)
+        self.assertEqual(os.waitpid(as_user(bob, take_part), 0)[1], 0)
+        belfry_watch.roster.remove_companion_if_over(self.name)
+        bell.unlink(missing_ok=True)
+
+    def test_a_failed_setup_leaves_nothing(self):
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        highest = max(map(int, os.listdir("/proc/self/fd")))
+        held = [os.open("/dev/null", os.O_RDONLY)]
+        while held[-1] <= highest:  # no number is left below
+            held.append(os.open("/dev/null", os.O_RDONLY))
+        before = os.listdir("/proc/self/fd")
+        first = held[-1] + 1
+        failed = 0
+        for more in range(20):  # fails at every descriptor that it takes
+            resource.setrlimit(resource.RLIMIT_NOFILE, (first + more, limits[1]))
+            try:
+                Watch(self.name).close()
+            except OSError as e:
+                self.assertEqual(e.errno, errno.EMFILE)
+                failed += 1
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            self.assertEqual(support.files_of(self.name), [self.name])
+            self.assertEqual(os.listdir("/proc/self/fd"), before)
+        self.assertGreater(failed, 3)
+        for fd in held:
+            os.close(fd)
 
     def test_something_else_has_the_name(self):
         (support.SHM / (self.name + ".watch")).write_bytes(bytes(layout.SIZE))

@@ -54,9 +54,11 @@ class Member:
             self.marks = memory[MARKS : MARKS + SLOTS]
             self.state = State(self.words)
             self._join(outdated=identity["subject"] != os.fstat(block).st_ino)
-        except BaseException:
+        except BaseException as e:
             for fd in (self.fd, *(fd for _, fd in self.peers.values())):
                 os.close(fd)
+            if not isinstance(e, Gone):
+                remove_companion_if_over(name_of_block(path))  # it may have been made for this one
             raise
         _members.add(self)
         self.ring_everyone()
@@ -67,37 +69,48 @@ class Member:
                 raise Gone
             self._reap_locked()
             if outdated:  # of a block that has lost its name to ours; those who are in it go on
-                if not os.path.samestat(os.stat(self.path[: -len(".watch")]), os.fstat(self.block)):
+                if not os.path.samestat(os.stat(layout.DIRECTORY + name_of_block(self.path)), os.fstat(self.block)):
                     raise FileNotFoundError(errno.ENOENT, "another block by now", self.path)
                 self._unlink()
                 if os.fstat(self.fd).st_nlink:
                     raise PermissionError(errno.EPERM, "of an earlier block, and another user's", self.path)
                 raise Gone
             self._meet()
-            slot = self._lock_free_slot()
-            self._put(slot, BELL, 0)
-            control = self.control(slot)
-            generation = (control.generation + 1) % 2**32
-            control = control._replace(generation=generation, state=JOINING)
-            self.set_control(slot, control)
-            self._put(slot, PID, os.getpid())
-            try:
-                self.bell = system.make_bell(self._bell_path(slot), self.fd, self.bell_mode)
-            except BaseException:
-                self.set_control(slot, control._replace(state=FREE))
-                raise
-            self._put(slot, BELL, os.fstat(self.bell).st_ino)
-            self._put(slot, PID, os.getpid() | self.bell << 32)
-            # The epoch goes on where the owner before left it.
-            self._put(slot, PARK, ((self._get(slot, PARK) >> 2) + 1) << 2 | AWAKE)
-            self.set_control(slot, control._replace(state=LIVE, end=0))
-            self.words[JOINS] += 1  # only now: a notifier that sees the count sees a live newcomer
-            self.slot, self.generation = slot, generation
+            unusable = set()
+            while self.slot is None:
+                slot = self._lock_free_slot(unusable)
+                try:
+                    self._settle_in(slot)
+                except FileExistsError:
+                    # In a sticky directory the bell that a dead process of another user has left keeps its slot
+                    # from us: then the next one.
+                    system.unlock(self.fd, slot_lock(slot))
+                    unusable.add(slot)
 
-    def _lock_free_slot(self):
+    def _settle_in(self, slot):
+        self._put(slot, BELL, 0)
+        control = self.control(slot)
+        generation = (control.generation + 1) % 2**32
+        control = control._replace(generation=generation, state=JOINING)
+        self.set_control(slot, control)
+        self._put(slot, PID, os.getpid())
+        try:
+            self.bell = system.make_bell(self._bell_path(slot), self.fd, self.bell_mode)
+        except BaseException:
+            self.set_control(slot, control._replace(state=FREE))
+            raise
+        self._put(slot, BELL, os.fstat(self.bell).st_ino)
+        self._put(slot, PID, os.getpid() | self.bell << 32)
+        # The epoch goes on where the owner before left it.
+        self._put(slot, PARK, ((self._get(slot, PARK) >> 2) + 1) << 2 | AWAKE)
+        self.set_control(slot, control._replace(state=LIVE, end=0))
+        self.words[JOINS] += 1  # only now: a notifier that sees the count sees a live newcomer
+        self.slot, self.generation = slot, generation
+
+    def _lock_free_slot(self, unusable):
         """Of a slot that was freed on evidence the kernel may still have to drop the lock."""
         for attempt in range(200):
-            free = [i for i in range(SLOTS) if self.control(i).state == FREE]
+            free = [i for i in range(SLOTS) if self.control(i).state == FREE and i not in unusable]
             for i in free:
                 if system.lock(self.fd, slot_lock(i)):
                     return i
@@ -382,6 +395,10 @@ class Member:
             loop.remove_reader(fd)
 
 
+def name_of_block(companion):
+    return os.path.basename(companion)[: -len(".watch")]
+
+
 def remove_companion_if_over(name):
     """Removes the companion of a block, and the bells of the dead, if no participant lives, and the block has
     lost its name, or no transaction has died."""
@@ -389,7 +406,7 @@ def remove_companion_if_over(name):
     path = block + ".watch"
     try:
         fd = os.open(path, os.O_RDWR | system.OPEN)
-    except (FileNotFoundError, PermissionError):
+    except OSError:
         return
     try:
         while _remove_if_over(fd, path, block) and not _has_participants(fd):
@@ -413,7 +430,7 @@ def _remove_if_over(fd, path, block):
         if in_use or (dirty and not gone) or not os.path.samestat(os.fstat(fd), os.lstat(path)):
             return in_use
         for i in range(SLOTS):
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError, PermissionError):  # another user's, in a sticky directory
                 os.unlink("%s.bell.%d" % (path, i))
         os.unlink(path)
         return False

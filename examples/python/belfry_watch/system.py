@@ -122,10 +122,13 @@ def inode_of_bell(path):
 
 
 def make_bell(path, companion, mode):
-    """The owner's end. What is there is a dead one's, as the caller has the slot."""
+    """The owner's end. What is there is a dead one's, as the caller has the slot. FileExistsError if it cannot be
+    removed."""
     if inode_of_bell(path):
-        os.unlink(path)
+        with contextlib.suppress(OSError):
+            os.unlink(path)
     os.mkfifo(path, 0o600)
+    bell = None
     try:
         # Opened for both directions, so that it reports no hang-up to its owner, whoever comes and
         # goes; as the owner is the only reader, its death still shows at the other end.
@@ -133,6 +136,8 @@ def make_bell(path, companion, mode):
         give_to_users(bell, companion, mode)
     except BaseException:
         os.unlink(path)
+        if bell is not None:
+            os.close(bell)
         raise
     return bell
 
