@@ -152,7 +152,7 @@ using socket_address = std::span<const std::byte>;
 /// `resource_unavailable_try_again`: the queue of a Unix socket is full for the moment, which cannot be waited for.
 unique_handle connect_socket(socket_address address, failure& f);
 std::error_code socket_error(const unique_handle& socket) noexcept;
-/// Two ends of a stream that do not block; the second one can be inherited by a program.
+/// Two ends of a stream that do not block, which no child of a fork has; the second one can be inherited by a program.
 std::pair<unique_handle, unique_handle> socket_pair(failure& f);
 
 /// A socket that listens. One that a dead process has left at a path is replaced.

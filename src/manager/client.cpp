@@ -51,7 +51,6 @@ void manager_client::drop_idle() noexcept {
 void manager_client::started(platform::child_process child, unique_handle lifeline) {
   child_ = std::move(child);
   lifeline_ = std::move(lifeline);
-  platform::guard_against_fork(lifeline_);
   fork_generation_ = fork_generation.load(std::memory_order_relaxed);
 }
 
@@ -147,12 +146,12 @@ bool request_chain::may_retry(failure& f) {
 
 bool request_chain::connect(failure& f) {
   const auto endpoint = endpoint_of(client_->address());
-  unique_handle socket = platform::connect_socket(bytes_of(endpoint), f);
+  unique_handle socket =
+      platform::open_guarded([&] { return platform::connect_socket(bytes_of(endpoint), f); });
   if (f) {
     f.what += " at \"" + client_->address().text() + '"';
     return false;
   }
-  platform::guard_against_fork(socket);
   retry_.reset();
   connection_ = std::make_unique<manager_connection>(std::move(socket), client_->key(),
                                                      client_->md5_allowed());

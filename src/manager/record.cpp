@@ -32,7 +32,8 @@ bool read_block(std::string_view text, server_record::block& b) {
 // counts.
 bool server_record::lock(const std::string& path, bool create, failure& f) {
   for (;;) {
-    file_ = platform::open_file(path, create, f);
+    // A child must not pass for a living server.
+    file_ = platform::open_guarded([&] { return platform::open_file(path, create, f); });
     if (f) return false;
     if (!platform::try_lock_byte(file_, 0)) {
       file_.reset();
@@ -41,7 +42,6 @@ bool server_record::lock(const std::string& path, bool create, failure& f) {
     if (platform::file_id(path) == platform::id_of(file_)) break;
   }
   path_ = path;
-  platform::guard_against_fork(file_);  // a child must not pass for a living server
   return true;
 }
 

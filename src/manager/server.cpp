@@ -68,14 +68,17 @@ void manager_service::start(std::string_view wanted, failure& f) {
   if (!port_to_choose) record = server_record::create(directory, address.text(), f);
   if (f) return;
   const protocol::endpoint endpoint = endpoint_of(address);
-  unique_handle listener = platform::listen_socket(bytes_of(endpoint), f);
+  const auto listen = [&] {
+    return platform::open_guarded([&] { return platform::listen_socket(bytes_of(endpoint), f); });
+  };
+  unique_handle listener = listen();
   // One that has just been killed has its socket for a moment longer than its record.
   for (int attempt = 0;
        attempt != 20 && f.code == std::errc::address_in_use && record.had_predecessor();
        ++attempt) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
     f = {};
-    listener = platform::listen_socket(bytes_of(endpoint), f);
+    listener = listen();
   }
   if (f) {
     f.what += " at \"" + address.text() + '"';
@@ -87,7 +90,6 @@ void manager_service::start(std::string_view wanted, failure& f) {
     record = server_record::create(directory, address.text(), f);
     if (f) return;
   }
-  platform::guard_against_fork(listener);
   address_ = address.text();
   if (address.kind == manager_address::family::path) socket_id_ = platform::file_id(address.name);
   parts_ = std::make_unique<parts>(std::move(record), std::move(listener), address, strand_);

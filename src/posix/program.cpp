@@ -69,7 +69,8 @@ child_process start_program(const std::string& path, std::span<const std::string
   std::vector<unique_handle> copies;
   const int lowest = std::max(first_descriptor, static_cast<int>(handles.size()));
   for (const native_handle_type handle : handles) {
-    copies.emplace_back(::fcntl(handle, F_DUPFD_CLOEXEC, lowest));
+    copies.push_back(
+        open_guarded([&] { return unique_handle(::fcntl(handle, F_DUPFD_CLOEXEC, lowest)); }));
     if (!copies.back() && errno == EBADF) {  // this process has closed its standard error, say
       const unique_handle nothing = above_standard(::open("/dev/null", O_RDWR | O_CLOEXEC));
       copies.back() = unique_handle(::fcntl(nothing.get(), F_DUPFD_CLOEXEC, lowest));

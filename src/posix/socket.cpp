@@ -95,13 +95,18 @@ std::error_code socket_error(const unique_handle& socket) noexcept {
 }
 
 std::pair<unique_handle, unique_handle> socket_pair(failure& f) {
+  const no_fork until_guarded;
   int ends[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
     fail(f, "create a pair of sockets");
     return {};
   }
   std::pair pair{above_standard(ends[0]), above_standard(ends[1])};
-  if (pair.first && pair.second) return pair;
+  if (pair.first && pair.second) {
+    guard_against_fork(pair.first);
+    guard_against_fork(pair.second);
+    return pair;
+  }
   fail(f, "create a pair of sockets");
   return {};
 }

@@ -5,15 +5,18 @@
 #include "support/process.hpp"
 #include "support/test.hpp"
 
+#include <belfry/manager_server.hpp>
 #include <belfry/shared_memory_manager.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <optional>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <fcntl.h>
@@ -73,6 +76,16 @@ process_state state_of(const std::string& pid) {
   if (close == line.npos) return {};
   return {line.substr(open + 1, close - open - 1), line[close + 2],
           static_cast<pid_t>(std::stol(line.substr(close + 4)))};
+}
+
+/// Of a server, or of who has to do with one.
+bool has_record_or_socket() {
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;
+    const std::string target = std::filesystem::read_symlink(entry.path(), gone).string();
+    if (target.find(".record") != target.npos || target.starts_with("socket:")) return true;
+  }
+  return false;
 }
 
 /// Whether it is dead; its parent may not know it yet.
@@ -455,6 +468,36 @@ TEST_CASE("a fork of the starter that lives on does not keep the server alive", 
   REQUIRE(*grandchild > 0);
   CHECK_FALSE(has_ended(*grandchild));
   CHECK(::kill(*grandchild, SIGKILL) == 0);
+}
+
+TEST_CASE("no child ever has what another thread is about to start, serve or reach a server with", "[managers]") {
+  const life_directory directory;
+  child parent([&] {
+    std::atomic<bool> over{false};
+    std::thread starter([&] {
+      while (!over) {
+        shared_memory_manager mgr;
+        mgr.start({}, life_key, directory.options());
+      }
+    });
+    std::thread server([&] {
+      while (!over) {
+        net::io_context io;
+        const manager_server s(io, directory.socket(), life_key, directory.options());
+      }
+    });
+    int status = 0;
+    for (int i = 0; i != 300 && status == 0; ++i) {
+      const pid_t pid = ::fork();
+      if (pid == 0) ::_exit(has_record_or_socket() ? 1 : 0);
+      EXPECT_EQ(::waitpid(pid, &status, 0), pid);
+    }
+    over = true;
+    starter.join();
+    server.join();
+    EXPECT_EQ(status, 0);
+  });
+  CHECK(parent.wait() == 0);
 }
 
 TEST_CASE("a forked child uses its copy of the manager, and ends nothing", "[managers]") {
