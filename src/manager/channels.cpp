@@ -45,7 +45,10 @@ std::shared_ptr<managed_channels::channel> managed_channels::join(const std::str
 const segment_handles& managed_channels::handles(const channel& c) noexcept { return c.handles; }
 
 void managed_channels::gone(channel& c, bool drained) noexcept {
-  if (--c.peers != 0 || !drained) return;
+  // Made for one who could not join, or was killed before.
+  const auto* const header = reinterpret_cast<const layout::control_header*>(c.header.data());
+  const bool unused = header->count.joins.load(std::memory_order_relaxed) == 0;
+  if (--c.peers != 0 || !(drained || unused)) return;
   if (const auto found = channels_.find(c.name);
       found != channels_.end() && found->second.get() == &c) {
     channels_.erase(found);

@@ -120,6 +120,12 @@ segment_handles receive_handles(native_handle_type socket, failure& f) {
     f = {std::make_error_code(std::errc::connection_reset), "receive handles: the peer has gone"};
     return {};
   }
+  // Of descriptors the kernel hands over as many as find a place.
+  const bool cut_off = (message.msg_flags & MSG_CTRUNC) != 0 && taken.size() < max_descriptors;
+  if (cut_off) {
+    f = {std::make_error_code(std::errc::too_many_files_open), "receive handles"};
+    return {};
+  }
   if (got != static_cast<ssize_t>(sizeof content) || content.magic != parcel{}.magic ||
       (message.msg_flags & MSG_CTRUNC) != 0 || taken.empty() || content.bells + 1 != taken.size()) {
     f = {make_error_code(errc::protocol_error),

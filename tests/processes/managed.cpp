@@ -6,7 +6,9 @@
 #include <fstream>
 #include <vector>
 
+#include <fcntl.h>
 #include <sched.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 using namespace belfry;
@@ -150,6 +152,37 @@ TEST_CASE("a drained channel of a manager may come back as another", "[managed]"
   error_code ec = errc::incompatible;
   while (ec == errc::incompatible) ec = other_fails();
   CHECK_FALSE(ec);
+}
+
+TEST_CASE("a manager's channel goes with the newcomer for whom it was made, and who could not join", "[managed]") {
+  const watchdog dog;
+  const managed m;
+  child newcomer([&] {
+    net::io_context io;
+    using other = channel<spsc_ring<item, 32>>;
+    rlimit limit{};
+    EXPECT_EQ(::getrlimit(RLIMIT_NOFILE, &limit), 0);
+    const int next = ::fcntl(0, F_DUPFD_CLOEXEC, 200);  // no number is left below it
+    for (int fd; (fd = ::fcntl(0, F_DUPFD_CLOEXEC, 3)) < next;) EXPECT(fd != -1);
+    int failed = 0;
+    for (bool joined = false; !joined; ++failed) {  // at every descriptor that it takes
+      const std::string name = m.name + std::to_string(failed);
+      rlimit low = limit;
+      low.rlim_cur = static_cast<rlim_t>(next + 2 + failed);
+      EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &low), 0);
+      error_code ec;
+      { const values::producer tx(io, m.manager, name, ec); }
+      EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &limit), 0);
+      joined = !ec;
+      EXPECT(joined || ec == std::errc::too_many_files_open);
+      // The server hears of it soon.
+      error_code as_another = errc::incompatible;
+      while (as_another == errc::incompatible) const other::producer tx(io, m.manager, name, as_another);
+      EXPECT_EQ(as_another, error_code());
+    }
+    EXPECT(failed > 3);
+  });
+  CHECK(newcomer.wait() == 0);
 }
 
 TEST_CASE("a manager's channel has one ring, one type, one capacity", "[managed]") {
