@@ -2,6 +2,7 @@
 // no memory, or an allocator that has none left, leaves the others as they were.
 #include "support/rings.hpp"
 
+#include <array>
 #include <memory>
 #include <new>
 
@@ -107,6 +108,25 @@ TEMPLATE_TEST_CASE("an operation whose executor does not run holds up no other",
     CHECK(first.ec == net::error::operation_aborted);
   }
   CHECK(first.calls == 1);
+}
+
+TEMPLATE_TEST_CASE("however many contexts do not run, an operation of one that does is served", "[elsewhere]",
+                   of_values, of_bytes) {
+  linked<TestType> c("all-stuck");
+  std::array<net::io_context, 20> stuck;
+  told others, mine;
+  for (net::io_context& context : stuck)
+    for (int i = 0; i != 2; ++i)
+      c.rx.async_receive(net::bind_executor(context.get_executor(), others.receiver()));
+  c.rx.async_receive(mine.receiver());
+  settle(c.io);
+  c.tx.try_send(c.values.make(1));
+  settle(c.io);
+  CHECK(mine.value == 1);
+  CHECK(others.calls == 0);
+  c.rx.close();
+  for (net::io_context& context : stuck) settle(context);
+  CHECK(others.calls == 40);
 }
 
 TEMPLATE_TEST_CASE("an operation that was cancelled before its executor ran holds up no other", "[elsewhere]",

@@ -191,13 +191,26 @@ void endpoint::schedule(post_list& posts) noexcept {
     if (!op.posted) posts.add(op);
   };
   if (transfers_.one_context() && conditions_.one_context()) return post(*head());
-  std::array<const void*, 8> contexts;
+  const auto is_first = [&](const operation& op) {
+    for (const operation_queue* queue : {&transfers_, &conditions_}) {
+      for (const operation* o = queue->front(); o != nullptr && o != &op; o = o->next) {
+        if (o->context() == op.context()) return false;
+      }
+      if (!op.is_condition) break;
+    }
+    return true;
+  };
+  std::array<const void*, 8> contexts;  // that were met; should there be more, it takes longer to find out
   std::size_t count = 0;
   for (const operation_queue* queue : {&transfers_, &conditions_}) {
-    for (operation* op = queue->front(); op != nullptr && count != contexts.size(); op = op->next) {
+    for (operation* op = queue->front(); op != nullptr; op = op->next) {
       const auto* const end = contexts.begin() + count;
       if (std::find(contexts.cbegin(), end, op->context()) != end) continue;
-      contexts[count++] = op->context();
+      if (count != contexts.size()) {
+        contexts[count++] = op->context();
+      } else if (!is_first(*op)) {
+        continue;
+      }
       post(*op);
     }
   }
