@@ -83,8 +83,8 @@ TEMPLATE_TEST_CASE("either side may come first, and what was sent waits for the 
 TEMPLATE_TEST_CASE("a second producer or consumer is refused", "[channel]", of_values, of_bytes) {
   linked<TestType> c("taken");
   using channel = typename TestType::channel;
-  const std::string whose = way_to_meet() == meeting::by_name ? c.name : "";
-  CHECK_THROWS_WITH(c.another_producer(), contains("a producer of \"" + whose));
+  const std::string whose = way_to_meet() == meeting::by_name ? '"' + c.name + '"' : "the channel";
+  CHECK_THROWS_WITH(c.another_producer(), contains("a producer of " + whose));
   try {
     typename channel::consumer second = c.another_consumer();
     FAIL("there were two");
