@@ -1,13 +1,13 @@
 // Pipes in Asio, with co_await on both sides.
 #pragma once
 
-#include "../asio.hpp"
-#include "../contender.hpp"
-#include "../messages.hpp"
-#include "../timer.hpp"
+#include "../harness/asio.hpp"
+#include "../harness/contender.hpp"
+#include "../harness/messages.hpp"
+#include "../harness/timer.hpp"
 #include "asio_round_trip.hpp"
 
-#include <belfry/detail/native_handle.hpp>
+#include <belfry/detail/platform/native_handle.hpp>
 
 #include <algorithm>
 #include <cerrno>

@@ -1,9 +1,9 @@
 // Both sides of a round trip over Asio's streams, whichever they are.
 #pragma once
 
-#include "../asio.hpp"
-#include "../messages.hpp"
-#include "../timer.hpp"
+#include "../harness/asio.hpp"
+#include "../harness/messages.hpp"
+#include "../harness/timer.hpp"
 
 #include <cstddef>
 #include <stdexcept>

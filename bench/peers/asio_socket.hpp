@@ -1,12 +1,12 @@
 // Round trips over Asio's Unix stream sockets, with co_await on both sides.
 #pragma once
 
-#include "../asio.hpp"
-#include "../contender.hpp"
-#include "../timer.hpp"
+#include "../harness/asio.hpp"
+#include "../harness/contender.hpp"
+#include "../harness/timer.hpp"
 #include "asio_round_trip.hpp"
 
-#include <belfry/detail/native_handle.hpp>
+#include <belfry/detail/platform/native_handle.hpp>
 
 #include <array>
 #include <cerrno>

@@ -1,11 +1,11 @@
 // boost::lockfree::spsc_queue in shared memory, polled: what is below spsc_ring, and nothing above.
 #pragma once
 
-#include "../contender.hpp"
-#include "../cpus.hpp"
-#include "../memory.hpp"
-#include "../messages.hpp"
-#include "../timer.hpp"
+#include "../harness/contender.hpp"
+#include "../harness/cpus.hpp"
+#include "../harness/memory.hpp"
+#include "../harness/messages.hpp"
+#include "../harness/timer.hpp"
 
 #include <boost/lockfree/spsc_queue.hpp>
 

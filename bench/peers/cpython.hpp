@@ -1,7 +1,7 @@
 // CPython doing the same with its own multiprocessing.shared_memory.
 #pragma once
 
-#include "../contender.hpp"
+#include "../harness/contender.hpp"
 
 #include <cstdio>
 #include <map>

@@ -1,8 +1,8 @@
 // CPython's multiprocessing between two processes, as cpython_ipc.py measures it.
 #pragma once
 
-#include "../contender.hpp"
-#include "../cpus.hpp"
+#include "../harness/contender.hpp"
+#include "../harness/cpus.hpp"
 #include "cpython.hpp"
 
 #include <array>

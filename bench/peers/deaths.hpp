@@ -1,11 +1,11 @@
 // How else one can be told that a process was killed: the end of a socket, a pidfd.
 #pragma once
 
-#include "../asio.hpp"
-#include "../memory.hpp"
-#include "../timer.hpp"
+#include "../harness/asio.hpp"
+#include "../harness/memory.hpp"
+#include "../harness/timer.hpp"
 
-#include <belfry/detail/native_handle.hpp>
+#include <belfry/detail/platform/native_handle.hpp>
 
 #include <cerrno>
 #include <string>

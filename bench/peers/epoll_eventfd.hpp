@@ -1,12 +1,12 @@
 // Round trips as one would write them in C: a word of shared memory, epoll, an eventfd each.
 #pragma once
 
-#include "../contender.hpp"
-#include "../memory.hpp"
-#include "../messages.hpp"
-#include "../timer.hpp"
+#include "../harness/contender.hpp"
+#include "../harness/memory.hpp"
+#include "../harness/messages.hpp"
+#include "../harness/timer.hpp"
 
-#include <belfry/detail/native_handle.hpp>
+#include <belfry/detail/platform/native_handle.hpp>
 
 #include <atomic>
 #include <cerrno>

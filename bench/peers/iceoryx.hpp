@@ -1,8 +1,8 @@
 // iceoryx: a topic each way, untyped, with loans; a WaitSet for whoever finds nothing.
 #pragma once
 
-#include "../memory.hpp"
-#include "../transport.hpp"
+#include "../harness/memory.hpp"
+#include "../harness/transport.hpp"
 #include "roudi.hpp"
 
 #include <iceoryx_hoofs/log/logmanager.hpp>

@@ -1,8 +1,8 @@
 // Boost.Interprocess's message_queue, one each way, blocking.
 #pragma once
 
-#include "../memory.hpp"
-#include "../transport.hpp"
+#include "../harness/memory.hpp"
+#include "../harness/transport.hpp"
 
 #include <boost/interprocess/ipc/message_queue.hpp>
 

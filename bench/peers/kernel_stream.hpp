@@ -1,11 +1,11 @@
 // A stream of messages through the kernel, written and read one by one, blocking: a pipe, a socket.
 #pragma once
 
-#include "../contender.hpp"
-#include "../messages.hpp"
-#include "../timer.hpp"
+#include "../harness/contender.hpp"
+#include "../harness/messages.hpp"
+#include "../harness/timer.hpp"
 
-#include <belfry/detail/native_handle.hpp>
+#include <belfry/detail/platform/native_handle.hpp>
 
 #include <cerrno>
 #include <cstddef>

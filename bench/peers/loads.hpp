@@ -2,11 +2,11 @@
 // every message; a pipe; a Unix stream socket on Asio.
 #pragma once
 
-#include "../open_load.hpp"
+#include "../harness/open_load.hpp"
 #include "asio_socket.hpp"
 #include "bare_queue.hpp"
 
-#include <belfry/detail/native_handle.hpp>
+#include <belfry/detail/platform/native_handle.hpp>
 
 #include <array>
 #include <cerrno>

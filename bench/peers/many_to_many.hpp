@@ -2,11 +2,11 @@
 // to do sleeps, though not for ever, so that he hears when it is over.
 #pragma once
 
-#include "../fan.hpp"
-#include "../memory.hpp"
+#include "../harness/fan.hpp"
+#include "../harness/memory.hpp"
 #include "posix_queue.hpp"
 
-#include <belfry/detail/native_handle.hpp>
+#include <belfry/detail/platform/native_handle.hpp>
 
 #include <boost/interprocess/ipc/message_queue.hpp>
 

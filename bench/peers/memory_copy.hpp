@@ -1,11 +1,11 @@
 // The limit for what is copied: memcpy into shared memory on one processor, memcpy out of it on another.
 #pragma once
 
-#include "../contender.hpp"
-#include "../cpus.hpp"
-#include "../memory.hpp"
-#include "../messages.hpp"
-#include "../timer.hpp"
+#include "../harness/contender.hpp"
+#include "../harness/cpus.hpp"
+#include "../harness/memory.hpp"
+#include "../harness/messages.hpp"
+#include "../harness/timer.hpp"
 
 #include <array>
 #include <atomic>

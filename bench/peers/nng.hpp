@@ -1,8 +1,8 @@
 // nng over its IPC transport, at an abstract address: pair0, with messages that it need not copy.
 #pragma once
 
-#include "../memory.hpp"
-#include "../transport.hpp"
+#include "../harness/memory.hpp"
+#include "../harness/transport.hpp"
 
 #include <cstddef>
 #include <cstring>

@@ -1,10 +1,10 @@
 // The least that two processors need to answer each other: a cache line each way.
 #pragma once
 
-#include "../contender.hpp"
-#include "../cpus.hpp"
-#include "../memory.hpp"
-#include "../timer.hpp"
+#include "../harness/contender.hpp"
+#include "../harness/cpus.hpp"
+#include "../harness/memory.hpp"
+#include "../harness/timer.hpp"
 
 #include <atomic>
 

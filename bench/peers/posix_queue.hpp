@@ -1,10 +1,10 @@
 // POSIX message queues, one each way, nonblocking: whoever has nothing to do waits in epoll.
 #pragma once
 
-#include "../memory.hpp"
-#include "../transport.hpp"
+#include "../harness/memory.hpp"
+#include "../harness/transport.hpp"
 
-#include <belfry/detail/native_handle.hpp>
+#include <belfry/detail/platform/native_handle.hpp>
 
 #include <algorithm>
 #include <cerrno>

@@ -1,9 +1,9 @@
 // iceoryx's daemon, which its processes cannot do without.
 #pragma once
 
-#include "../child.hpp"
+#include "../harness/child.hpp"
 
-#include <belfry/detail/native_handle.hpp>
+#include <belfry/detail/platform/native_handle.hpp>
 
 #include <optional>
 

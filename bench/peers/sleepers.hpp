@@ -1,7 +1,7 @@
 // The peers that sleep while they wait.
 #pragma once
 
-#include "../contender.hpp"
+#include "../harness/contender.hpp"
 
 #include <vector>
 

@@ -1,7 +1,7 @@
 // All transports; of those whose library was not found, what says so when its turn comes.
 #pragma once
 
-#include "../transport.hpp"
+#include "../harness/transport.hpp"
 #include "interprocess_queue.hpp"
 #include "posix_queue.hpp"
 

@@ -1,8 +1,8 @@
 // ZeroMQ over ipc://, at an abstract address: a PAIR for both ways, PUSH and PULL for one.
 #pragma once
 
-#include "../memory.hpp"
-#include "../transport.hpp"
+#include "../harness/memory.hpp"
+#include "../harness/transport.hpp"
 
 #include <cerrno>
 #include <cstddef>

@@ -98,7 +98,8 @@ using net_as_tuple_t = net::as_tuple_t<Token>;
 
 #endif
 
-#include <belfry/detail/asio_flavour.hpp>
+#include <belfry/detail/async/asio_flavour.hpp>
+#include <belfry/error.hpp>
 
 #include <system_error>
 
@@ -108,6 +109,11 @@ using net_as_tuple_t = net::as_tuple_t<Token>;
 #define BELFRY_ASIO_KNOWN 1
 #else
 #define BELFRY_ASIO_KNOWN 0
+#endif
+
+#if defined(BELFRY_BOOST_ASIO)
+template <>
+struct boost::system::is_error_code_enum<belfry::errc> : std::true_type {};
 #endif
 
 namespace belfry::detail {

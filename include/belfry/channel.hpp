@@ -4,14 +4,14 @@
 #include <belfry/asio.hpp>
 #include <belfry/channel_handles.hpp>
 #include <belfry/channel_options.hpp>
-#include <belfry/detail/actions.hpp>
-#include <belfry/detail/endpoint_handle.hpp>
-#include <belfry/detail/ring_endpoints.hpp>
+#include <belfry/detail/async/actions.hpp>
+#include <belfry/detail/async/endpoint_handle.hpp>
+#include <belfry/detail/async/ring_endpoints.hpp>
 #include <belfry/error.hpp>
 #include <belfry/ring/lease.hpp>
 #include <belfry/ring/message.hpp>
 #include <belfry/ring/ring.hpp>
-#include <belfry/segment/segment.hpp>
+#include <belfry/detail/segment/segment.hpp>
 
 #include <chrono>
 #include <concepts>

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <belfry/asio.hpp>
-#include <belfry/detail/native_handle.hpp>
-#include <belfry/segment/segment.hpp>
+#include <belfry/detail/platform/native_handle.hpp>
+#include <belfry/detail/segment/segment.hpp>
 
 #include <string>
 #include <string_view>

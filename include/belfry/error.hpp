@@ -1,8 +1,6 @@
 // The library's own errors. Whatever is not in this list is the system's error code.
 #pragma once
 
-#include <belfry/asio.hpp>
-
 #include <string>
 #include <system_error>
 
@@ -53,10 +51,3 @@ struct failure {
 
 template <>
 struct std::is_error_code_enum<belfry::errc> : std::true_type {};
-
-#if defined(BELFRY_BOOST_ASIO)
-namespace boost::system {
-template <>
-struct is_error_code_enum<belfry::errc> : std::true_type {};
-}  // namespace boost::system
-#endif

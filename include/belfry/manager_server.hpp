@@ -2,7 +2,7 @@
 #pragma once
 
 #include <belfry/asio.hpp>
-#include <belfry/detail/manager_service.hpp>
+#include <belfry/detail/manager/manager_service.hpp>
 #include <belfry/error.hpp>
 
 #include <concepts>

@@ -1,7 +1,7 @@
 // Whether a type's values mean the same in another process.
 #pragma once
 
-#include <belfry/detail/elements.hpp>
+#include <belfry/detail/layout/elements.hpp>
 
 #include <array>
 #include <coroutine>

@@ -62,7 +62,7 @@ enum class equality {
 /// chooses by the number of characters is cut off there; here the room is made large enough. And a text or
 /// byte string keeps its length exactly, trailing NUL bytes included, between programs that use this class;
 /// CPython strips these on reading. Positions are unsigned; there are no negative ones. The format is
-/// described in src/shareable_list.cpp.
+/// described in src/blocks/shareable_list.cpp.
 ///
 /// What is in the block is checked before use: a malformed list is `errc::corrupted`.
 ///

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <belfry/asio.hpp>
-#include <belfry/detail/mapping.hpp>
-#include <belfry/detail/native_handle.hpp>
+#include <belfry/detail/platform/mapping.hpp>
+#include <belfry/detail/platform/native_handle.hpp>
 #include <belfry/error.hpp>
 #include <belfry/transaction.hpp>
 

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <belfry/asio.hpp>
-#include <belfry/detail/manager_call.hpp>
-#include <belfry/detail/manager_service.hpp>
+#include <belfry/detail/manager/manager_call.hpp>
+#include <belfry/detail/manager/manager_service.hpp>
 #include <belfry/error.hpp>
 #include <belfry/shareable_list.hpp>
 #include <belfry/shared_memory.hpp>

@@ -2,9 +2,9 @@
 #pragma once
 
 #include <belfry/asio.hpp>
-#include <belfry/detail/actions.hpp>
-#include <belfry/detail/endpoint_handle.hpp>
-#include <belfry/detail/watch_endpoint.hpp>
+#include <belfry/detail/async/actions.hpp>
+#include <belfry/detail/async/endpoint_handle.hpp>
+#include <belfry/detail/blocks/watch_endpoint.hpp>
 #include <belfry/error.hpp>
 #include <belfry/shared_memory.hpp>
 #include <belfry/transaction.hpp>

@@ -1,8 +1,8 @@
 // belfry gc: cleans up after servers, and participants of companions, that were killed.
-#include "../manager/collect.hpp"
-#include "../manager/tracked_blocks.hpp"
-#include "../platform.hpp"
-#include "../watch/companion.hpp"
+#include "../blocks/companion.hpp"
+#include "../manager/server/collect.hpp"
+#include "../manager/server/tracked_blocks.hpp"
+#include "../platform/file.hpp"
 #include "commands.hpp"
 
 #include <CLI/CLI.hpp>

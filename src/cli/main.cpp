@@ -1,5 +1,5 @@
 // The command-line tool `belfry`.
-#include "../platform.hpp"
+#include "../platform/handle.hpp"
 #include "commands.hpp"
 
 #include <CLI/CLI.hpp>

@@ -1,5 +1,6 @@
 // belfry serve: a manager's server, in the foreground.
-#include "../platform.hpp"
+#include "../platform/file.hpp"
+#include "../platform/program.hpp"
 #include "commands.hpp"
 
 #include <belfry/manager_server.hpp>

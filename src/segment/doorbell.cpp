@@ -1,6 +1,10 @@
-#include "../platform.hpp"
+#include "../platform/bell.hpp"
+#include "../platform/block.hpp"
+#include "../platform/handle.hpp"
+#include "../platform/lock.hpp"
+#include "../platform/process.hpp"
 
-#include <belfry/segment/doorbell.hpp>
+#include <belfry/detail/segment/doorbell.hpp>
 
 namespace belfry::detail {
 namespace {

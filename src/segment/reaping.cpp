@@ -1,8 +1,8 @@
 // The roster: noticing the dead, and what is there to be told of the others.
-#include "../platform.hpp"
+#include "../platform/wait.hpp"
 #include "roster_guard.hpp"
 
-#include <belfry/segment/roster.hpp>
+#include <belfry/detail/segment/roster.hpp>
 
 #include <algorithm>
 #include <utility>

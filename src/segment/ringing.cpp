@@ -1,7 +1,6 @@
 // The roster: waking others.
-#include "../platform.hpp"
 
-#include <belfry/segment/roster.hpp>
+#include <belfry/detail/segment/roster.hpp>
 
 #include <utility>
 

@@ -1,8 +1,11 @@
 // The roster: joining and leaving.
-#include "../platform.hpp"
+#include "../platform/barrier.hpp"
+#include "../platform/block.hpp"
+#include "../platform/lock.hpp"
+#include "../platform/process.hpp"
 #include "roster_guard.hpp"
 
-#include <belfry/segment/roster.hpp>
+#include <belfry/detail/segment/roster.hpp>
 
 #include <thread>
 #include <utility>

@@ -1,9 +1,9 @@
 // The roster's lock.
 #pragma once
 
-#include "../platform.hpp"
+#include "../platform/lock.hpp"
 
-#include <belfry/segment/layout.hpp>
+#include <belfry/detail/layout/layout.hpp>
 
 namespace belfry::detail {
 

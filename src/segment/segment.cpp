@@ -1,6 +1,12 @@
-#include "../platform.hpp"
+#include "../platform/bell.hpp"
+#include "../platform/block.hpp"
+#include "../platform/handle.hpp"
+#include "../platform/lock.hpp"
+#include "../platform/machine.hpp"
+#include "../platform/owner.hpp"
+#include "../platform/process.hpp"
 
-#include <belfry/segment/segment.hpp>
+#include <belfry/detail/segment/segment.hpp>
 
 #include <chrono>
 #include <cstring>

@@ -1,10 +1,10 @@
 // libFuzzer: any bytes as what a peer of a manager says. The first byte chooses who has to make sense
 // of the others: the pickles, the proof of the key, or one of both ends of a connection, from its
 // beginning or once the keys have been proved.
-#include "../../src/manager/authentication.hpp"
-#include "../../src/manager/client_session.hpp"
-#include "../../src/manager/pickle.hpp"
-#include "../../src/manager/server_session.hpp"
+#include "../../src/manager/wire/authentication.hpp"
+#include "../../src/manager/client/client_session.hpp"
+#include "../../src/manager/wire/pickle.hpp"
+#include "../../src/manager/server/server_session.hpp"
 
 #include <algorithm>
 #include <cstdlib>

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Counterparts of CPython's own tests of shared memory (_TestSharedMemory in Lib/test/
 _test_multiprocessing.py), named after them, with one side in Python and the other in C++. Each says
-where C++ differs. What takes C++ alone is in tests/cpython.cpp.
+where C++ differs. What takes C++ alone is in tests/blocks/cpython.cpp.
 
 cpython.py LIST_TOOL WATCH_TOOL             for every CPython from 3.9 on that is found here
 cpython.py LIST_TOOL WATCH_TOOL --one ...   for the one that runs this

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Managers: servers and clients of CPython, as they are, with clients and servers of ours. With them
 the counterparts of CPython's own tests (in Lib/test/_test_multiprocessing.py), named after them; what
-takes C++ alone is in tests/cpython.cpp.
+takes C++ alone is in tests/blocks/cpython.cpp.
 
 managing.py BELFRY MANAGER_TOOL          for every CPython from 3.8 on that is found here
 managing.py BELFRY MANAGER_TOOL --one    for the one that runs this

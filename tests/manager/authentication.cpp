@@ -1,6 +1,6 @@
 // The proof of the key in both forms and both directions. The expected answers are those of Python's
 // `hmac`.
-#include "../../src/manager/authentication.hpp"
+#include "../../src/manager/wire/authentication.hpp"
 
 #include "support/catch.hpp"
 

@@ -1,5 +1,5 @@
 // The pickles of CPython, byte for byte in both directions, and everything else, which is refused.
-#include "../../src/manager/pickle.hpp"
+#include "../../src/manager/wire/pickle.hpp"
 
 #include "support/catch.hpp"
 

@@ -1,8 +1,11 @@
 // What servers write down for their successors, whatever happens to it, and what becomes of the blocks.
-#include "../../src/manager/collect.hpp"
-#include "../../src/manager/tracked_blocks.hpp"
+#include "../../src/manager/server/collect.hpp"
+#include "../../src/manager/server/tracked_blocks.hpp"
 #include "support/process.hpp"
 #include "support/test.hpp"
+#include "../../src/platform/block.hpp"
+#include "../../src/platform/file.hpp"
+#include "../../src/platform/lock.hpp"
 
 #include <belfry/shared_memory.hpp>
 #include <belfry/watch.hpp>

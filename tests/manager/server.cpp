@@ -1,5 +1,5 @@
 // A manager's server in a context of this process, and managers that use it.
-#include "../../src/manager/calls.hpp"
+#include "../../src/manager/client/calls.hpp"
 #include "support/process.hpp"
 #include "support/rings.hpp"
 #include "support/test.hpp"

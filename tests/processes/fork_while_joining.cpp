@@ -1,7 +1,7 @@
 // A fork without exec, in the middle of a join: the child must not keep its parent alive in the eyes of others,
 // nor the roster locked.
 #include "segment_file.hpp"
-#include "../support/member.hpp"
+#include "support/member.hpp"
 #include "traffic.hpp"
 
 #include <filesystem>

@@ -1,9 +1,11 @@
 // Servers, those who have started them, and their clients: whoever is killed, and whenever, nothing is left.
-#include "../../src/manager/collect.hpp"
-#include "../../src/manager/tracked_blocks.hpp"
-#include "../../src/platform.hpp"
+#include "../../src/manager/server/collect.hpp"
+#include "../../src/manager/server/tracked_blocks.hpp"
+#include "../../src/platform/program.hpp"
 #include "support/process.hpp"
 #include "support/test.hpp"
+#include "../../src/platform/block.hpp"
+#include "../../src/platform/file.hpp"
 
 #include <belfry/manager_server.hpp>
 #include <belfry/shared_memory_manager.hpp>

@@ -3,8 +3,8 @@
 
 #include "support/process.hpp"
 
-#include <belfry/segment/layout.hpp>
-#include <belfry/segment/parking.hpp>
+#include <belfry/detail/layout/layout.hpp>
+#include <belfry/detail/segment/parking.hpp>
 
 #include <filesystem>
 #include <fstream>

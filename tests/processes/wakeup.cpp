@@ -5,7 +5,7 @@
 #include "segment_file.hpp"
 #include "traffic.hpp"
 
-#include <belfry/detail/pause.hpp>
+#include <belfry/detail/layout/pause.hpp>
 
 using namespace belfry;
 using namespace belfry::test;

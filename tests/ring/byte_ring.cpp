@@ -1,4 +1,4 @@
-#include "../support/raw_byte_ring.hpp"
+#include "support/raw_byte_ring.hpp"
 
 using namespace belfry;
 using namespace belfry::test;

@@ -1,5 +1,5 @@
 // What a peer that writes nonsense can do to the other side: cause errc::corrupted, nothing else.
-#include "../support/raw_byte_ring.hpp"
+#include "support/raw_byte_ring.hpp"
 
 #include <random>
 #include <thread>

@@ -1,6 +1,6 @@
 // A byte_ring against a deque: messages of random sizes and contents, released in random order, with
 // readers and writers that are replaced at random moments, as after a crash.
-#include "../support/raw_byte_ring.hpp"
+#include "support/raw_byte_ring.hpp"
 
 #include <deque>
 #include <random>

@@ -1,6 +1,6 @@
 #include <belfry/ring/latest.hpp>
 
-#include "../support/rings.hpp"
+#include "support/rings.hpp"
 
 #include <memory>
 #include <random>

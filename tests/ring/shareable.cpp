@@ -1,6 +1,6 @@
 // Which types are seen to hold an address; nothing that does not may be refused, and none may fail to
 // compile. What is said by static_assert is compiled, and thereby tested, by every compiler.
-#include "../support/test.hpp"
+#include "support/test.hpp"
 
 #include <belfry/shareable.hpp>
 

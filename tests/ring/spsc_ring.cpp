@@ -1,6 +1,6 @@
 #include <belfry/ring/spsc_ring.hpp>
 
-#include "../support/rings.hpp"
+#include "support/rings.hpp"
 
 #include <deque>
 #include <memory>

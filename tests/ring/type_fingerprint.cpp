@@ -1,6 +1,6 @@
 #include <belfry/ring/type_fingerprint.hpp>
 
-#include "../support/test.hpp"
+#include "support/test.hpp"
 
 #include <array>
 #include <chrono>

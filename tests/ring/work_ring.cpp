@@ -1,4 +1,4 @@
-#include "../support/rings.hpp"
+#include "support/rings.hpp"
 
 #include <belfry/ring/work_ring.hpp>
 

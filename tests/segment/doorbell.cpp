@@ -1,6 +1,6 @@
-#include <belfry/segment/doorbell.hpp>
+#include <belfry/detail/segment/doorbell.hpp>
 
-#include "../support/member.hpp"
+#include "support/member.hpp"
 
 #include <fstream>
 

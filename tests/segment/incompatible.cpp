@@ -1,6 +1,6 @@
 // What is under the name is not what is expected: errc::incompatible, naming the difference, and not
 // a byte of it is changed.
-#include "../support/rings.hpp"
+#include "support/rings.hpp"
 
 #include <fstream>
 

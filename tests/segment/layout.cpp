@@ -1,6 +1,6 @@
-#include <belfry/segment/layout.hpp>
+#include <belfry/detail/layout/layout.hpp>
 
-#include "../support/rings.hpp"
+#include "support/rings.hpp"
 
 #include <fstream>
 

@@ -1,6 +1,6 @@
-#include <belfry/segment/parking.hpp>
+#include <belfry/detail/segment/parking.hpp>
 
-#include "../support/test.hpp"
+#include "support/test.hpp"
 
 #include <atomic>
 #include <memory>

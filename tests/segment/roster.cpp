@@ -1,4 +1,4 @@
-#include "../support/member.hpp"
+#include "support/member.hpp"
 
 #include <fstream>
 

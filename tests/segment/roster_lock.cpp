@@ -1,6 +1,6 @@
 // What a participant does while another one holds the lock of the roster, and what it leaves to whom; the names of
 // segments and bells.
-#include "../support/member.hpp"
+#include "support/member.hpp"
 
 #include <atomic>
 #include <fstream>

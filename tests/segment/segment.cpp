@@ -1,6 +1,6 @@
-#include <belfry/segment/segment.hpp>
+#include <belfry/detail/segment/segment.hpp>
 
-#include "../support/rings.hpp"
+#include "support/rings.hpp"
 
 #include <barrier>
 #include <filesystem>

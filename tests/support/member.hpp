@@ -4,7 +4,7 @@
 #include "process.hpp"
 #include "rings.hpp"
 
-#include <belfry/segment/roster.hpp>
+#include <belfry/detail/segment/roster.hpp>
 
 #include <memory>
 

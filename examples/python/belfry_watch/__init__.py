@@ -23,8 +23,8 @@ use Belfry's `watch` and `txn`. Standard library only, CPython 3.9 or later, Lin
 
         asyncio.run(reload())
 
-The format is that of include/belfry/segment/layout.hpp; the names here are those there. How nobody
-misses a wake-up is in segment/parking.hpp, how the dead are noticed in segment/roster.hpp.
+The format is that of include/belfry/detail/layout/layout.hpp; the names here are those there. How nobody
+misses a wake-up is in detail/segment/parking.hpp, how the dead are noticed in detail/segment/roster.hpp.
 
 A Watch is not thread-safe. In the child of a fork it is closed. What other participants write into the
 companion is trusted.

@@ -1,4 +1,4 @@
-"""The bytes of a companion segment: include/belfry/segment/layout.hpp, with the names it has there."""
+"""The bytes of a companion segment: include/belfry/detail/layout/layout.hpp, with the names it has there."""
 
 import platform
 import struct

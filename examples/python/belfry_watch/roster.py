@@ -1,4 +1,4 @@
-"""Who else watches a block, waking them, and noticing the dead: include/belfry/segment/roster.hpp."""
+"""Who else watches a block, waking them, and noticing the dead: include/belfry/detail/segment/roster.hpp."""
 
 import contextlib
 import errno

@@ -1,4 +1,4 @@
-"""Files, locks and bells: src/posix/."""
+"""Files, locks and bells: src/platform/linux/."""
 
 import contextlib
 import errno

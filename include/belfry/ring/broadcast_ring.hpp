@@ -2,8 +2,8 @@
 // dead process leaves: broadcast_control in segment/layout.hpp.
 #pragma once
 
-#include <belfry/detail/fence.hpp>
-#include <belfry/ring/atomic_words.hpp>
+#include <belfry/detail/layout/fence.hpp>
+#include <belfry/detail/layout/atomic_words.hpp>
 #include <belfry/ring/ring.hpp>
 #include <belfry/ring/type_fingerprint.hpp>
 #include <belfry/shareable.hpp>

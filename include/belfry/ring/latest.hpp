@@ -1,8 +1,8 @@
 // One producer, many consumers, the newest value only.
 #pragma once
 
-#include <belfry/detail/fence.hpp>
-#include <belfry/ring/atomic_words.hpp>
+#include <belfry/detail/layout/fence.hpp>
+#include <belfry/detail/layout/atomic_words.hpp>
 #include <belfry/ring/ring.hpp>
 #include <belfry/ring/type_fingerprint.hpp>
 #include <belfry/shareable.hpp>

@@ -6,7 +6,7 @@
 #pragma once
 
 #include <belfry/ring/type_fingerprint.hpp>
-#include <belfry/segment/layout.hpp>
+#include <belfry/detail/layout/layout.hpp>
 
 #include <concepts>
 #include <cstddef>

@@ -1,7 +1,7 @@
 // One producer, one consumer, values of one type, copied.
 #pragma once
 
-#include <belfry/detail/queue_layout.hpp>
+#include <belfry/detail/layout/queue_layout.hpp>
 #include <belfry/ring/ring.hpp>
 #include <belfry/ring/type_fingerprint.hpp>
 #include <belfry/shareable.hpp>

@@ -1,7 +1,7 @@
 // A number by which two programs recognise that they mean the same type.
 #pragma once
 
-#include <belfry/detail/type_text.hpp>
+#include <belfry/detail/layout/type_text.hpp>
 
 #include <array>
 #include <concepts>

@@ -2,8 +2,8 @@
 // segment/layout.hpp; checked with Spin in tests/model/work_ring.pml.
 #pragma once
 
-#include <belfry/detail/prefetch.hpp>
-#include <belfry/ring/atomic_words.hpp>
+#include <belfry/detail/layout/prefetch.hpp>
+#include <belfry/detail/layout/atomic_words.hpp>
 #include <belfry/ring/lease.hpp>
 #include <belfry/ring/ring.hpp>
 #include <belfry/ring/type_fingerprint.hpp>

@@ -1,0 +1,213 @@
+// What the operations of producers and consumers do: the second half of operation_for.
+#pragma once
+
+#include <belfry/asio.hpp>
+#include <belfry/detail/async/operation.hpp>
+#include <belfry/ring/ring.hpp>
+
+#include <cstddef>
+#include <span>
+#include <type_traits>
+#include <utility>
+
+namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
+
+/// void(error_code): one value is in the ring.
+template <class Endpoint>
+struct send_action {
+  Endpoint* endpoint;
+  typename Endpoint::sendable value;
+
+  attempt try_once() noexcept { return endpoint->put(value); }
+  bool ready() noexcept { return endpoint->can_put(value); }
+  template <class Handler>
+  auto finish(Handler& handler, const error_code& ec) {
+    return std::move(handler)(ec);
+  }
+};
+
+/// void(error_code, std::size_t): all values are in the ring, or so many of them.
+template <class Endpoint>
+struct send_n_action {
+  Endpoint* endpoint;
+  std::span<const typename Endpoint::sendable> rest;
+  std::size_t sent = 0;
+
+  attempt try_once() noexcept {
+    std::size_t n = 0;
+    const attempt a = endpoint->put_n(rest, n);
+    sent += n;
+    rest = rest.subspan(n);
+    return a;
+  }
+  bool ready() noexcept { return rest.empty() || endpoint->can_put(rest.front()); }
+  template <class Handler>
+  auto finish(Handler& handler, const error_code& ec) {
+    return std::move(handler)(ec, sent);
+  }
+};
+
+/// void(error_code, claim)
+template <class Endpoint, class Claim>
+struct claim_action {
+  Endpoint* endpoint;
+  std::size_t bytes;
+  Claim result{};
+
+  attempt try_once() noexcept { return endpoint->reserve(bytes, result); }
+  bool ready() noexcept { return endpoint->writer().writable(bytes); }
+  template <class Handler>
+  auto finish(Handler& handler, const error_code& ec) {
+    return std::move(handler)(ec, std::move(result));
+  }
+};
+
+/// void(error_code, T)
+template <class Endpoint>
+struct receive_action {
+  Endpoint* endpoint;
+  typename Endpoint::received value{};
+
+  attempt try_once() noexcept { return endpoint->take(value); }
+  bool ready() noexcept { return endpoint->ready(); }
+  template <class Handler>
+  auto finish(Handler& handler, const error_code& ec) {
+    return std::move(handler)(ec, std::move(value));
+  }
+};
+
+/// void(error_code, lease<T>)
+template <class Endpoint, class Lease>
+struct lease_action {
+  Endpoint* endpoint;
+  Lease held{};
+
+  attempt try_once() noexcept { return endpoint->take_lease(held); }
+  bool ready() noexcept { return endpoint->ready(); }
+  template <class Handler>
+  auto finish(Handler& handler, const error_code& ec) {
+    return std::move(handler)(ec, std::move(held));
+  }
+};
+
+/// void(error_code, std::size_t): at least one.
+template <class Endpoint>
+struct receive_n_action {
+  Endpoint* endpoint;
+  std::span<typename Endpoint::received> out;
+  std::size_t taken = 0;
+
+  attempt try_once() noexcept {
+    const attempt a = endpoint->take_n(out, taken);
+    return taken != 0 ? attempt::done : a;
+  }
+  bool ready() noexcept { return out.empty() || endpoint->ready(); }
+  template <class Handler>
+  auto finish(Handler& handler, const error_code& ec) {
+    return std::move(handler)(ec, taken);
+  }
+};
+
+/// void(error_code): there is something, or room.
+template <class Endpoint>
+struct wait_action {
+  Endpoint* endpoint;
+
+  attempt try_once() noexcept {
+    if (endpoint->ready()) return endpoint->corrupted() ? attempt::corrupted : attempt::done;
+    return attempt::would_block;
+  }
+  bool ready() noexcept { return endpoint->ready(); }
+  template <class Handler>
+  auto finish(Handler& handler, const error_code& ec) {
+    return std::move(handler)(ec);
+  }
+};
+
+/// void(error_code): the other side is there. A condition.
+template <class Endpoint>
+struct wait_peer_action {
+  Endpoint* endpoint;
+
+  attempt try_once() noexcept { return ready() ? attempt::done : attempt::would_block; }
+  bool ready() noexcept { return endpoint->peer_came(); }
+  template <class Handler>
+  auto finish(Handler& handler, const error_code& ec) {
+    return std::move(handler)(ec);
+  }
+};
+
+/// An action that is tried by a thread that waits for it.
+template <class Action>
+struct blocking_request final : request {
+  explicit blocking_request(Action a) : action(std::move(a)) {}
+  attempt try_once() noexcept override { return action.try_once(); }
+  bool ready() noexcept override { return action.ready(); }
+  Action action;
+};
+
+/// Starts an operation: what a completion token's initiation calls.
+template <class Endpoint, class Executor>
+class initiation {
+ public:
+  using executor_type = Executor;
+
+  initiation(std::shared_ptr<Endpoint> e, const Executor& executor)
+      : endpoint_(std::move(e)), executor_(executor) {}
+
+  executor_type get_executor() const noexcept {
+    if constexpr (type_erased) {
+      return endpoint_->executor();
+    } else {
+      return executor_;
+    }
+  }
+
+  template <class Handler, class Action>
+  void operator()(Handler&& handler, Action action) const {
+    endpoint_->submit(make(std::forward<Handler>(handler), std::move(action)));
+  }
+
+ protected:
+  template <class Handler, class Action>
+  operation& make(Handler&& handler, Action action) const {
+    const std::uint64_t id = endpoint_->new_id();
+    auto slot = net::get_associated_cancellation_slot(handler);
+    std::decay_t<Handler> own(std::forward<Handler>(handler));  // it may be an lvalue
+    operation& op = operation_for<std::decay_t<Handler>, Action>::make(
+        std::move(own), std::move(action), endpoint_->executor());
+    op.id = id;
+    if (slot.is_connected()) {
+      // Every type of cancellation gets the strongest guarantee: nothing was taken, nothing sent.
+      slot.assign([e = std::weak_ptr<Endpoint>(endpoint_), id](net::cancellation_type type) {
+        if (type == net::cancellation_type::none) return;
+        if (const std::shared_ptr<Endpoint> alive = e.lock()) alive->cancel(id);
+      });
+    }
+    return op;
+  }
+
+  // The endpoint has one of this type already, and copies of it are not for nothing.
+  static constexpr bool type_erased = std::is_same_v<Executor, net::any_io_executor>;
+  struct none {
+    none(const Executor&) noexcept {}
+  };
+
+  std::shared_ptr<Endpoint> endpoint_;
+  [[no_unique_address]] std::conditional_t<type_erased, none, Executor> executor_;
+};
+
+/// The same for a condition.
+template <class Endpoint, class Executor>
+class condition_initiation : public initiation<Endpoint, Executor> {
+ public:
+  using initiation<Endpoint, Executor>::initiation;
+
+  template <class Handler, class Action>
+  void operator()(Handler&& handler, Action action) const {
+    this->endpoint_->submit_condition(
+        this->make(std::forward<Handler>(handler), std::move(action)));
+  }
+};
+
+}  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR

@@ -1,0 +1,240 @@
+// The engine below every producer and consumer: queue of operations, going to sleep, being woken.
+//
+// An attempt on the ring is made on the executor of the operation at the head of the queue, and its
+// handler called there, in one go. What arrives from the reactor, on any thread of the context, only
+// wakes an endpoint that is asleep. So one endpoint in a strand, its `io_context` run by many threads,
+// is safe, whatever executor the endpoint itself was given. Operations may also be initiated in a
+// thread, one after the other, while others run the handlers of the earlier ones.
+#pragma once
+
+#include <belfry/asio.hpp>
+#include <belfry/channel_options.hpp>
+#include <belfry/detail/platform/native_handle.hpp>
+#include <belfry/detail/async/operation.hpp>
+#include <belfry/detail/layout/pause.hpp>
+#include <belfry/detail/async/turn.hpp>
+#include <belfry/detail/async/wait_fsm.hpp>
+#include <belfry/detail/async/waitable.hpp>
+#include <belfry/detail/segment/roster.hpp>
+#include <belfry/detail/segment/segment.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string_view>
+#include <vector>
+
+namespace belfry::inline BELFRY_ASIO_FLAVOUR {
+class shared_memory_manager;
+}
+
+namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
+
+class endpoint_service;
+
+class endpoint : public std::enable_shared_from_this<endpoint>, private waitable::listener {
+ public:
+  using clock = std::chrono::steady_clock;
+
+  endpoint(net::any_io_executor executor, const ring_traits& traits, layout::role role,
+           const channel_options& options);
+  endpoint(const endpoint&) = delete;
+  endpoint& operator=(const endpoint&) = delete;
+
+  /// Joins the named segment, creating it if need be; or the segment of the handles. `block`: see
+  /// segment::create_or_open.
+  void open(std::string_view name, failure& f, const subject& block = {});
+  void open(const segment_handles& handles, failure& f);
+  void open(const shared_memory_manager& manager, std::string_view name, failure& f);
+  /// Completes every pending operation with `operation_aborted` and leaves the segment.
+  void close() noexcept;
+  bool is_open() const noexcept { return roster_ && roster_->is_member(); }
+  /// What an attempt that was not successful means for the operation.
+  std::error_code error_of(attempt outcome) const noexcept;
+
+  const net::any_io_executor& executor() const noexcept { return executor_; }
+  const detail::segment& segment() const noexcept { return segment_; }
+
+  /// Starts an operation on the ring: one after the other, each tried on its handler's executor.
+  void submit(operation& op);
+  /// Starts an operation that takes nothing and completes as soon as it is ready(), independent of
+  /// all others. ready() is then called on any thread, under the lock.
+  void submit_condition(operation& op);
+  /// An attempt without an operation, and for a moment more if there is to be lingered. Would block also if
+  /// others wait.
+  template <class Action>
+  attempt try_at_once(Action& wanted) noexcept;
+  /// Whether it is time to let other handlers have their turn, rather than to go on at once.
+  bool turn_is_over() noexcept { return turn_.over(); }
+  std::uint64_t new_id() noexcept { return ++last_id_; }
+
+  void cancel(std::uint64_t id) noexcept;
+  void cancel_all() noexcept;
+
+  /// Waits in this thread until `wanted` succeeds, or an event, the timeout or a request to stop ends it.
+  std::error_code block(request& wanted, std::chrono::nanoseconds timeout,
+                        const std::stop_token& stop);
+
+  bool prepare_wait();
+  std::error_code finish_wait();
+  native_handle_type wait_handle(failure& f);
+
+  /// As roster::peer_came; who is dead must have been reaped.
+  bool peer_came() const noexcept { return roster_->peer_came(); }
+  /// The same, and they are.
+  bool has_peer() noexcept;
+  void reap() noexcept;
+
+  /// What the ring has that was not there before: something was freed outside of an operation.
+  void kick() noexcept;
+
+  friend void arrive(operation& op, std::shared_ptr<endpoint> e);
+  friend void lose(operation& op, std::shared_ptr<endpoint> e) noexcept;
+  friend class endpoint_service;
+
+ protected:
+  virtual ~endpoint();
+
+  /// The slot is ours, and the others do not see it yet: attach reader or writer.
+  virtual void attach(const ring_memory& memory, std::size_t slot) = 0;
+  /// Something to read, or room to write.
+  virtual bool ready() noexcept = 0;
+  virtual bool corrupted() const noexcept = 0;
+  /// What comes before the next that is to be read, and was not told yet.
+  virtual std::error_code take_notice() noexcept { return {}; }
+  /// The membership is about to end.
+  virtual void closing() noexcept {}
+  /// The membership has ended; what was handed out may still be in use.
+  virtual void closed() noexcept {}
+
+  roster& peers() noexcept { return *roster_; }
+  const roster& peers() const noexcept { return *roster_; }
+  const channel_options& options() const noexcept { return options_; }
+  /// Before it is opened.
+  void set_options(const channel_options& o) { options_ = o; }
+
+ private:
+  using step = wait_fsm::step;
+
+  enum class phase : std::uint8_t {
+    idle,       // nothing pending
+    scheduled,  // the next operation is on its way to its executor
+    running,    // drive() is at work
+    waiting,    // asleep: the next ring, or death, schedules the next operation
+  };
+  /// Where the steps for a request have led.
+  struct progress {
+    enum { done, yield, sleep } to;
+    std::error_code error;
+  };
+  /// The own bell, or the death of another participant, and the wait for it.
+  struct watched {
+    unique_handle owned;  // of a death; the bell's is the roster's
+    std::optional<waitable> handle;
+    bool on = false;
+    std::uint32_t serial = 0;
+  };
+
+  bool is(phase p) const noexcept { return phase_.load(std::memory_order_relaxed) == p; }
+  void become(phase p) noexcept {
+    // Who sees that there is nothing pending sees what was done before. Pairs with try_at_once().
+    phase_.store(p, std::memory_order_release);
+  }
+
+  roster::joined join(failure& f);
+  void joined(failure& f);
+  progress advance(request& wanted, step next, post_list& posts);
+  bool park_and_look(request* wanted, post_list& posts);
+  void park(bool for_room, post_list& posts);
+  /// Looks for a moment.
+  template <class Request>
+  static bool linger(Request& wanted) noexcept;
+  clock::time_point now() const;
+
+  using unique_lock = std::unique_lock<std::mutex>;
+  std::exception_ptr deliver(post_list& posts, const operation* whose = nullptr) noexcept;
+  static void refuse(operation& op, std::error_code why);
+  void arrived(operation& op);
+  void lost(operation& op) noexcept;
+  void drive(operation& op, unique_lock held);
+  void sleep_for_conditions(post_list& posts);
+  void settle_to_sleep(post_list& posts);
+  void schedule(post_list& posts) noexcept;
+  void go_on(post_list& posts) noexcept;
+  void others_go_on(post_list& posts) noexcept;
+  void find_conditions(post_list& posts);
+  void end(operation& op, std::error_code why, post_list& posts) noexcept;
+  void abort_all(post_list& posts) noexcept;
+  operation* head() const noexcept;
+  void on_wait(const waitable::wait_id& which) override;
+
+  void rise() noexcept;
+  void start_waits() noexcept;
+  void stop_waits() noexcept;
+  void pass_on() noexcept;
+  void rest_if_idle() noexcept;
+  void watch_peers() noexcept;
+  void handle_deaths() noexcept;
+  void start(watched& wait, waitable::kind what, std::size_t slot) noexcept;
+  static void stop(watched& wait) noexcept;
+  void forget(std::size_t slot) noexcept;
+  bool sleep_in_thread(clock::time_point deadline, unique_lock& lock);
+  void drain() noexcept;
+  void abandon() noexcept;
+  void shutdown() noexcept;
+
+  net::any_io_executor executor_;
+  const ring_traits& traits_;
+  layout::role role_;
+  channel_options options_;
+  detail::segment segment_;
+  std::optional<roster> roster_;
+  wait_fsm fsm_;
+  std::uint64_t last_id_ = 0;
+  std::error_code wait_error_;  // why the last parking could not be watched over, or the last sleep failed
+  endpoint_service* service_ = nullptr;
+
+  // Held by whatever a member function does with what follows, with roster_ and with the ring, and while
+  // no handler is called. What the user does at once (attempts, the release of a message, the end of a
+  // claim) is his to keep apart from it; so is what a coroutine or a blocking call does in try_at_once().
+  std::mutex mutex_;
+  std::atomic<phase> phase_{phase::idle};  // looked at without the lock by try_at_once()
+  operation_queue transfers_;
+  operation_queue conditions_;
+  turn turn_;                      // of attempts at once, in coroutines
+  bool rung_ = false;              // since the last parking
+  bool undrained_ = false;         // the bell, since it was heard
+  std::uint64_t told_deaths_ = 0;  // bit per slot: its handle is ready; not looked into
+  watched bell_;
+  std::vector<roster::watch_change> watch_changes_;  // kept, so that parking needs no memory
+  std::vector<watched> deaths_;  // per slot
+  unique_handle wait_set_;       // bell and death in one, for foreign event loops
+};
+
+template <class Request>
+bool endpoint::linger(Request& wanted) noexcept {
+  for (int i = 0; i != 64; ++i) {
+    if (wanted.ready()) return true;
+    pause();
+  }
+  return false;
+}
+
+template <class Action>
+attempt endpoint::try_at_once(Action& wanted) noexcept {
+  // With nothing pending nobody else is at the ring. Pairs with the release in become().
+  const bool nothing_pending = phase_.load(std::memory_order_acquire) == phase::idle;
+  if (!nothing_pending || !is_open()) return attempt::would_block;
+  attempt outcome = wanted.try_once();
+  if (outcome == attempt::would_block && fsm_.needs_time() && linger(wanted))
+    outcome = wanted.try_once();
+  if (outcome != attempt::would_block) fsm_.attempted(true);
+  return outcome;
+}
+
+}  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR

@@ -1,0 +1,349 @@
+// An endpoint with its side of a ring: what producers and consumers of every ring are made of.
+#pragma once
+
+#include <belfry/detail/async/endpoint.hpp>
+#include <belfry/ring/byte_ring.hpp>
+#include <belfry/ring/lease.hpp>
+#include <belfry/ring/ring.hpp>
+
+#include <algorithm>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <type_traits>
+#include <utility>
+
+namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
+
+/// Reader or writer: some say whose they are, and where they begin.
+template <class Side>
+void emplace_side(std::optional<Side>& side, const ring_memory& memory, std::size_t slot,
+                  start where) {
+  if constexpr (std::constructible_from<Side, const ring_memory&, std::size_t, start>) {
+    side.emplace(memory, slot, where);
+  } else if constexpr (std::constructible_from<Side, const ring_memory&, std::size_t>) {
+    side.emplace(memory, slot);
+  } else {
+    side.emplace(memory);
+  }
+}
+
+/// How many producers there may be, where the ring's header says so; else there is one.
+template <class Ring>
+inline constexpr std::size_t producers_of = 1;
+template <class Ring>
+  requires requires { typename std::integral_constant<std::size_t, Ring::traits.producers>; }
+inline constexpr std::size_t producers_of<Ring> = Ring::traits.producers;
+
+// ---- producers ----------------------------------------------------------------------------------------
+
+template <ring Ring>
+class producer_endpoint : public endpoint {
+ public:
+  using sendable = typename Ring::sendable;
+
+  producer_endpoint(net::any_io_executor executor, const channel_options& options)
+      : endpoint(std::move(executor), Ring::traits, layout::role::producer, options) {}
+
+  attempt put(const sendable& value) noexcept {
+    if (!peers().reaches_peers()) [[unlikely]]
+      return attempt::unreachable;
+    const attempt a = writer_->push(value);
+    if (a == attempt::done) peers().notify();
+    return a;
+  }
+  /// `sent` is how many. One fence for all of them.
+  attempt put_n(std::span<const sendable> values, std::size_t& sent) noexcept {
+    sent = 0;
+    if (!peers().reaches_peers()) [[unlikely]]
+      return attempt::unreachable;
+    const attempt a = writer_->push_n(values, sent);
+    if (sent != 0) peers().notify(sent);
+    return a;
+  }
+  bool can_put(const sendable& value) noexcept {
+    if constexpr (requires { writer_->writable(value.size()); }) {
+      return writer_->writable(value.size());
+    } else {
+      return writer_->writable();
+    }
+  }
+
+  bool ready() noexcept override { return writer_->writable(); }
+  bool corrupted() const noexcept override { return writer_->corrupted(); }
+  typename Ring::writer& writer() noexcept { return *writer_; }
+
+ protected:
+  void attach(const ring_memory& memory, std::size_t slot) override {
+    emplace_side(writer_, memory, slot, options().start);
+  }
+  using endpoint::peers;
+
+ private:
+  std::optional<typename Ring::writer> writer_;
+};
+
+/// Adds messages that are written in place.
+class byte_producer_endpoint final : public producer_endpoint<byte_ring>, private claim_source {
+ public:
+  using producer_endpoint::producer_endpoint;
+
+  attempt reserve(std::uint64_t bytes, claim& out) noexcept {
+    if (!peers().reaches_peers()) [[unlikely]]
+      return attempt::unreachable;
+    std::span<std::byte> room;
+    const attempt a = writer().claim(bytes, room);
+    if (a == attempt::done) {
+      claimed_ = true;
+      out = claim(*this, room);
+    }
+    return a;
+  }
+
+ private:
+  void commit(std::size_t bytes) noexcept override {
+    if (is_open()) {  // else the ring is the next producer's
+      writer().commit(bytes);
+      peers().notify();
+    }
+    end_claim();
+  }
+  void abandon() noexcept override {
+    if (is_open()) writer().abandon();
+    end_claim();
+  }
+  void end_claim() noexcept {
+    claimed_ = false;
+    kick();  // what was initiated meanwhile had to wait
+    self_.reset();
+  }
+  void closed() noexcept override {
+    if (claimed_) self_ = shared_from_this();  // the memory stays while it is being written to
+  }
+
+  bool claimed_ = false;
+  std::shared_ptr<endpoint> self_;
+};
+
+// ---- consumers ----------------------------------------------------------------------------------------
+
+template <ring Ring>
+class basic_consumer_endpoint : public endpoint {
+ public:
+  using received = typename Ring::received;
+
+  basic_consumer_endpoint(net::any_io_executor executor, const channel_options& options)
+      : endpoint(std::move(executor), Ring::traits, layout::role::consumer, options) {}
+
+  bool ready() noexcept override { return loses_untold() || reader_->readable(); }
+  bool corrupted() const noexcept override { return reader_->corrupted(); }
+  typename Ring::reader& reader() noexcept { return *reader_; }
+
+  /// What the last `lagged` that was told was about.
+  std::uint64_t lost() const noexcept { return lost_; }
+
+ protected:
+  /// A loss has been met by an attempt that could not say so.
+  bool loses_untold() const noexcept {
+    if constexpr (may_lag) return reader_->total_lost() != told_lost_;
+    return false;
+  }
+  /// From here on it is told.
+  attempt tell_loss() noexcept {
+    if constexpr (may_lag) lost_ = reader_->total_lost() - std::exchange(told_lost_, reader_->total_lost());
+    return attempt::lagged;
+  }
+  std::error_code take_notice() noexcept override {
+    return loses_untold() ? error_of(tell_loss()) : std::error_code();
+  }
+
+  void attach(const ring_memory& memory, std::size_t slot) override {
+    emplace_side(reader_, memory, slot, options().start);
+  }
+  /// Whether every producer that may wait for room can be told of it.
+  bool reaches_producers() noexcept {
+    if constexpr (requires { Ring::never_full; }) return true;
+    return peers().reaches_peers();
+  }
+  /// At once: this consumer may wait for something else next.
+  void freed(std::uint64_t amount) noexcept {
+    if constexpr (requires { Ring::never_full; }) return;  // nobody waits for room
+    if (peers().template room_may_be_wanted<producers_of<Ring>>()) [[unlikely]]
+      tell_room(amount);
+  }
+  void closing() noexcept override {
+    if constexpr (requires { reader_->leave(); }) reader_->leave();
+  }
+
+ private:
+  [[gnu::noinline]] void tell_room(std::uint64_t amount) noexcept {
+    if constexpr (requires { reader_->more_room(); }) amount += reader_->more_room();
+    peers().notify_room(static_cast<std::size_t>(amount));
+  }
+
+  static constexpr bool may_lag = requires(typename Ring::reader& r) { r.total_lost(); };
+
+  std::optional<typename Ring::reader> reader_;
+  std::uint64_t lost_ = 0;
+  std::uint64_t told_lost_ = 0;  // in all
+};
+
+/// Values are copied out, which frees their place.
+template <ring Ring>
+class copying_consumer_endpoint : public basic_consumer_endpoint<Ring> {
+ public:
+  using basic_consumer_endpoint<Ring>::basic_consumer_endpoint;
+  using typename basic_consumer_endpoint<Ring>::received;
+
+  attempt take(received& value) noexcept {
+    if (this->loses_untold()) [[unlikely]]
+      return this->tell_loss();
+    const attempt a = pop(value);
+    return a == attempt::lagged ? this->tell_loss() : a;
+  }
+  attempt take_n(std::span<received> values, std::size_t& taken) noexcept {
+    taken = 0;
+    if (this->loses_untold()) [[unlikely]]
+      return this->tell_loss();
+    const attempt a = pop_n(values, taken);
+    return a == attempt::lagged ? this->tell_loss() : a;
+  }
+  /// The same for a caller that is told of nothing but values: a loss is told by the next attempt, or
+  /// finish_wait(), that can.
+  bool try_take(received& value) noexcept { return pop(value) == attempt::done; }
+  void try_take_n(std::span<received> values, std::size_t& taken) noexcept { pop_n(values, taken); }
+
+ private:
+  attempt pop(received& value) noexcept {
+    if (!this->reaches_producers()) [[unlikely]]
+      return attempt::unreachable;
+    const attempt a = this->reader().pop(value);
+    if (a == attempt::done) this->freed(1);
+    return a;
+  }
+  attempt pop_n(std::span<received> values, std::size_t& taken) noexcept {
+    if (!this->reaches_producers()) [[unlikely]]
+      return attempt::unreachable;
+    const attempt a = this->reader().pop_n(values, taken);
+    if (taken != 0) this->freed(taken);
+    return a;
+  }
+};
+
+template <ring Ring>
+class consumer_endpoint final : public copying_consumer_endpoint<Ring> {
+ public:
+  using copying_consumer_endpoint<Ring>::copying_consumer_endpoint;
+};
+
+/// Messages are lent out, and their release frees their place.
+template <>
+class consumer_endpoint<byte_ring> final : public basic_consumer_endpoint<byte_ring>,
+                                           private message_source {
+ public:
+  using basic_consumer_endpoint::basic_consumer_endpoint;
+
+  attempt take(message& out) noexcept {
+    if (!reaches_producers()) [[unlikely]]
+      return attempt::unreachable;
+    byte_ring::reader::view view;
+    const attempt a = reader().pop(view);
+    if (a == attempt::done) {
+      ++lent_;
+      out = message(*this, view.bytes, view.position);
+    }
+    return a;
+  }
+  attempt take_n(std::span<message> messages, std::size_t& taken) noexcept {
+    attempt a = attempt::done;
+    for (taken = 0; taken != messages.size(); ++taken) {
+      a = take(messages[taken]);
+      if (a != attempt::done) break;
+    }
+    return a;
+  }
+  bool try_take(message& out) noexcept { return take(out) == attempt::done; }
+  void try_take_n(std::span<message> messages, std::size_t& taken) noexcept { take_n(messages, taken); }
+
+ private:
+  void release(std::uint64_t position, std::size_t bytes) noexcept override {
+    if (is_open()) {
+      reader().release(position, bytes);
+      freed(layout::record_bytes(bytes));
+    }
+    if (--lent_ == 0) self_.reset();
+  }
+  void closed() noexcept override {
+    if (lent_ != 0) self_ = shared_from_this();  // the memory stays while messages lie in it
+  }
+
+  std::uint64_t lent_ = 0;
+  std::shared_ptr<endpoint> self_;
+};
+
+/// Items are copied out, and held until they are acknowledged: at once, or when the user says so.
+template <leasing_ring Ring>
+class consumer_endpoint<Ring> final : public copying_consumer_endpoint<Ring>, private lease_source {
+ public:
+  using copying_consumer_endpoint<Ring>::copying_consumer_endpoint;
+  using typename basic_consumer_endpoint<Ring>::received;
+
+  attempt take_lease(lease<received>& out) noexcept {
+    if (!this->reaches_producers()) [[unlikely]]
+      return attempt::unreachable;
+    received value;
+    lease_ticket ticket;
+    const attempt a = this->reader().lease(value, ticket);
+    if (a == attempt::done) {
+      ++held_;
+      out = lease<received>(*this, value, ticket);
+      this->freed(1);  // a producer can pass by what somebody holds, not what nobody has taken
+    }
+    return a;
+  }
+
+ private:
+  bool acknowledge(const lease_ticket& ticket) noexcept override {
+    const bool done = this->is_open() && this->reader().acknowledge(ticket);
+    if (done) this->freed(1);
+    let_go();
+    return done;
+  }
+  bool give_back(const lease_ticket& ticket) noexcept override {
+    const bool done = this->is_open() && this->reader().give_back(ticket);
+    if (done) {
+      this->kick();  // it may be for us as well as for another
+      this->peers().pass_on();
+    }
+    let_go();
+    return done;
+  }
+  void let_go() noexcept {
+    if (--held_ == 0) self_.reset();
+  }
+  void closing() noexcept override {
+    if (held_ != 0) this->reader().give_back_all();
+  }
+  void closed() noexcept override {
+    if (held_ != 0) self_ = this->shared_from_this();  // leases refer to us
+  }
+
+  std::uint64_t held_ = 0;
+  std::shared_ptr<endpoint> self_;
+};
+
+template <class Ring>
+struct endpoints_of {
+  using producer = producer_endpoint<Ring>;
+  using consumer = consumer_endpoint<Ring>;
+};
+template <>
+struct endpoints_of<byte_ring> {
+  using producer = byte_producer_endpoint;
+  using consumer = consumer_endpoint<byte_ring>;
+};
+
+}  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR

@@ -1,0 +1,110 @@
+// The engine below a watch: an endpoint of the companion segment, and the block itself.
+#pragma once
+
+#include <belfry/asio.hpp>
+#include <belfry/detail/async/endpoint.hpp>
+#include <belfry/detail/platform/mapping.hpp>
+#include <belfry/detail/async/operation.hpp>
+#include <belfry/detail/layout/watch_view.hpp>
+#include <belfry/shared_memory.hpp>
+#include <belfry/transaction.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace belfry::detail {
+class block_lock;
+}
+
+namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
+
+class watch_endpoint final : public endpoint, private transaction_owner {
+ public:
+  explicit watch_endpoint(net::any_io_executor executor);
+  ~watch_endpoint();
+
+  void open(const shared_memory& block, failure& f);
+
+  /// Stays what it was when the endpoint is closed; 0 if it was never open.
+  std::uint64_t version() const noexcept { return view_ ? view_.version() : 0; }
+  bool changed_since(std::uint64_t seen, std::span<const std::size_t> elements) const noexcept {
+    return view_.changed_since(seen, elements);
+  }
+  std::error_code notify() noexcept;
+  std::error_code notify(std::size_t element) noexcept;
+
+  /// `done`: `out` holds the lock.
+  attempt begin(transaction& out) noexcept;
+  bool worth_trying() noexcept;
+  /// The ticket is the watch's, for all its operations that wait: it goes with the last of them.
+  void wait_for_turn() noexcept { waiting_.fetch_add(1, std::memory_order_relaxed); }
+  void stop_waiting(bool withdraw) noexcept;
+
+  bool ready() noexcept override { return true; }
+  bool corrupted() const noexcept override { return false; }
+
+ private:
+  void attach(const ring_memory& memory, std::size_t) override { view_ = watch_view(memory); }
+  void closing() noexcept override;
+  void end_transaction() noexcept override;
+  bool retry_after(std::chrono::nanoseconds pause) noexcept;
+
+  watch_view view_;
+  mapping block_;
+  bool read_only_ = false;
+  std::unique_ptr<block_lock> lock_;
+  std::atomic<std::size_t> waiting_{0};  // operations that have tried in vain
+  std::atomic<bool> retrying_{false};    // a timer is set
+};
+
+/// void(error_code, std::uint64_t): the block has another version than the one that was seen.
+struct changed_action {
+  std::shared_ptr<watch_endpoint> endpoint;  // completes by post, perhaps after its watch has gone
+  std::uint64_t seen;
+  std::vector<std::size_t> elements{};  // empty: all
+
+  attempt try_once() noexcept { return ready() ? attempt::done : attempt::would_block; }
+  bool ready() noexcept {
+    return elements.empty() ? endpoint->version() != seen : endpoint->changed_since(seen, elements);
+  }
+  template <class Handler>
+  void finish(Handler& handler, const error_code& ec) {
+    std::move(handler)(ec, ec ? seen : endpoint->version());
+  }
+};
+
+/// void(error_code, transaction): held.
+struct txn_action {
+  struct stop_waiting {
+    void operator()(watch_endpoint* e) const noexcept { e->stop_waiting(true); }
+  };
+
+  std::shared_ptr<watch_endpoint> endpoint;
+  transaction held{};
+  // Also what is destroyed without an end, as its executor's context has gone, waits no longer.
+  std::unique_ptr<watch_endpoint, stop_waiting> waiting{};
+
+  attempt try_once() noexcept {
+    const attempt a = endpoint->begin(held);
+    if (a == attempt::would_block && !waiting) {
+      endpoint->wait_for_turn();
+      waiting.reset(endpoint.get());
+    }
+    if (a == attempt::done && waiting) waiting.release()->stop_waiting(false);
+    return a;
+  }
+  bool ready() noexcept { return endpoint->worth_trying(); }
+  template <class Handler>
+  void finish(Handler& handler, error_code ec) {
+    waiting.reset();
+    if (!ec && held.owner_died()) ec = to_net(make_error_code(errc::owner_died));
+    std::move(handler)(ec, std::move(held));
+  }
+};
+
+}  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR

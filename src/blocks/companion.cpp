@@ -1,0 +1,100 @@
+#include "companion.hpp"
+
+#include "../platform/bell.hpp"
+#include "../platform/block.hpp"
+#include "../platform/handle.hpp"
+#include "../platform/lock.hpp"
+
+#include <cstddef>
+#include <cstring>
+#include <span>
+#include <vector>
+
+namespace belfry::detail {
+namespace {
+
+constexpr std::string_view suffix = ".watch";
+constexpr std::size_t longest_block = max_segment_name - suffix.size();
+
+/// What is in a companion, from outside: it may be something else, and change at any time.
+struct content {
+  std::uint64_t subject = 0;
+  bool dirty = false;
+};
+
+bool read(const unique_handle& file, content& out) {
+  const std::size_t ring = layout::header_bytes(layout::max_participants);
+  std::vector<std::byte> bytes(ring + sizeof(layout::watch_state));
+  if (!platform::peek_block(file, bytes)) return false;
+  layout::identity id;
+  std::memcpy(&id, bytes.data(), sizeof id);
+  std::uint64_t dirty = 0;
+  std::memcpy(&dirty, bytes.data() + ring + offsetof(layout::watch_state, dirty), sizeof dirty);
+  out = {id.subject, dirty != 0};
+  return id.magic == layout::magic && id.version == layout::version &&
+         id.kind == layout::ring_kind::watch && id.segment_bytes == bytes.size();
+}
+
+/// Under its roster's lock.
+bool has_participants(const unique_handle& companion) {
+  for (std::size_t i = 0; i != layout::max_participants; ++i) {
+    if (platform::is_locked_by_another(companion, layout::slot_lock(i))) return true;
+  }
+  return false;
+}
+
+/// Likewise, if there are none. As long as the name means this companion there is no other, and no bell of another,
+/// beside it.
+bool remove_if_over(const std::string& name, std::string_view block, const unique_handle& file) {
+  content found;
+  if (platform::named_block_id(name) != platform::id_of(file) || !read(file, found)) return false;
+  if (found.dirty && platform::named_block_id(block) == found.subject) return false;
+  for (std::size_t i = 0; i != layout::max_participants; ++i) {
+    platform::unlink_named_bell(bell_name(name, i));
+  }
+  failure f;
+  return platform::unlink_block(name, f);
+}
+
+}  // namespace
+
+std::string companion_name(std::string_view block, failure& f) {
+  if (block.size() <= longest_block) return std::string(block) + std::string(suffix);
+  f = {std::make_error_code(std::errc::filename_too_long),
+       "the name \"" + std::string(block.substr(0, 64)) + "...\" has " +
+           std::to_string(block.size()) +
+           " bytes: for transactions and watches a block has a companion, NAME" +
+           std::string(suffix) + ", and its own name may then have " +
+           std::to_string(longest_block) + " bytes at most"};
+  return {};
+}
+
+bool remove_companion_if_over(std::string_view block) {
+  failure ignored;
+  const std::string name = companion_name(block, ignored);
+  if (name.empty()) return false;
+  const unique_handle file =
+      platform::open_guarded([&] { return platform::open_block(name, true, ignored); });
+  content found;
+  if (!file || !read(file, found)) return false;
+  for (bool again = true; again;) {
+    // Held by a participant that joins, leaves or reaps, it is in use.
+    if (!platform::try_lock_byte(file, layout::roster_lock)) return false;
+    const bool in_use = has_participants(file);
+    const bool removed = !in_use && remove_if_over(name, block, file);
+    platform::unlock_byte(file, layout::roster_lock);
+    if (removed) return true;
+    // The last one may have left meanwhile, and left it to us.
+    again = in_use && !has_participants(file);
+  }
+  return false;
+}
+
+void collect_companions(const std::function<void(const std::string& companion)>& tell) {
+  for (const std::string& name : platform::block_names()) {
+    if (!name.ends_with(suffix)) continue;
+    if (remove_companion_if_over(name.substr(0, name.size() - suffix.size()))) tell(name);
+  }
+}
+
+}  // namespace belfry::detail

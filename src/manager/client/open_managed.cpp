@@ -1,0 +1,79 @@
+// An endpoint of a managed channel: let in by the manager, and attended by it for as long as it lives.
+#include "../../base/utf8.hpp"
+#include "../../platform/socket.hpp"
+#include "../server/channels.hpp"
+#include "client.hpp"
+
+#include <belfry/channel_handles.hpp>
+#include <belfry/detail/async/endpoint.hpp>
+#include <belfry/shared_memory_manager.hpp>
+
+namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
+namespace {
+
+constexpr auto patience = std::chrono::seconds(20);
+
+/// The connection over which the handles came. Its end is that of the participant.
+class attended_connection final : public attendance {
+ public:
+  explicit attended_connection(connection_ptr connection) : connection_(std::move(connection)) {}
+
+  void leave(bool drained) noexcept override try {
+    client_session& s = connection_->session;
+    pickle::tuple arguments;
+    arguments.items.emplace_back(std::int64_t{drained});
+    s.request("leave_channel", std::move(arguments));
+    platform::send_some(connection_->socket, s.output());  // a few bytes, into an empty socket
+  } catch (...) {
+    // Taken for dead, then.
+  }
+
+ private:
+  connection_ptr connection_;
+};
+
+}  // namespace
+
+void endpoint::open(const shared_memory_manager& manager, std::string_view name, failure& f) {
+  if (!manager.is_connected()) {
+    f = {std::make_error_code(std::errc::not_connected), "the manager has no server"};
+    return;
+  }
+  if (!is_utf8(name)) {
+    f = {std::make_error_code(std::errc::invalid_argument), "a name that is not UTF-8"};
+    return;
+  }
+  const layout::identity wanted = segment::describe(traits_, options_, f);
+  if (f) return;
+  const std::int64_t any_capacity = options_.capacity == 0;
+  request_chain chain(manager.client());
+  chain.insist_on_new();
+  request_chain::question wish{"join_channel", {}};
+  wish.arguments.items.emplace_back(std::string(name));
+  wish.arguments.items.emplace_back(to_text(wanted));
+  wish.arguments.items.emplace_back(any_capacity);
+
+  const auto deadline = clock::now() + patience;
+  request_chain::progress p;
+  while ((p = chain.ask(wish, f)) != request_chain::progress::answered && !f) {
+    const bool to_write = p == request_chain::progress::to_write;
+    if (!platform::wait_for_socket(chain.socket(), to_write, deadline)) {
+      f = {timed_out(), "wait for the manager"};
+    }
+  }
+  if (!f && chain.session().refused()) f = refused("join_channel", chain.session().refusal());
+  if (!f && !platform::wait_for_socket(chain.socket(), false, deadline)) {
+    f = {timed_out(), "wait for the manager"};
+  }
+  if (f) return;
+  const segment_handles handles = receive_handles(chain.socket(), f);
+  if (f) return;
+  segment_ = segment::attach(handles, traits_, options_, f,
+                             std::make_unique<attended_connection>(chain.take()));
+  if (f) return;
+  roster_.emplace(segment_, role_);
+  if (join(f) == roster::joined::yes) joined(f);
+  if (f) f.what = "join \"" + std::string(name) + "\" of the manager: " + f.what;
+}
+
+}  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR

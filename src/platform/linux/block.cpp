@@ -1,0 +1,337 @@
+// Named blocks: files in the directory of shared memory.
+#include "../block.hpp"
+#include "../file.hpp"
+#include "../handle.hpp"
+#include "../machine.hpp"
+#include "../owner.hpp"
+#include "path.hpp"
+#include "signal_guard.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <limits>
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace belfry::platform {
+namespace {
+
+/// Of a block without a name. With the last one nothing can be added, above all not F_SEAL_WRITE.
+constexpr int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+
+std::string descriptor_path(native_handle_type handle) {
+  return "/proc/thread-self/fd/" + std::to_string(handle);
+}
+
+void fail(failure& f, std::string what, int error = errno) {
+  f = {std::error_code(error, std::system_category()), std::move(what)};
+}
+
+/// What `off_t` and the address space can express.
+bool check_size(std::uint64_t bytes, failure& f) {
+  if (bytes <= static_cast<std::uint64_t>(std::numeric_limits<std::ptrdiff_t>::max() / 4))
+    return true;
+  fail(f, "a block of " + std::to_string(bytes) + " bytes", EFBIG);
+  return false;
+}
+
+/// Sets the size, too. Where a signal interrupts an allocation the kernel takes back what that call has
+/// allocated: then in pieces, which get smaller until one is done between two signals.
+bool allocate(const unique_handle& block, std::uint64_t bytes, failure& f) {
+  const signal_guard guard(SIGXFSZ);  // the limit of `ulimit -f` is an error as a full memory is
+  std::uint64_t piece = bytes;
+  for (std::uint64_t done = 0; done != bytes;) {
+    piece = std::min(piece, bytes - done);
+    const int error =
+        ::posix_fallocate(block.get(), static_cast<off_t>(done), static_cast<off_t>(piece));
+    if (error == 0) {
+      done += piece;
+    } else if (error == EINTR) {
+      piece = std::max(piece / 2, std::min<std::uint64_t>(piece, page_size()));
+    } else {
+      if (error == EFBIG) guard.take_back();
+      fail(f, "allocate " + std::to_string(bytes) + " bytes of shared memory", error);
+      return false;
+    }
+  }
+  return true;
+}
+
+/// Whether this process has the rights of that group.
+bool is_in_group(gid_t group) {
+  if (group == ::getegid()) return true;
+  std::vector<gid_t> groups(static_cast<std::size_t>(std::max(::getgroups(0, nullptr), 0)));
+  const int count = ::getgroups(static_cast<int>(groups.size()), groups.data());
+  groups.resize(static_cast<std::size_t>(std::max(count, 0)));
+  return std::find(groups.begin(), groups.end(), group) != groups.end();
+}
+
+std::string octal(unsigned mode) {
+  char text[8];
+  std::snprintf(text, sizeof text, "0%03o", mode & 0777);
+  return text;
+}
+
+}  // namespace
+
+ownership ownership_of(const unique_handle& handle) noexcept {
+  struct stat status {};
+  if (::fstat(handle.get(), &status) != 0) return {};
+  return {status.st_uid, status.st_gid, status.st_mode & 0777};
+}
+
+bool give_to_users(const unique_handle& made, const ownership& as, failure& f) {
+  const ownership own = ownership_of(made);
+  const bool to_user = own.user == 0 && as.user != 0;
+  const bool to_group = own.group != as.group;
+  const bool needed = to_user || (to_group && (as.mode & 060) != 0 && (as.mode & 006) == 0);
+  const uid_t user = to_user ? static_cast<uid_t>(as.user) : static_cast<uid_t>(-1);
+  if ((to_user || to_group) &&
+      ::fchown(made.get(), user, static_cast<gid_t>(as.group)) != 0 && needed) {
+    fail(f, "give what belongs to a block to its group, " + std::to_string(as.group));
+    return false;
+  }
+  if (::fchmod(made.get(), as.mode & 0777) == 0) return true;
+  fail(f, "set the mode of what belongs to a block");
+  return false;
+}
+
+bool check_owner(const unique_handle& handle, std::string_view name, unsigned mode,
+                 std::uint64_t trusted, failure& f) {
+  const std::string shown = '"' + std::string(name) + '"';
+  struct stat status {};
+  if (::fstat(handle.get(), &status) != 0) {
+    fail(f, "look at " + shown);
+    return false;
+  }
+  const bool open_to_all = (mode & 006) == 006;
+  const bool open_to_group = (mode & 060) == 060;
+  if (status.st_uid == ::geteuid() || status.st_uid == 0 || status.st_uid == trusted ||
+      open_to_all || (open_to_group && is_in_group(status.st_gid))) {
+    return true;
+  }
+  fail(f, shown + " belongs to user " + std::to_string(status.st_uid) + ", whom the mode " +
+              octal(mode) + " asked for does not let in", EACCES);
+  return false;
+}
+
+bool check_name(std::string_view name, std::size_t max, failure& f) {
+  const auto reject = [&](std::errc code, const char* why) {
+    f = {std::make_error_code(code), "the name \"" + std::string(name.substr(0, 64)) + "\" " + why};
+    return false;
+  };
+  if (name.empty()) return reject(std::errc::invalid_argument, "is empty");
+  if (name == "." || name == "..") return reject(std::errc::invalid_argument, "is a directory's");
+  if (name.find('/') != name.npos) return reject(std::errc::invalid_argument, "has a slash");
+  if (name.find('\0') != name.npos) return reject(std::errc::invalid_argument, "has a NUL byte");
+  if (name.size() > max) return reject(std::errc::filename_too_long, "is too long");
+  return true;
+}
+
+unique_handle new_block(std::uint64_t bytes, unsigned mode, failure& f) {
+  if (!check_size(bytes, f)) return {};
+  unique_handle block =
+      above_standard(::open(shared_memory_directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  if (!block) {
+    fail(f, "create a block in " + std::string(shared_memory_directory));
+    return {};
+  }
+  if (!allocate(block, bytes, f)) return {};
+  if (::fchmod(block.get(), mode & 0777) != 0) {  // not subject to the umask: the caller said it
+    fail(f, "set the mode of a block");
+    return {};
+  }
+  return block;
+}
+
+bool publish_block(const unique_handle& block, std::string_view name, failure& f) {
+  const std::string path = path_of(name);
+  // Faster, but older kernels want a capability for it, and say ENOENT.
+  if (::linkat(block.get(), "", AT_FDCWD, path.c_str(), AT_EMPTY_PATH) == 0) return true;
+  if (errno == ENOENT && ::linkat(AT_FDCWD, descriptor_path(block.get()).c_str(), AT_FDCWD,
+                                  path.c_str(), AT_SYMLINK_FOLLOW) == 0) {
+    return true;
+  }
+  fail(f, "create \"" + std::string(name) + '"');
+  return false;
+}
+
+unique_handle open_block(std::string_view name, bool writable, failure& f) {
+  const int flags = (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+  unique_handle block = above_standard(::open(path_of(name).c_str(), flags));
+  struct stat status {};
+  if (!block) {
+    const int error = errno;
+    std::string what = "open \"" + std::string(name) + '"';
+    if (error == EACCES && ::lstat(path_of(name).c_str(), &status) == 0)
+      what += ", which belongs to user " + std::to_string(status.st_uid);
+    fail(f, std::move(what), error);
+    return {};
+  }
+  if (::fstat(block.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
+    f = {make_error_code(errc::incompatible), '"' + std::string(name) + "\" is not a regular file"};
+    return {};
+  }
+  return block;
+}
+
+bool unlink_block(std::string_view name, failure& f) {
+  if (::unlink(path_of(name).c_str()) == 0) return true;
+  fail(f, "unlink \"" + std::string(name) + '"');
+  return false;
+}
+
+std::vector<std::string> block_names() { return files_in(shared_memory_directory); }
+
+bool has_name(const unique_handle& block) noexcept {
+  struct stat status {};
+  return ::fstat(block.get(), &status) == 0 && status.st_nlink > 0;
+}
+
+bool owns(const unique_handle& block) noexcept {
+  struct stat status {};
+  const uid_t user = ::geteuid();
+  return user == 0 || (::fstat(block.get(), &status) == 0 && status.st_uid == user);
+}
+
+bool is_name_of(std::string_view name, const unique_handle& block) noexcept {
+  struct stat mine {};
+  struct stat named {};
+  return ::fstat(block.get(), &mine) == 0 && ::lstat(path_of(name).c_str(), &named) == 0 &&
+         mine.st_dev == named.st_dev && mine.st_ino == named.st_ino;
+}
+
+void unlink_this_block(std::string_view name, const unique_handle& block) noexcept {
+  if (is_name_of(name, block)) ::unlink(path_of(name).c_str());
+}
+
+unique_handle new_anonymous_block(std::uint64_t bytes, failure& f) {
+  if (!check_size(bytes, f)) return {};
+  unique_handle block = above_standard(::memfd_create("belfry", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!block) {
+    fail(f, "create an anonymous block");
+    return {};
+  }
+  if (!allocate(block, bytes, f)) return {};
+  if (::fcntl(block.get(), F_ADD_SEALS, seals) != 0) {
+    fail(f, "seal an anonymous block");
+    return {};
+  }
+  return block;
+}
+
+bool check_sealed(const unique_handle& block, failure& f) {
+  const int found = ::fcntl(block.get(), F_GET_SEALS);
+  if (found != -1 && (found & seals) == seals) return true;
+  if (!block || (found == -1 && errno != EINVAL)) {
+    fail(f, "look at the block of the handles");
+    return false;
+  }
+  std::string what = "the handles: the block is ";
+  if (found == -1) {
+    what += "no memory block (memfd)";
+  } else {
+    what += "not sealed against";
+    if ((found & F_SEAL_SHRINK) == 0) what += " shrinking,";
+    if ((found & F_SEAL_GROW) == 0) what += " growing,";
+    if ((found & F_SEAL_SEAL) == 0) what += " further seals,";
+    what.pop_back();
+  }
+  f = {make_error_code(errc::incompatible), std::move(what)};
+  return false;
+}
+
+unique_handle reopen_block(native_handle_type block, bool writable, failure& f) {
+  unique_handle own = above_standard(
+      ::open(descriptor_path(block).c_str(), (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC));
+  if (!own) fail(f, "open a block once more");
+  return own;
+}
+
+std::uint64_t id_of(const unique_handle& handle) noexcept {
+  struct stat status {};
+  return ::fstat(handle.get(), &status) == 0 ? status.st_ino : 0;
+}
+
+std::uint64_t named_block_id(std::string_view name) noexcept {
+  struct stat status {};
+  return ::lstat(path_of(name).c_str(), &status) == 0 ? status.st_ino : 0;
+}
+
+// A write lease is granted only if there is no other description of the file, be it open or mapped. Should a
+// process open it just then, the kernel says so by a signal, which is this thread's, and comes to nothing.
+bool is_unused_by_others(const unique_handle& block) noexcept {
+  const signal_guard guard(SIGURG);
+  const f_owner_ex this_thread{F_OWNER_TID, static_cast<pid_t>(::syscall(SYS_gettid))};
+  if (::fcntl(block.get(), F_SETSIG, SIGURG) != 0 ||
+      ::fcntl(block.get(), F_SETOWN_EX, &this_thread) != 0 ||
+      ::fcntl(block.get(), F_SETLEASE, F_WRLCK) != 0) {
+    return false;
+  }
+  ::fcntl(block.get(), F_SETLEASE, F_UNLCK);
+  guard.take_back();
+  return true;
+}
+
+std::uint64_t block_size(const unique_handle& block, failure& f) {
+  struct stat status {};
+  if (::fstat(block.get(), &status) != 0) fail(f, "get the size of a block");
+  return static_cast<std::uint64_t>(status.st_size);
+}
+
+bool peek_block(const unique_handle& block, std::span<std::byte> out) noexcept {
+  std::size_t got = 0;
+  while (got < out.size()) {
+    const ssize_t n =
+        ::pread(block.get(), out.data() + got, out.size() - got, static_cast<off_t>(got));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return false;
+    got += static_cast<std::size_t>(n);
+  }
+  return true;
+}
+
+std::size_t page_size() noexcept { return static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)); }
+
+mapping map_block(const unique_handle& block, std::uint64_t bytes, std::uint64_t mirrored,
+                  bool writable, failure& f) {
+  const int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
+  const std::size_t size = static_cast<std::size_t>(bytes);
+  const std::size_t reserved = size + static_cast<std::size_t>(mirrored);
+  // One reservation for both views: nothing else can slip in between them.
+  void* base = mirrored == 0 ? ::mmap(nullptr, size, protection, MAP_SHARED, block.get(), 0)
+                             : ::mmap(nullptr, reserved, PROT_NONE,
+                                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (base == MAP_FAILED) {
+    fail(f, "map " + std::to_string(bytes) + " bytes");
+    return {};
+  }
+  mapping map(static_cast<std::byte*>(base), size, reserved);
+  if (mirrored != 0) {
+    const off_t tail = static_cast<off_t>(bytes - mirrored);
+    if (::mmap(map.data(), size, protection, MAP_SHARED | MAP_FIXED, block.get(), 0) ==
+            MAP_FAILED ||
+        ::mmap(map.data() + size, static_cast<std::size_t>(mirrored), protection,
+               MAP_SHARED | MAP_FIXED, block.get(), tail) == MAP_FAILED) {
+      fail(f, "map " + std::to_string(bytes) + " bytes");
+      return {};
+    }
+  }
+  return map;
+}
+
+}  // namespace belfry::platform
+
+namespace belfry::detail {
+
+void mapping::unmap() noexcept {
+  if (data_ != nullptr) ::munmap(data_, reserved_);
+  data_ = nullptr;
+}
+
+}  // namespace belfry::detail

@@ -1,0 +1,137 @@
+// Processes: who we are, the death of another, and what a fork must not take along.
+#include "../handle.hpp"
+#include "../machine.hpp"
+#include "../process.hpp"
+
+#include <atomic>
+#include <cerrno>
+#include <mutex>
+#include <unordered_set>
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace belfry::platform {
+namespace {
+
+/// The handles by which others see that this process lives. The child of a fork that runs on
+/// without exec would hold them too, and keep its parent alive in the eyes of others.
+class fork_guard {
+ public:
+  static fork_guard& instance() {
+    static fork_guard* const guard = new fork_guard;  // never destroyed: a fork may come late
+    return *guard;
+  }
+
+  void add(int handle) {
+    const std::scoped_lock lock(mutex_);
+    handles_.insert(handle);
+  }
+  void remove(int handle) noexcept {
+    const std::scoped_lock lock(mutex_);
+    handles_.erase(handle);
+  }
+  void hold_forks() { forks_.lock(); }
+  void let_fork() { forks_.unlock(); }
+
+ private:
+  fork_guard() {
+    ::pthread_atfork(
+        [] {
+          instance().forks_.lock();
+          instance().mutex_.lock();
+        },
+        [] {
+          instance().mutex_.unlock();
+          instance().forks_.unlock();
+        },
+        [] { instance().in_child(); });
+  }
+
+  // Every number stays taken, by something that never becomes ready: the objects that own it will
+  // close it, and Asio, when told of the fork, will register it anew. Only calls that are safe between
+  // fork and exec.
+  void in_child() {
+    detail::fork_generation.fetch_add(1, std::memory_order_relaxed);
+    const int nothing = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    for (const int handle : handles_) {
+      if (nothing == -1 || ::dup3(nothing, handle, O_CLOEXEC) == -1) ::close(handle);
+    }
+    if (nothing != -1) ::close(nothing);
+    mutex_.unlock();
+    forks_.unlock();
+  }
+
+  // Held from before a handle is opened until it is among the handles. Taken first.
+  std::mutex forks_;
+  std::mutex mutex_;
+  std::unordered_set<int> handles_;
+};
+
+}  // namespace
+
+std::uint32_t process_id() noexcept { return static_cast<std::uint32_t>(::getpid()); }
+
+std::uint64_t process_namespace() noexcept {
+  struct stat status {};
+  return ::stat("/proc/thread-self/ns/pid", &status) == 0 ? status.st_ino : 0;
+}
+
+unique_handle watch_process(std::uint32_t pid, std::error_code& error) noexcept {
+  // 434 everywhere: the system calls since Linux 5.0 have one number on all architectures. The
+  // descriptor is close-on-exec by definition.
+  constexpr long pidfd_open_number = 434;
+  unique_handle handle = above_standard(
+      static_cast<int>(::syscall(pidfd_open_number, static_cast<pid_t>(pid), 0)));
+  if (!handle) error.assign(errno, std::system_category());
+  return handle;
+}
+
+void guard_against_fork(const unique_handle& handle) { fork_guard::instance().add(handle.get()); }
+
+no_fork::no_fork() { fork_guard::instance().hold_forks(); }
+no_fork::~no_fork() { fork_guard::instance().let_fork(); }
+
+unsigned processors() noexcept {
+  // Once: it reads a file.
+  static const unsigned count = [] {
+    const long n = ::sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? static_cast<unsigned>(n) : 1u;
+  }();
+  return count;
+}
+
+// A sandbox may refuse the system call, and have the device all the same.
+bool fill_random(std::span<std::byte> out, failure& f) {
+  unique_handle device;
+  while (!out.empty()) {
+    const ssize_t n = device ? ::read(device.get(), out.data(), out.size())
+                             : ::getrandom(out.data(), out.size(), 0);
+    if (n > 0) {
+      out = out.subspan(static_cast<std::size_t>(n));
+    } else if (n == -1 && errno == EINTR) {
+      continue;
+    } else if (device ||
+               !(device = above_standard(::open("/dev/urandom", O_RDONLY | O_CLOEXEC)))) {
+      f = {std::error_code(n == 0 ? EIO : errno, std::system_category()), "get random bytes"};
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace belfry::platform
+
+namespace belfry::detail {
+
+void close_handle(native_handle_type handle) noexcept {
+  platform::fork_guard::instance().remove(handle);  // before another gets its number
+  ::close(handle);
+}
+
+}  // namespace belfry::detail

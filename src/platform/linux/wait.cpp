@@ -1,0 +1,86 @@
+// Sleeping on several handles, for threads and event loops without Asio.
+#include "../handle.hpp"
+#include "../wait.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <ctime>
+
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+namespace belfry::platform {
+
+bool wait_any(std::span<const native_handle_type> handles,
+              std::chrono::steady_clock::time_point deadline, std::span<bool> ready,
+              std::error_code& error) noexcept {
+  using std::chrono::steady_clock;
+  // Only those that there are: no more may be polled than this process may have open.
+  std::array<pollfd, max_handles> polled;
+  nfds_t count = 0;
+  for (const native_handle_type handle : handles) {
+    if (handle != detail::no_handle && count != polled.size())
+      polled[count++] = {handle, POLLIN, 0};
+  }
+  std::ranges::fill(ready, false);
+  const bool for_ever = deadline == steady_clock::time_point::max();
+  for (;;) {
+    timespec remaining{};
+    if (!for_ever) {
+      const auto left = std::max(deadline - steady_clock::now(), steady_clock::duration::zero());
+      const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(left);
+      remaining.tv_sec = seconds.count();
+      remaining.tv_nsec = std::chrono::nanoseconds(left - seconds).count();
+    }
+    const int n = ::ppoll(polled.data(), count, for_ever ? nullptr : &remaining, nullptr);
+    if (n == -1 && errno == EINTR) continue;
+    if (n == -1) error.assign(errno, std::system_category());
+    if (n <= 0) return false;
+    for (std::size_t i = 0, next = 0; next != count; ++i) {
+      if (handles[i] != detail::no_handle) ready[i] = polled[next++].revents != 0;
+    }
+    return true;
+  }
+}
+
+bool is_ready(native_handle_type handle) noexcept {
+  pollfd polled{handle, POLLIN, 0};
+  return ::poll(&polled, 1, 0) > 0;
+}
+
+unique_handle new_timer(std::chrono::nanoseconds after, std::error_code& error) noexcept {
+  unique_handle timer =
+      above_standard(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(after);
+  itimerspec once{};
+  once.it_value.tv_sec = seconds.count();
+  once.it_value.tv_nsec = (after - seconds).count();
+  if (!timer || ::timerfd_settime(timer.get(), 0, &once, nullptr) != 0) {
+    error.assign(errno, std::system_category());
+    timer.reset();
+  }
+  return timer;
+}
+
+unique_handle new_wait_set(failure& f) {
+  unique_handle set = above_standard(::epoll_create1(EPOLL_CLOEXEC));
+  if (!set) f = {std::error_code(errno, std::system_category()), "create a wait set"};
+  return set;
+}
+
+std::error_code add_to_wait_set(const unique_handle& set, native_handle_type handle) noexcept {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  if (::epoll_ctl(set.get(), EPOLL_CTL_ADD, handle, &event) == 0) return {};
+  return {errno, std::system_category()};
+}
+
+void remove_from_wait_set(const unique_handle& set, native_handle_type handle) noexcept {
+  epoll_event event{};
+  ::epoll_ctl(set.get(), EPOLL_CTL_DEL, handle, &event);
+}
+
+}  // namespace belfry::platform

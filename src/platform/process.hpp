@@ -1,0 +1,19 @@
+// Processes: their numbers, and their end.
+#pragma once
+
+#include <belfry/detail/platform/native_handle.hpp>
+
+#include <cstdint>
+#include <system_error>
+
+namespace belfry::platform {
+
+using detail::unique_handle;
+
+std::uint32_t process_id() noexcept;
+/// Pids mean the same to two processes only if this is equal.
+std::uint64_t process_namespace() noexcept;
+/// A handle that becomes ready when the process ends.
+unique_handle watch_process(std::uint32_t pid, std::error_code& error) noexcept;
+
+}  // namespace belfry::platform
