@@ -10,9 +10,8 @@ namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 endpoint::endpoint(net::any_io_executor executor, const ring_traits& traits, layout::role role,
                    const channel_options& options)
     : executor_(std::move(executor)),
-      traits_(traits),
-      role_(role),
       options_(options),
+      me_(traits, role, this),
       fsm_(platform::processors() > 1 ? options.spin : std::chrono::nanoseconds::zero()) {}
 
 endpoint::~endpoint() {
@@ -21,60 +20,46 @@ endpoint::~endpoint() {
 
 // ---- opening and closing ----------------------------------------------------------------------------
 
+participant::begin_side endpoint::begin_side() {
+  return [this](const ring_memory& memory, std::size_t slot) { attach(memory, slot); };
+}
+
 void endpoint::open(std::string_view name, failure& f, const subject& block) {
-  for (;;) {
-    segment_ = segment::create_or_open(name, traits_, options_, f, block);
-    if (f) return;
-    roster_.emplace(segment_, role_);
-    switch (join(f)) {
-      case roster::joined::yes: return joined(f);
-      case roster::joined::no: return;
-      case roster::joined::gone: break;  // the last one out was just leaving: begin anew
-    }
-  }
+  me_.open(name, options_, f, begin_side(), block);
+  if (!f) joined(f);
 }
 
-void endpoint::open(const segment_handles& handles, failure& f) {
-  segment_ = segment::attach(handles, traits_, options_, f);
-  if (f) return;
-  roster_.emplace(segment_, role_);
-  if (join(f) == roster::joined::yes) joined(f);
-}
-
-roster::joined endpoint::join(failure& f) {
-  return roster_->join(f, [this](std::size_t slot) { attach(segment_.ring(), slot); });
+void endpoint::open(const segment_handles& handles, failure& f,
+                    std::unique_ptr<attendance> attended) {
+  me_.open(handles, options_, f, begin_side(), std::move(attended));
+  if (!f) joined(f);
 }
 
 void endpoint::joined(failure& f) {
   try {
-    bell_.handle.emplace(executor_, roster_->bell().handle());
-    deaths_ = std::vector<watched>(traits_.participants());
-    watch_changes_.reserve(traits_.participants());
+    deaths_ = std::vector<watched>(me_.traits().participants());
+    bell_.handle.emplace(executor_, me_.bell().handle());
     service_ = &net::use_service<endpoint_service>(net::query(executor_, net::execution::context));
     service_->add(*this);
   } catch (const net_system_error& e) {
     f = {e.code(), "await the bell"};
-    roster_->undo_join();
+    me_.undo_join();
     close();
   }
 }
 
 void endpoint::close() noexcept {
-  if (roster_ && roster_->is_inherited()) return abandon();
+  if (me_.is_inherited()) return abandon();
   post_list posts;
   {
     const unique_lock lock(mutex_);
     abort_all(posts);
     stop_waits();
     bell_.handle.reset();
-    for (std::size_t i = 0; i != deaths_.size(); ++i) forget(i);
-    wait_set_.reset();
-    told_deaths_ = 0;
+    me_.stop_watching();
   }
-  if (roster_) {
-    if (roster_->is_member()) closing();
-    roster_->leave();
-  }
+  if (me_.is_open()) closing();
+  me_.leave();
   closed();
   posts.send(weak_from_this().lock());  // without an owner nothing was ever pending
 }
@@ -85,12 +70,10 @@ void endpoint::abandon() noexcept {
   for (watched& death : deaths_) {
     if (death.handle) death.handle->abandon();
     death.handle.reset();
-    death.owned.reset();
   }
   if (bell_.handle) bell_.handle->abandon();
   bell_.handle.reset();
-  wait_set_.reset();
-  roster_->leave();
+  me_.abandon();
   closed();
 }
 
@@ -117,14 +100,14 @@ void endpoint::shutdown() noexcept {
 
 void endpoint::reap() noexcept {
   const unique_lock lock(mutex_);
-  if (is_open()) roster_->reap();
+  if (is_open()) peers().reap();
 }
 
 bool endpoint::has_peer() noexcept {
   const unique_lock lock(mutex_);
   if (!is_open()) return false;
-  roster_->reap();
-  return roster_->peer_came();
+  peers().reap();
+  return peers().peer_came();
 }
 
 // ---- one request, step by step ------------------------------------------------------------------------
@@ -135,7 +118,7 @@ std::error_code endpoint::error_of(attempt outcome) const noexcept {
     case attempt::too_large: return make_error_code(errc::message_too_large);
     case attempt::lagged: return make_error_code(errc::lagged);
     case attempt::denied: return std::make_error_code(std::errc::permission_denied);
-    case attempt::unreachable: return roster_->unreachable();
+    case attempt::unreachable: return peers().unreachable();
     case attempt::done:
     case attempt::would_block: break;
   }
@@ -156,10 +139,10 @@ endpoint::progress endpoint::advance(request& wanted, step next, post_list& post
         next = fsm_.attempted(outcome != attempt::would_block);
         break;
       }
-      case step::look: next = fsm_.looked(static_cast<bool>(roster_->peek_event()), now()); break;
+      case step::look: next = fsm_.looked(static_cast<bool>(peers().peek_event()), now()); break;
       case step::report:
-        result = roster_->peek_event();
-        roster_->take_event();
+        result = peers().peek_event();
+        peers().take_event();
         if (result) return {progress::done, result};
         next = fsm_.begin();  // who had closed is back
         break;
@@ -168,15 +151,12 @@ endpoint::progress endpoint::advance(request& wanted, step next, post_list& post
         if (next == step::linger) return {progress::yield, {}};
         break;
       case step::park:
-        next = fsm_.parked(park_and_look(&wanted, posts));
-        if (wait_error_) {  // better to fail than to sleep without hearing of a death
-          rise();
-          return {progress::done, std::exchange(wait_error_, {})};
-        }
+        next = fsm_.parked(!prepare_sleep(&wanted, posts));
+        if (me_.error()) return {progress::done, me_.take_error()};
         break;
       case step::sleep: return {progress::sleep, {}};
       case step::unpark:
-        rise();
+        me_.cancel_sleep();
         next = fsm_.unparked();
         break;
       case step::finish: return {progress::done, result};
@@ -184,23 +164,12 @@ endpoint::progress endpoint::advance(request& wanted, step next, post_list& post
   }
 }
 
-/// Steps W1 to W3 of parking.hpp. Without a request, only for those who wait for a peer.
-bool endpoint::park_and_look(request* wanted, post_list& posts) {
-  park(wanted != nullptr, posts);
-  return wanted != nullptr && (wanted->ready() || roster_->peek_event());
-}
-
-/// W1 and W2.
-void endpoint::park(bool for_room, post_list& posts) {
-  // Before: one who joins now rings, and must be watched, too.
-  rung_ = false;
-  drain();
-  watch_peers();
-  roster_->park().park();
-  // For room: consumers publish it without a fence.
-  if (for_room && role_ == layout::role::producer) platform::barrier_everywhere();
-  roster_->heed_alarm();
-  if (!conditions_.empty()) find_conditions(posts);
+/// Without a request, only for conditions.
+bool endpoint::prepare_sleep(request* wanted, post_list& posts) {
+  return me_.prepare_sleep(wanted != nullptr, [&] {
+    if (!conditions_.empty()) find_conditions(posts);
+    return wanted != nullptr && (wanted->ready() || peers().peek_event());
+  });
 }
 
 }  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR

@@ -36,7 +36,7 @@ void endpoint::submit(operation& op) {
     case phase::scheduled: schedule(posts); break;
     case phase::waiting:
       if (!first) return;  // woken by the same bell as the one before it
-      rise();
+      me_.cancel_sleep();
       schedule(posts);
       break;
     case phase::idle:
@@ -46,11 +46,10 @@ void endpoint::submit(operation& op) {
         break;
       }
       become(phase::running);
-      if (park_and_look(&op, posts) || wait_error_) {
-        rise();
-        schedule(posts);
-      } else {
+      if (prepare_sleep(&op, posts)) {
         settle_to_sleep(posts);
+      } else {
+        schedule(posts);
       }
   }
   lock.unlock();
@@ -82,8 +81,8 @@ void endpoint::submit_condition(operation& op) {
 
 /// Better to fail than to sleep without hearing of a death.
 void endpoint::sleep_for_conditions(post_list& posts) {
-  park(false, posts);
-  if (const std::error_code error = std::exchange(wait_error_, {})) {
+  prepare_sleep(nullptr, posts);
+  if (const std::error_code error = me_.take_error()) {
     while (!conditions_.empty()) end(conditions_.pop(), error, posts);
   }
   settle_to_sleep(posts);
@@ -91,13 +90,13 @@ void endpoint::sleep_for_conditions(post_list& posts) {
 
 /// The last step before sleep: unless the bell has rung since parking, or nothing is left to sleep for.
 void endpoint::settle_to_sleep(post_list& posts) {
-  if (head() != nullptr && !rung_ && told_deaths_ == 0) {
-    start_waits();
-    if (!wait_error_) return become(phase::waiting);
+  if (head() != nullptr && !me_.woken()) {
+    const std::error_code error = start_waits();
+    if (!error) return become(phase::waiting);
     operation_queue& queue = transfers_.empty() ? conditions_ : transfers_;
-    end(queue.pop(), std::exchange(wait_error_, {}), posts);
+    end(queue.pop(), error, posts);
   }
-  rise();
+  me_.cancel_sleep();
   go_on(posts);
 }
 
@@ -159,7 +158,7 @@ void endpoint::abort_all(post_list& posts) noexcept {
 
 /// After the end of an operation that was not driven to it.
 void endpoint::others_go_on(post_list& posts) noexcept {
-  if (is(phase::waiting)) rise();
+  if (is(phase::waiting)) me_.cancel_sleep();
   if (transfers_.empty()) pass_on();
   go_on(posts);
   if (is(phase::idle)) stop_waits();
@@ -167,7 +166,7 @@ void endpoint::others_go_on(post_list& posts) noexcept {
 
 /// We were woken for something that others wait for, too, and nobody here is going to take it.
 void endpoint::pass_on() noexcept {
-  if (is_open() && traits_.competing && std::exchange(rung_, false) && ready()) roster_->pass_on();
+  if (is_open() && me_.traits().competing && me_.take_wake_up() && ready()) peers().pass_on();
 }
 
 void endpoint::kick() noexcept {
@@ -175,7 +174,7 @@ void endpoint::kick() noexcept {
   {
     const unique_lock lock(mutex_);
     if (!is(phase::waiting) || transfers_.empty()) return;
-    rise();
+    me_.cancel_sleep();
     schedule(posts);
   }
   deliver(posts);
@@ -261,10 +260,10 @@ void endpoint::drive(operation& op, unique_lock held) {
   unique_lock lock(std::move(held));  // given up before that
   post_list posts;
   turn_.begin();
-  if (is(phase::waiting)) rise();  // it has come late
+  if (is(phase::waiting)) me_.cancel_sleep();  // it has come late
   become(phase::running);
 
-  if (told_deaths_ != 0) handle_deaths();
+  me_.handle_deaths();
   if (!conditions_.empty()) find_conditions(posts);
   if (op.is_condition) {  // on behalf of all of them
     if (transfers_.empty()) pass_on();

@@ -2,21 +2,17 @@
 #include "../base/deadline.hpp"
 #include "../platform/block.hpp"
 #include "../platform/handle.hpp"
-#include "../platform/wait.hpp"
 #include "../segment/ring_on_stop.hpp"
 #include "block_lock.hpp"
 #include "companion.hpp"
 
-#include <belfry/detail/segment/roster.hpp>
-#include <belfry/detail/segment/segment.hpp>
+#include <belfry/detail/segment/participant.hpp>
 #include <belfry/shared_memory.hpp>
 #include <belfry/transaction.hpp>
 
-#include <array>
 #include <chrono>
 #include <memory>
 #include <optional>
-#include <vector>
 
 namespace belfry {
 namespace detail {
@@ -34,23 +30,13 @@ class block_member final : public std::enable_shared_from_this<block_member>,
     if (!map_) return;
     const std::string name = companion_name(block.name(), f);
     if (f) return;
-    roster::joined joined = roster::joined::gone;
-    while (joined == roster::joined::gone) {
-      segment_ = segment::create_or_open(name, watch_view::traits, options_of(own), f,
-                                         subject_of(block, own));
-      if (f) return;
-      roster_.emplace(segment_, layout::role::consumer);
-      joined = roster_->join(f);
-    }
-    if (f) return;
-    watched_.resize(watch_view::traits.participants());
-    lock_.emplace(std::move(own), watch_view(segment_.ring()), *roster_);
-  }
-  ~block_member() {
-    if (roster_) roster_->leave();
+    me_.open(name, options_of(own), f, {}, subject_of(block, own));
+    if (!f) lock_.emplace(std::move(own), watch_view(me_.segment().ring()), me_.peers());
   }
 
-  bool is_inherited() const noexcept { return roster_->is_inherited(); }
+  ~block_member() { me_.leave(); }  // before the lock's description goes
+
+  bool is_inherited() const noexcept { return me_.is_inherited(); }
 
   transaction begin(clock::time_point deadline, const std::stop_token& stop, failure& f) {
     if (lock_->held()) {
@@ -58,9 +44,9 @@ class block_member final : public std::enable_shared_from_this<block_member>,
            "a transaction of this block is open here"};
       return {};
     }
-    const ring_on_stop wake(stop, roster_->bell());
-    if (!roster_->reaches_peers()) {
-      f = {roster_->unreachable(), "reach another participant"};
+    const ring_on_stop wake(stop, me_.bell());
+    if (!me_.peers().reaches_peers()) {
+      f = {me_.peers().unreachable(), "reach another participant"};
       return {};
     }
     for (bool in_time = true;;) {
@@ -68,17 +54,17 @@ class block_member final : public std::enable_shared_from_this<block_member>,
       if (!stopped && lock_->try_acquire() == attempt::done) break;
       if (stopped || !in_time) {
         lock_->withdraw();
-        roster_->notify();  // another may be next now
+        me_.peers().notify();  // another may be next now
         f = {stopped ? std::error_code(to_net(operation_aborted()))
                      : std::make_error_code(std::errc::timed_out),
              "begin a transaction"};
         return {};
       }
       std::error_code error;
-      in_time = sleep(deadline, error);
+      in_time = sleep(deadline, stop, error);
       if (error) {
         lock_->withdraw();
-        roster_->notify();
+        me_.peers().notify();
         f = {error, "wait for a transaction"};
         return {};
       }
@@ -90,47 +76,31 @@ class block_member final : public std::enable_shared_from_this<block_member>,
  private:
   /// Until there is a reason to try again; false if the deadline has come before. An error: there is no sleep
   /// without hearing of deaths.
-  bool sleep(clock::time_point deadline, std::error_code& error) {
-    std::vector<roster::watch_change> changes;
-    error = roster_->watch_peers(changes);
-    for (roster::watch_change& change : changes) {
-      watched_[change.slot] = std::move(change.handle);
-      if (watched_[change.slot]) platform::guard_against_fork(watched_[change.slot]);
-    }
-    if (error) return false;
-    roster_->park().park();
+  bool sleep(clock::time_point deadline, const std::stop_token& stop, std::error_code& error) {
     bool in_time = true;
-    if (!lock_->worth_trying()) {
+    // The request to stop may have notified before the bell was drained.
+    if (me_.prepare_sleep(false, [&] { return stop.stop_requested() || lock_->worth_trying(); })) {
       const std::chrono::nanoseconds pause = lock_->retry_after();
       const clock::time_point retry = clock::now() + pause;
       const bool retries = pause.count() != 0 && retry < deadline;
-      std::array<native_handle_type, 1 + layout::max_participants> handles;
-      std::array<bool, handles.size()> ready{};
-      handles[0] = roster_->bell().handle();
-      for (std::size_t i = 0; i != watched_.size(); ++i) handles[1 + i] = watched_[i].get();
-      in_time = platform::wait_any(handles, retries ? retry : deadline, ready, error) || retries;
-      roster_->bell().drain();
-      for (std::size_t i = 0; i != watched_.size(); ++i) {
-        if (!ready[1 + i]) continue;
-        watched_[i].reset();
-        roster_->watched_died(i);
-      }
+      participant::sleep s = me_.begin_sleep();
+      in_time = s.wait(retries ? retry : deadline) || retries;
+      me_.end_sleep(s);
+      me_.cancel_sleep();
     }
-    roster_->park().unpark();
+    error = me_.take_error();
     return in_time;
   }
 
   void end_transaction() noexcept override {
-    if (!roster_->is_member()) return;  // the parent's
+    if (!me_.is_open()) return;  // the parent's
     lock_->release();
-    roster_->notify();
+    me_.peers().notify();
   }
 
   mapping map_;
-  segment segment_;
-  std::optional<roster> roster_;
+  participant me_{watch_view::traits, layout::role::consumer};
   std::optional<block_lock> lock_;
-  std::vector<unique_handle> watched_;  // per slot: becomes ready when its owner dies
 };
 
 }  // namespace detail

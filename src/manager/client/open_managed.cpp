@@ -43,7 +43,7 @@ void endpoint::open(const shared_memory_manager& manager, std::string_view name,
     f = {std::make_error_code(std::errc::invalid_argument), "a name that is not UTF-8"};
     return;
   }
-  const layout::identity wanted = segment::describe(traits_, options_, f);
+  const layout::identity wanted = segment::describe(me_.traits(), options_, f);
   if (f) return;
   const std::int64_t any_capacity = options_.capacity == 0;
   request_chain chain(manager.client());
@@ -68,11 +68,7 @@ void endpoint::open(const shared_memory_manager& manager, std::string_view name,
   if (f) return;
   const segment_handles handles = receive_handles(chain.socket(), f);
   if (f) return;
-  segment_ = segment::attach(handles, traits_, options_, f,
-                             std::make_unique<attended_connection>(chain.take()));
-  if (f) return;
-  roster_.emplace(segment_, role_);
-  if (join(f) == roster::joined::yes) joined(f);
+  open(handles, f, std::make_unique<attended_connection>(chain.take()));
   if (f) f.what = "join \"" + std::string(name) + "\" of the manager: " + f.what;
 }
 

@@ -15,8 +15,7 @@
 #include <belfry/detail/async/turn.hpp>
 #include <belfry/detail/async/wait_fsm.hpp>
 #include <belfry/detail/async/waitable.hpp>
-#include <belfry/detail/segment/roster.hpp>
-#include <belfry/detail/segment/segment.hpp>
+#include <belfry/detail/segment/participant.hpp>
 
 #include <atomic>
 #include <chrono>
@@ -37,7 +36,9 @@ namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 
 class endpoint_service;
 
-class endpoint : public std::enable_shared_from_this<endpoint>, private waitable::listener {
+class endpoint : public std::enable_shared_from_this<endpoint>,
+                 private waitable::listener,
+                 private participant::observer {
  public:
   using clock = std::chrono::steady_clock;
 
@@ -49,16 +50,17 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   /// Joins the named segment, creating it if need be; or the segment of the handles. `block`: see
   /// segment::create_or_open.
   void open(std::string_view name, failure& f, const subject& block = {});
-  void open(const segment_handles& handles, failure& f);
+  void open(const segment_handles& handles, failure& f,
+            std::unique_ptr<attendance> attended = {});
   void open(const shared_memory_manager& manager, std::string_view name, failure& f);
   /// Completes every pending operation with `operation_aborted` and leaves the segment.
   void close() noexcept;
-  bool is_open() const noexcept { return roster_ && roster_->is_member(); }
+  bool is_open() const noexcept { return me_.is_open(); }
   /// What an attempt that was not successful means for the operation.
   std::error_code error_of(attempt outcome) const noexcept;
 
   const net::any_io_executor& executor() const noexcept { return executor_; }
-  const detail::segment& segment() const noexcept { return segment_; }
+  const detail::segment& segment() const noexcept { return me_.segment(); }
 
   /// Starts an operation on the ring: one after the other, each tried on its handler's executor.
   void submit(operation& op);
@@ -85,7 +87,7 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   native_handle_type wait_handle(failure& f);
 
   /// As roster::peer_came; who is dead must have been reaped.
-  bool peer_came() const noexcept { return roster_->peer_came(); }
+  bool peer_came() const noexcept { return me_.peers().peer_came(); }
   /// The same, and they are.
   bool has_peer() noexcept;
   void reap() noexcept;
@@ -112,8 +114,8 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   /// The membership has ended; what was handed out may still be in use.
   virtual void closed() noexcept {}
 
-  roster& peers() noexcept { return *roster_; }
-  const roster& peers() const noexcept { return *roster_; }
+  roster& peers() noexcept { return me_.peers(); }
+  const roster& peers() const noexcept { return me_.peers(); }
   const channel_options& options() const noexcept { return options_; }
   /// Before it is opened.
   void set_options(const channel_options& o) { options_ = o; }
@@ -132,9 +134,8 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
     enum { done, yield, sleep } to;
     std::error_code error;
   };
-  /// The own bell, or the death of another participant, and the wait for it.
+  /// The own bell, or the death of another participant, and the wait for it in the reactor.
   struct watched {
-    unique_handle owned;  // of a death; the bell's is the roster's
     std::optional<waitable> handle;
     bool on = false;
     std::uint32_t serial = 0;
@@ -146,11 +147,10 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
     phase_.store(p, std::memory_order_release);
   }
 
-  roster::joined join(failure& f);
+  participant::begin_side begin_side();
   void joined(failure& f);
   progress advance(request& wanted, step next, post_list& posts);
-  bool park_and_look(request* wanted, post_list& posts);
-  void park(bool for_room, post_list& posts);
+  bool prepare_sleep(request* wanted, post_list& posts);
   /// Looks for a moment.
   template <class Request>
   static bool linger(Request& wanted) noexcept;
@@ -171,35 +171,28 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   void end(operation& op, std::error_code why, post_list& posts) noexcept;
   void abort_all(post_list& posts) noexcept;
   operation* head() const noexcept;
-  void on_wait(const waitable::wait_id& which) override;
 
-  void rise() noexcept;
-  void start_waits() noexcept;
+  void on_wait(const waitable::wait_id& which) override;
+  std::error_code watch(std::size_t slot, native_handle_type death) noexcept override;
+  void unwatch(std::size_t slot) noexcept override;
+  std::error_code start_waits() noexcept;
   void stop_waits() noexcept;
   void pass_on() noexcept;
   void rest_if_idle() noexcept;
-  void watch_peers() noexcept;
-  void handle_deaths() noexcept;
-  void start(watched& wait, waitable::kind what, std::size_t slot) noexcept;
+  std::error_code start(watched& wait, waitable::kind what, std::size_t slot) noexcept;
   static void stop(watched& wait) noexcept;
-  void forget(std::size_t slot) noexcept;
   bool sleep_in_thread(clock::time_point deadline, unique_lock& lock);
-  void drain() noexcept;
   void abandon() noexcept;
   void shutdown() noexcept;
 
   net::any_io_executor executor_;
-  const ring_traits& traits_;
-  layout::role role_;
   channel_options options_;
-  detail::segment segment_;
-  std::optional<roster> roster_;
+  participant me_;
   wait_fsm fsm_;
   std::uint64_t last_id_ = 0;
-  std::error_code wait_error_;  // why the last parking could not be watched over, or the last sleep failed
   endpoint_service* service_ = nullptr;
 
-  // Held by whatever a member function does with what follows, with roster_ and with the ring, and while
+  // Held by whatever a member function does with what follows, with me_ and with the ring, and while
   // no handler is called. What the user does at once (attempts, the release of a message, the end of a
   // claim) is his to keep apart from it; so is what a coroutine or a blocking call does in try_at_once().
   std::mutex mutex_;
@@ -207,13 +200,8 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   operation_queue transfers_;
   operation_queue conditions_;
   turn turn_;                      // of attempts at once, in coroutines
-  bool rung_ = false;              // since the last parking
-  bool undrained_ = false;         // the bell, since it was heard
-  std::uint64_t told_deaths_ = 0;  // bit per slot: its handle is ready; not looked into
   watched bell_;
-  std::vector<roster::watch_change> watch_changes_;  // kept, so that parking needs no memory
-  std::vector<watched> deaths_;  // per slot
-  unique_handle wait_set_;       // bell and death in one, for foreign event loops
+  std::vector<watched> deaths_;    // per slot
 };
 
 template <class Request>

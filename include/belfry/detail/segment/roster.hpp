@@ -87,6 +87,7 @@ class roster {
     return found.state == layout::slot_state::live && found.generation == generation;
   }
   doorbell& bell() noexcept { return bell_; }
+  const doorbell& bell() const noexcept { return bell_; }
   parking& park() noexcept { return parking_; }
 
   /// Before an attempt that may have to wake a peer. False: one that is alive cannot be woken, see

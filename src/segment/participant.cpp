@@ -1,0 +1,155 @@
+// Participants: joining, and what they wait for while they sleep.
+#include "../platform/barrier.hpp"
+#include "../platform/handle.hpp"
+#include "../platform/wait.hpp"
+
+#include <belfry/detail/segment/participant.hpp>
+
+#include <algorithm>
+#include <bit>
+#include <span>
+
+namespace belfry::detail {
+
+// ---- joining and leaving ----------------------------------------------------------------------------
+
+void participant::open(std::string_view name, const channel_options& options, failure& f,
+                       const begin_side& begin, const subject& block) {
+  for (;;) {
+    segment_ = segment::create_or_open(name, traits_, options, f, block);
+    if (f) return;
+    // Gone: the last one out was just leaving, so the name is opened anew.
+    if (join(begin, f) != roster::joined::gone) return;
+  }
+}
+
+void participant::open(const segment_handles& handles, const channel_options& options, failure& f,
+                       const begin_side& begin, std::unique_ptr<attendance> attended) {
+  segment_ = segment::attach(handles, traits_, options, f, std::move(attended));
+  if (!f) join(begin, f);
+}
+
+roster::joined participant::join(const begin_side& begin, failure& f) {
+  watched_ = std::vector<unique_handle>(traits_.participants());
+  watch_changes_.reserve(traits_.participants());
+  roster_.emplace(segment_, role_);
+  return roster_->join(f, [&](std::size_t slot) {
+    if (begin) begin(segment_.ring(), slot);
+  });
+}
+
+void participant::abandon() noexcept {
+  for (unique_handle& handle : watched_) handle.reset();
+  wait_set_.reset();
+  leave();
+}
+
+void participant::stop_watching() noexcept {
+  for (std::size_t i = 0; i != watched_.size(); ++i) unwatch(i);
+  wait_set_.reset();
+}
+
+// ---- going to sleep -----------------------------------------------------------------------------------
+
+/// W0 to W2.
+void participant::park(bool for_room) noexcept {
+  rung_ = false;
+  drain();
+  watch_peers();  // before: a participant that joins from here on notifies, and is watched the next time
+  roster_->park().park();
+  if (for_room && role_ == layout::role::producer) platform::barrier_everywhere();
+  roster_->heed_alarm();
+}
+
+/// Before looking: what is written to the bell from here on is about something new.
+void participant::drain() noexcept {
+  if (std::exchange(undrained_, false)) roster_->bell().drain();
+}
+
+void participant::watch_peers() noexcept {
+  watch_changes_.clear();
+  error_ = roster_->watch_peers(watch_changes_);
+  for (roster::watch_change& change : watch_changes_) {
+    unwatch(change.slot);
+    unique_handle& death = watched_[change.slot];
+    death = std::move(change.handle);
+    if (!death) continue;
+    platform::guard_against_fork(death);
+    if (wait_set_) {
+      if (const auto e = platform::add_to_wait_set(wait_set_, death.get())) error_ = e;
+    }
+    if (observer_ == nullptr) continue;
+    if (const auto e = observer_->watch(change.slot, death.get())) error_ = e;
+  }
+}
+
+void participant::unwatch(std::size_t slot) noexcept {
+  deaths_ &= ~(std::uint64_t{1} << slot);
+  if (!watched_[slot]) return;
+  if (observer_ != nullptr) observer_->unwatch(slot);
+  if (wait_set_) platform::remove_from_wait_set(wait_set_, watched_[slot].get());
+  watched_[slot].reset();
+}
+
+// ---- being woken ------------------------------------------------------------------------------------
+
+// A wait of Asio's may complete without a reason: an event that was meant for a descriptor which was just closed
+// reaches the descriptor that got its place in the reactor. So the handle is asked before its owner is taken for dead.
+void participant::look_into_deaths() noexcept {
+  while (deaths_ != 0) {
+    const auto slot = static_cast<std::size_t>(std::countr_zero(deaths_));
+    deaths_ &= ~(std::uint64_t{1} << slot);
+    // If it is not, it is watched on: the next sleep waits for it again.
+    if (!platform::is_ready(watched_[slot].get())) continue;
+    unwatch(slot);
+    roster_->watched_died(slot);
+  }
+}
+
+bool participant::sleep::wait(clock::time_point deadline) noexcept {
+  return platform::wait_any(std::span(handles_).first(count_), deadline, ready_, error_);
+}
+
+participant::sleep participant::begin_sleep() const noexcept {
+  sleep s;
+  s.handles_[s.count_++] = roster_->bell().handle();
+  for (const unique_handle& death : watched_) s.handles_[s.count_++] = death.get();
+  return s;
+}
+
+void participant::end_sleep(const sleep& s) noexcept {
+  if (s.error_) error_ = s.error_;
+  undrained_ = undrained_ || s.ready_[0];
+  for (std::size_t i = 0; i != watched_.size(); ++i) {
+    if (s.ready_[1 + i]) heard_death(i);
+  }
+  handle_deaths();
+}
+
+// ---- in a foreign event loop --------------------------------------------------------------------------
+
+native_handle_type participant::wait_handle(failure& f) {
+  if (wait_set_) return wait_set_.get();
+  unique_handle set = platform::new_wait_set(f);
+  if (f) return no_handle;
+  const auto add = [&](native_handle_type member) {
+    if (const auto e = platform::add_to_wait_set(set, member); e && !f) f = {e, "add to a wait set"};
+  };
+  add(roster_->bell().handle());
+  for (const unique_handle& death : watched_) {
+    if (death) add(death.get());
+  }
+  if (f) return no_handle;
+  wait_set_ = std::move(set);
+  return wait_set_.get();
+}
+
+void participant::end_foreign_sleep() noexcept {
+  sleep s = begin_sleep();
+  s.wait(clock::now());
+  end_sleep(s);
+  drain();  // or the loop would not sleep
+  cancel_sleep();
+}
+
+}  // namespace belfry::detail
