@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
-"""Makes compilable files of the C++ blocks in README.md.
+"""Makes compilable files of the C++ blocks in README.md and examples/README.md.
 
-    readme.py README.md OUTPUT_DIR standalone|boost FILE...
+    readme.py OUTPUT_DIR standalone|boost PAGE... -- FILE...
 
 A block ```cpp NAME.cpp is a program: written to that file. Every other ```cpp block is a snippet:
-each becomes a function in snippets.cpp; ```cpp prelude stands before all of them. FILE... are the
-outputs that the build expects; it is an error if README.md has others.
+each becomes a function in snippets.cpp; ```cpp prelude, of any page, stands before all of them. FILE...
+are the outputs that the build expects; it is an error if the pages have others.
 """
 import pathlib
 import re
 import sys
+
+TOP = pathlib.Path(__file__).resolve().parent.parent
 
 # What the snippets take for granted.
 BEFORE = """\
@@ -36,7 +38,7 @@ struct unix_socket { int native_handle() const { return -1; } };
 FUNCTION = """
 {result} snippet_{number}(net::io_context& io, unix_socket& socket) {{
 {{
-#line {line} "README.md"
+#line {line} "{page}"
 {text}}}
 }}
 """
@@ -49,25 +51,29 @@ def blocks(text):
 
 
 def main():
-    readme, directory, asio, *expected = sys.argv[1:]
+    directory, asio, *rest = sys.argv[1:]
+    pages, expected = rest[:rest.index("--")], rest[rest.index("--") + 1:]
     files = {}
     prelude = functions = ""
-    text = pathlib.Path(readme).read_text(encoding="utf-8")
-    for number, (name, line, block) in enumerate(blocks(text)):
-        if asio == "boost":
-            block = block.replace("#include <asio", "#include <boost/asio")
-        if name == "prelude":
-            prelude += f'#line {line} "README.md"\n{block}'
-        elif name:
-            files[name] = f'#line {line} "README.md"\n{block}'
-        else:
-            result = "net::awaitable<void>" if "co_await" in block else "void"
-            functions += FUNCTION.format(result=result, number=number, line=line, text=block)
+    number = 0
+    for path in map(pathlib.Path, pages):
+        page = path.resolve().relative_to(TOP).as_posix()
+        for name, line, block in blocks(path.read_text(encoding="utf-8")):
+            if asio == "boost":
+                block = block.replace("#include <asio", "#include <boost/asio")
+            if name == "prelude":
+                prelude += f'#line {line} "{page}"\n{block}'
+            elif name:
+                files[name] = f'#line {line} "{page}"\n{block}'
+            else:
+                number += 1
+                result = "net::awaitable<void>" if "co_await" in block else "void"
+                functions += FUNCTION.format(result=result, number=number, page=page, line=line, text=block)
     files["snippets.cpp"] = f"{BEFORE}{prelude}{functions}}}\n\nint main() {{}}\n"
 
     names = {pathlib.Path(path).name: path for path in expected}
     if names.keys() != files.keys():
-        sys.exit(f"README.md has {sorted(files)}, examples/meson.build expects {sorted(names)}")
+        sys.exit(f"the pages have {sorted(files)}, examples/meson.build expects {sorted(names)}")
     for name, content in files.items():
         pathlib.Path(directory, name).write_text(content, encoding="utf-8")
 
