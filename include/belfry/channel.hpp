@@ -294,6 +294,72 @@ class basic_consumer
 /// Ring type and name, which both programs agree upon: usually one line in a header that both include.
 ///
 ///     using ticks = belfry::channel<belfry::spsc_ring<tick, 4096>>;
+///
+/// # Guarantees
+///
+/// A message is received once, in the order of sending, by a consumer that lives. Either side may start first.
+///
+/// ## Killed processes
+///
+/// - **The producer is killed** (`kill -9`, a crash, out of memory). The consumer receives everything that was sent,
+///   then `errc::peer_died`, once. The next receive waits for the next producer. A partly written message is
+///   discarded.
+/// - **The consumer is killed.** The next consumer continues with the first value not received (`spsc_ring`) or the
+///   first message not released (`byte_ring`). The producer is told `errc::peer_died`, once: if it waits for room,
+///   or the next time that it does.
+/// - **A consumer of a `work_ring` is killed while it holds an item.** The item is delivered again, to one other
+///   consumer.
+/// - **Both sides are killed.** The segment stays. The next participants continue.
+///
+/// ## Leaving
+///
+/// - **The producer leaves**, by close() or its destructor; a process that ends without either counts as killed. The
+///   consumer receives everything that was sent, then `errc::closed`, until the next producer joins.
+/// - **The consumer leaves.** The producer can fill the ring. After that every send fails with `errc::closed`, at
+///   once, until the next consumer joins; async_wait_peer() waits for it.
+/// - **The producer sends and leaves before a consumer starts.** The segment stays. The next consumer receives
+///   everything, then `errc::closed`.
+/// - **The last participant leaves, and nothing is unread.** Segment and bells are removed (`lifetime::drained`); with
+///   `lifetime::persistent` they stay until unlink(). Where every consumer gets each value (`latest`,
+///   `broadcast_ring`), nothing is unread as soon as one consumer has received the newest value: a state that is to
+///   outlive all participants needs `persistent`.
+/// - **An operation is cancelled**, also by `||` or `&&`. A receive completes with `operation_aborted` and has taken
+///   nothing out of the ring. A send has sent nothing, except async_send_n(), whose handler is told how many values
+///   were sent.
+///
+/// ## Joining
+///
+/// - **A second producer or consumer joins** a ring for one. It gets `errc::role_taken`.
+/// - **The newcomer expects another type, size, capacity, ring or version** than the segment has. It gets
+///   `errc::incompatible`, with the difference in the text of the exception. Nothing is written.
+/// - **Shared memory is full, or `ulimit -f` is too small.** The creating process gets `ENOSPC`, or `EFBIG` (without
+///   `SIGXFSZ`). All memory is allocated then, so there is no `SIGBUS` later.
+/// - **A newcomer fails to join:** no descriptor is left, there is no room for its bell, and so on. It gets an error,
+///   and what it has made is removed.
+///
+/// ## Hostile peers
+///
+/// - **A peer writes arbitrary bytes.** The result is `errc::corrupted`, or wrong values, but no access outside the
+///   ring. `spsc_ring` trusts its peer.
+///
+/// ## Blocks and managers
+///
+/// - **The holder of a transaction is killed.** Exactly one next holder is told `errc::owner_died`, and holds the
+///   transaction.
+/// - **A process is killed while it notifies a watch.** The watchers are told that the whole block has changed.
+/// - **All processes that watch a block, or have had transactions, end without destructors** (`_exit`, `kill -9`).
+///   unlink() of the block removes its companion. If the block has lost its name before, `belfry gc` does.
+/// - **The process that started a manager is killed.** The server ends, and removes every block that it is
+///   responsible for.
+/// - **A manager's server is killed.** Blocks and channels stay usable. The next server at its address, or
+///   `belfry gc`, removes the blocks that no living process has open.
+/// - **A client of a manager is killed.** What it made is removed with the rest when the server ends. The other
+///   participants of its channels are told.
+///
+/// # Costs
+///
+/// While both sides are busy there is no system call per message. While nothing is sent no process runs. A death is an
+/// event from the kernel, never a timeout.
 template <ring Ring>
 struct channel {
   using ring_type = Ring;
