@@ -297,7 +297,7 @@ class basic_consumer
 ///
 /// # Guarantees
 ///
-/// A message is received once, in the order of sending, by a consumer that lives. Either side may start first.
+/// A message is received once, in the order of sending, by a living consumer. Either side may start first.
 ///
 /// ## Killed processes
 ///
