@@ -16,6 +16,16 @@ using layout::slot_control;
 using layout::slot_end;
 using layout::slot_state;
 
+namespace {
+
+/// In a sticky directory no other user can remove what this one has made: among several users that is worth a moment.
+roster_guard::how how_to_leave(const segment& s) noexcept {
+  const bool shared = s.named() && (s.bell_mode() & 066) != 0;
+  return shared ? roster_guard::try_for_a_moment : roster_guard::only_try;
+}
+
+}  // namespace
+
 roster::roster(segment& s, layout::role role)
     : segment_(&s),
       role_(role),
@@ -182,9 +192,7 @@ void roster::leave() noexcept {
   last.state = slot_state::going;
   last.end = slot_end::left;
   set_control(slot_, last);
-  // In a sticky directory only its owner's user can remove a bell.
-  if (const roster_guard lock(segment_->block(), roster_guard::only_try); lock)
-    segment_->remove_bell(slot_);
+  if (const roster_guard lock(segment_->block(), how_to_leave(*segment_)); lock) segment_->remove_bell(slot_);
   platform::unlock_byte(segment_->block(), layout::slot_lock(slot_));
   clear_up();
   ring_everyone();
@@ -197,7 +205,7 @@ void roster::leave() noexcept {
 /// By a participant that has left, or was not let in.
 void roster::clear_up() noexcept {
   do {
-    const roster_guard lock(segment_->block(), roster_guard::only_try);
+    const roster_guard lock(segment_->block(), how_to_leave(*segment_));
     if (!lock) return;  // its holder comes after us
     reap_locked();
     discard_if_over();

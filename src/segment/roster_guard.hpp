@@ -5,17 +5,21 @@
 
 #include <belfry/detail/layout/layout.hpp>
 
+#include <chrono>
+#include <thread>
+
 namespace belfry::detail {
 
 /// Held for a few system calls, and dropped by the kernel with its holder. But a holder may be stopped: only a
 /// call that sets something up may wait for it, and never one on a reactor's thread.
 class roster_guard {
  public:
-  enum how { wait, only_try };
-  roster_guard(const unique_handle& block, how h)
-      : block_(block),
-        locked_(h == wait ? platform::lock_byte(block, layout::roster_lock)
-                          : platform::try_lock_byte(block, layout::roster_lock)) {}
+  enum how {
+    wait,
+    only_try,
+    try_for_a_moment,  ///< some milliseconds at most, in which a holder that is not stopped is done
+  };
+  roster_guard(const unique_handle& block, how h) : block_(block), locked_(lock(block, h)) {}
   ~roster_guard() {
     if (locked_) platform::unlock_byte(block_, layout::roster_lock);
   }
@@ -25,6 +29,15 @@ class roster_guard {
   explicit operator bool() const noexcept { return locked_; }
 
  private:
+  static bool lock(const unique_handle& block, how h) noexcept {
+    if (h == wait) return platform::lock_byte(block, layout::roster_lock);
+    for (int attempt = 0; !platform::try_lock_byte(block, layout::roster_lock); ++attempt) {
+      if (h == only_try || attempt == 40) return false;
+      std::this_thread::sleep_for(std::chrono::microseconds(100));
+    }
+    return true;
+  }
+
   const unique_handle& block_;
   bool locked_;
 };

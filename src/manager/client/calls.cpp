@@ -47,7 +47,8 @@ class starting final : public connecting {
  public:
   using connecting::connecting;
   ~starting() override {
-    if (!client().ready()) client().bury();  // it came to nothing
+    // It came to nothing, perhaps on a reactor's thread, and as the server does not answer.
+    if (!client().ready()) client().bury(std::chrono::milliseconds(100));
   }
 
   manager_call::wait proceed() override {

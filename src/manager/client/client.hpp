@@ -67,7 +67,7 @@ class manager_client {
   /// False in the child of a fork, too.
   bool owns_server() const noexcept;
   /// The server has ended, or is to: sees to it that nothing of it is left.
-  void bury() noexcept;
+  void bury(std::chrono::milliseconds patience = std::chrono::seconds(5)) noexcept;
 
  private:
   const std::string key_;
