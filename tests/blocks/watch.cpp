@@ -892,7 +892,8 @@ TEST_CASE("a transaction that waits in its thread is ended by a stop, or by a ti
     }
     std::stop_source stop;
     stop.request_stop();
-    CHECK(error_of([&] { other.txn(stop.get_token()); }) == detail::operation_aborted());
+    CHECK(error_of([&] { other.txn(stop.get_token()); }) ==
+          std::error_code(error_code(net::error::operation_aborted)));
   }
   // It waits no longer, and holds nobody up.
   CHECK(b.memory.txn(std::chrono::seconds(60), ec));
