@@ -30,8 +30,8 @@ void endpoint::open(std::string_view name, failure& f, const subject& block) {
 }
 
 void endpoint::open(const segment_handles& handles, failure& f,
-                    std::unique_ptr<attendance> attended) {
-  me_.open(handles, options_, f, begin_side(), std::move(attended));
+                    std::unique_ptr<manager_session> session) {
+  me_.open(handles, options_, f, begin_side(), std::move(session));
   if (!f) joined(f);
 }
 

@@ -159,17 +159,17 @@ void endpoint::abort_all(post_list& posts) noexcept {
 /// After the end of an operation that was not driven to it.
 void endpoint::others_go_on(post_list& posts) noexcept {
   if (is(phase::waiting)) me_.cancel_sleep();
-  if (transfers_.empty()) pass_on();
+  if (transfers_.empty()) hand_off();
   go_on(posts);
   if (is(phase::idle)) stop_waits();
 }
 
 /// We were woken for something that others wait for, too, and nobody here is going to take it.
-void endpoint::pass_on() noexcept {
-  if (is_open() && me_.traits().competing && me_.take_wake_up() && ready()) peers().pass_on();
+void endpoint::hand_off() noexcept {
+  if (is_open() && me_.traits().competing && me_.take_wake_up() && ready()) peers().hand_off();
 }
 
-void endpoint::kick() noexcept {
+void endpoint::retry() noexcept {
   post_list posts;
   {
     const unique_lock lock(mutex_);
@@ -259,14 +259,14 @@ void endpoint::drive(operation& op, unique_lock held) {
   } const at_the_end{*this};
   unique_lock lock(std::move(held));  // given up before that
   post_list posts;
-  turn_.begin();
+  time_slice_.begin();
   if (is(phase::waiting)) me_.cancel_sleep();  // it has come late
   become(phase::running);
 
   me_.handle_deaths();
   if (!conditions_.empty()) find_conditions(posts);
   if (op.is_condition) {  // on behalf of all of them
-    if (transfers_.empty()) pass_on();
+    if (transfers_.empty()) hand_off();
     if (transfers_.empty() && !conditions_.empty()) {
       sleep_for_conditions(posts);
     } else {

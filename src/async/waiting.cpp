@@ -24,7 +24,7 @@ void endpoint::on_wait(const waitable::wait_id& which) {
   if (next != nullptr && next->at_home() && !next->posted) return drive(*next, std::move(lock));
   if (next == nullptr) {  // what was waited for was seen before
     become(phase::idle);
-    pass_on();
+    hand_off();
     return stop_waits();
   }
   post_list posts;
@@ -106,7 +106,7 @@ std::error_code endpoint::block(request& wanted, std::chrono::nanoseconds timeou
   for (;;) {
     if (stop.stop_requested()) {
       me_.notified_itself();
-      pass_on();
+      hand_off();
       return operation_aborted();
     }
     const progress p = advance(wanted, next, none);

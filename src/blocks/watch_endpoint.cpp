@@ -84,7 +84,7 @@ bool watch_endpoint::retry_after(std::chrono::nanoseconds pause) noexcept {
       auto& self = static_cast<watch_endpoint&>(*alive);
       // Before the attempt, which may set the next one.
       self.retrying_.store(false, std::memory_order_relaxed);
-      self.kick();
+      self.retry();
     });
   } catch (...) {
     retrying_.store(false, std::memory_order_relaxed);
@@ -103,7 +103,7 @@ void watch_endpoint::end_transaction() noexcept {
   if (!is_open()) return;
   lock_->release();
   peers().notify();
-  kick();
+  retry();
 }
 
 // A transaction that is still open ends here: the lock goes with its description.

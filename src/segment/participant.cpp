@@ -24,8 +24,8 @@ void participant::open(std::string_view name, const channel_options& options, fa
 }
 
 void participant::open(const segment_handles& handles, const channel_options& options, failure& f,
-                       const begin_side& begin, std::unique_ptr<attendance> attended) {
-  segment_ = segment::attach(handles, traits_, options, f, std::move(attended));
+                       const begin_side& begin, std::unique_ptr<manager_session> session) {
+  segment_ = segment::attach(handles, traits_, options, f, std::move(session));
   if (!f) join(begin, f);
 }
 

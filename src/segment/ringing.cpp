@@ -67,7 +67,7 @@ void roster::ring_parked(layout::role role, std::size_t most) noexcept {
     if (state_of(seen) != layout::park_state::parked) continue;
     const slot_control slot = control(i);
     switch (ring(i, slot.generation)) {
-      case rung::nobody_there: found_dead(i, slot.generation); continue;
+      case rung::deserted: found_dead(i, slot.generation); continue;
       case rung::not_reached: continue;
       case rung::yes: break;
     }
@@ -84,7 +84,7 @@ void roster::ring_parked(layout::role role, std::size_t most) noexcept {
 roster::rung roster::ring(std::size_t slot, std::uint32_t generation) noexcept {
   switch (reach(slot, generation)) {
     case ringer::state::reachable: break;
-    case ringer::state::deserted: return rung::nobody_there;
+    case ringer::state::deserted: return rung::deserted;
     case ringer::state::unreachable:
       return rung::not_reached;  // there is nobody to be reached any more
     case ringer::state::failed:
@@ -94,7 +94,7 @@ roster::rung roster::ring(std::size_t slot, std::uint32_t generation) noexcept {
   }
   if (ringers_[slot].ring()) return rung::yes;
   ringers_[slot].close();
-  return rung::nobody_there;
+  return rung::deserted;
 }
 
 void roster::ring_everyone() noexcept {

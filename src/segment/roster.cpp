@@ -209,7 +209,7 @@ void roster::clear_up() noexcept {
     if (!lock) return;  // its holder comes after us
     reap_locked();
     discard_if_over();
-  } while (is_anybody_going());
+  } while (any_slot_going());
 }
 
 /// The last one out, or a newcomer that could not join, leaves no segment behind that nothing is in. One that has
@@ -225,7 +225,7 @@ void roster::discard_if_over() noexcept {
 
 /// One that has left while we held the lock, and left the rest to us. Before it tried the lock it gave up its
 /// slot's, so what it did is seen here, after the lock was given up.
-bool roster::is_anybody_going() const noexcept {
+bool roster::any_slot_going() const noexcept {
   for (std::size_t i = 0; i != segment_->traits().participants(); ++i) {
     if (control(i).state == slot_state::going && !holds_lock(i)) return true;
   }

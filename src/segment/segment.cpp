@@ -222,12 +222,12 @@ segment segment::create_or_open(std::string_view name, const ring_traits& traits
 
 segment segment::attach(const segment_handles& handles, const ring_traits& traits,
                         const channel_options& options, failure& f,
-                        std::unique_ptr<attendance> attended) {
+                        std::unique_ptr<manager_session> session) {
   std::uint64_t capacity = 0;
   if (!granted_capacity(traits, options, capacity, f)) return {};
   segment s;
   s.traits_ = &traits;
-  s.attended_ = std::move(attended);
+  s.session_ = std::move(session);
   if (handles.bells.size() != traits.participants()) {
     f = {make_error_code(errc::incompatible),
          "the handles carry " + std::to_string(handles.bells.size()) + " bells, expected " +
@@ -253,7 +253,7 @@ segment segment::attach(const segment_handles& handles, const ring_traits& trait
   // Deaths are watched by pid here, and a pid of another namespace means someone else. But a manager
   // tells of them, too.
   s.knows_pids_ = s.id_.process_namespace == platform::process_namespace();
-  if (!s.attended_ && !same("PID namespace", s.id_.process_namespace, platform::process_namespace(),
+  if (!s.session_ && !same("PID namespace", s.id_.process_namespace, platform::process_namespace(),
                             "the handles", f)) {
     return {};
   }
@@ -406,13 +406,13 @@ void segment::discard() noexcept {
 }
 
 void segment::departed() noexcept {
-  if (attended_) attended_->leave(discarded_);
+  if (session_) session_->leave(discarded_);
 }
 
 void segment::release_block() noexcept {
   block_.reset();
   bells_.clear();
-  attended_.reset();
+  session_.reset();
 }
 
 }  // namespace belfry::detail

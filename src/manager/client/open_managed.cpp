@@ -14,9 +14,9 @@ namespace {
 constexpr auto patience = std::chrono::seconds(20);
 
 /// The connection over which the handles came. Its end is that of the participant.
-class attended_connection final : public attendance {
+class session_connection final : public manager_session {
  public:
-  explicit attended_connection(connection_ptr connection) : connection_(std::move(connection)) {}
+  explicit session_connection(connection_ptr connection) : connection_(std::move(connection)) {}
 
   void leave(bool drained) noexcept override try {
     client_session& s = connection_->session;
@@ -68,7 +68,7 @@ void endpoint::open(const shared_memory_manager& manager, std::string_view name,
   if (f) return;
   const segment_handles handles = receive_handles(chain.socket(), f);
   if (f) return;
-  open(handles, f, std::make_unique<attended_connection>(chain.take()));
+  open(handles, f, std::make_unique<session_connection>(chain.take()));
   if (f) f.what = "join \"" + std::string(name) + "\" of the manager: " + f.what;
 }
 

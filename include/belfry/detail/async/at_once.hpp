@@ -77,7 +77,7 @@ auto go_on_or_wait(Initiation initiation, Action action, Token token)
   const net::cancellation_state cancellation = co_await net::this_coro::cancellation_state;
   const bool may_be_worthless = cancellation.slot().is_connected();
 #endif
-  if (!may_be_worthless && !action.endpoint->turn_is_over()) {
+  if (!may_be_worthless && !action.endpoint->time_slice_is_over()) {
     const attempt outcome = action.endpoint->try_at_once(action);
     if (outcome != attempt::would_block) {
       const auto result = [&token](const error_code& ec, auto&&... values) {

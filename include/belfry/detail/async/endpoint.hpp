@@ -12,7 +12,7 @@
 #include <belfry/detail/platform/native_handle.hpp>
 #include <belfry/detail/async/operation.hpp>
 #include <belfry/detail/layout/pause.hpp>
-#include <belfry/detail/async/turn.hpp>
+#include <belfry/detail/async/time_slice.hpp>
 #include <belfry/detail/async/wait_fsm.hpp>
 #include <belfry/detail/async/waitable.hpp>
 #include <belfry/detail/segment/participant.hpp>
@@ -51,7 +51,7 @@ class endpoint : public std::enable_shared_from_this<endpoint>,
   /// segment::create_or_open.
   void open(std::string_view name, failure& f, const subject& block = {});
   void open(const segment_handles& handles, failure& f,
-            std::unique_ptr<attendance> attended = {});
+            std::unique_ptr<manager_session> session = {});
   void open(const shared_memory_manager& manager, std::string_view name, failure& f);
   /// Completes every pending operation with `operation_aborted` and leaves the segment.
   void close() noexcept;
@@ -72,7 +72,7 @@ class endpoint : public std::enable_shared_from_this<endpoint>,
   template <class Action>
   attempt try_at_once(Action& wanted) noexcept;
   /// Whether it is time to let other handlers have their turn, rather than to go on at once.
-  bool turn_is_over() noexcept { return turn_.over(); }
+  bool time_slice_is_over() noexcept { return time_slice_.over(); }
   std::uint64_t new_id() noexcept { return ++last_id_; }
 
   void cancel(std::uint64_t id) noexcept;
@@ -93,7 +93,7 @@ class endpoint : public std::enable_shared_from_this<endpoint>,
   void reap() noexcept;
 
   /// What the ring has that was not there before: something was freed outside of an operation.
-  void kick() noexcept;
+  void retry() noexcept;
 
   friend void arrive(operation& op, std::shared_ptr<endpoint> e);
   friend void lose(operation& op, std::shared_ptr<endpoint> e) noexcept;
@@ -177,7 +177,7 @@ class endpoint : public std::enable_shared_from_this<endpoint>,
   void unwatch(std::size_t slot) noexcept override;
   std::error_code start_waits() noexcept;
   void stop_waits() noexcept;
-  void pass_on() noexcept;
+  void hand_off() noexcept;
   void rest_if_idle() noexcept;
   std::error_code start(watched& wait, waitable::kind what, std::size_t slot) noexcept;
   static void stop(watched& wait) noexcept;
@@ -199,7 +199,7 @@ class endpoint : public std::enable_shared_from_this<endpoint>,
   std::atomic<phase> phase_{phase::idle};  // looked at without the lock by try_at_once()
   operation_queue transfers_;
   operation_queue conditions_;
-  turn turn_;                      // of attempts at once, in coroutines
+  time_slice time_slice_;                    // of attempts at once, in coroutines
   watched bell_;
   std::vector<watched> deaths_;    // per slot
 };

@@ -117,7 +117,7 @@ class byte_producer_endpoint final : public producer_endpoint<byte_ring>, privat
   }
   void end_claim() noexcept {
     claimed_ = false;
-    kick();  // what was initiated meanwhile had to wait
+    retry();  // what was initiated meanwhile had to wait
     self_.reset();
   }
   void closed() noexcept override {
@@ -315,8 +315,8 @@ class consumer_endpoint<Ring> final : public copying_consumer_endpoint<Ring>, pr
   bool give_back(const lease_ticket& ticket) noexcept override {
     const bool done = this->is_open() && this->reader().give_back(ticket);
     if (done) {
-      this->kick();  // it may be for us as well as for another
-      this->peers().pass_on();
+      this->retry();  // it may be for us as well as for another
+      this->peers().hand_off();
     }
     let_go();
     return done;

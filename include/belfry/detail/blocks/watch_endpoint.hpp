@@ -42,7 +42,7 @@ class watch_endpoint final : public endpoint, private transaction_owner {
   attempt begin(transaction& out) noexcept;
   bool worth_trying() noexcept;
   /// The ticket is the watch's, for all its operations that wait: it goes with the last of them.
-  void wait_for_turn() noexcept { waiting_.fetch_add(1, std::memory_order_relaxed); }
+  void start_waiting() noexcept { waiting_.fetch_add(1, std::memory_order_relaxed); }
   void stop_waiting(bool withdraw) noexcept;
 
   bool ready() noexcept override { return true; }
@@ -92,7 +92,7 @@ struct txn_action {
   attempt try_once() noexcept {
     const attempt a = endpoint->begin(held);
     if (a == attempt::would_block && !waiting) {
-      endpoint->wait_for_turn();
+      endpoint->start_waiting();
       waiting.reset(endpoint.get());
     }
     if (a == attempt::done && waiting) waiting.release()->stop_waiting(false);

@@ -94,7 +94,7 @@ class participant {
   void open(std::string_view name, const channel_options& options, failure& f,
             const begin_side& begin = {}, const subject& block = {});
   void open(const segment_handles& handles, const channel_options& options, failure& f,
-            const begin_side& begin = {}, std::unique_ptr<attendance> attended = {});
+            const begin_side& begin = {}, std::unique_ptr<manager_session> session = {});
   /// See roster::undo_join().
   void undo_join() noexcept { roster_->undo_join(); }
   void leave() noexcept {

@@ -107,7 +107,7 @@ class roster {
   /// is rung as soon as it can: each further attempt, and parking, tries it, and fails until then.
   void notify(std::size_t amount = 1) noexcept {
     publish_fence();
-    if (somebody_parked()) [[unlikely]]
+    if (peer_parked()) [[unlikely]]
       ring_parked(opposite_, segment_->traits().competing ? amount : ~std::size_t{0});
   }
   /// The same for room, in two steps, as it is asked after every message: without the fence, see parking.hpp.
@@ -123,11 +123,11 @@ class roster {
   }
   void notify_room(std::size_t amount) noexcept {
     if (fences_) publish_fence();
-    if (somebody_parked())
+    if (peer_parked())
       ring_parked(opposite_, segment_->traits().competing ? amount : ~std::size_t{0});
   }
   /// Who was woken for something, and leaves it, wakes another one at its own side.
-  void pass_on() noexcept {
+  void hand_off() noexcept {
     publish_fence();
     ring_parked(role_, 1);
   }
@@ -191,7 +191,7 @@ class roster {
     return segment_->header().parked[static_cast<std::size_t>(role)];
   }
   /// One load for up to eight peers.
-  bool somebody_parked() const noexcept {
+  bool peer_parked() const noexcept {
     for (std::uint64_t& eight : peer_marks_) {
       if (std::atomic_ref(eight).load(std::memory_order_relaxed) != 0) return true;
     }
@@ -213,7 +213,7 @@ class roster {
   bool claim_slot(failure& f, const std::function<void(std::size_t)>& begin);
   bool settle_in(std::size_t slot, failure& f, const std::function<void(std::size_t)>& begin);
   void clear_up() noexcept;
-  bool is_anybody_going() const noexcept;
+  bool any_slot_going() const noexcept;
 
   bool reap_locked() noexcept;
   void found_dead(std::size_t slot, std::uint32_t generation) noexcept;
@@ -222,7 +222,7 @@ class roster {
   bool meet_newcomers() noexcept;
   void ring_parked(layout::role role, std::size_t most) noexcept;
   ringer::state reach(std::size_t slot, std::uint32_t generation) noexcept;
-  enum class rung { yes, nobody_there, not_reached };
+  enum class rung { yes, deserted, not_reached };
   rung ring(std::size_t slot, std::uint32_t generation) noexcept;
   void ring_everyone() noexcept;
 

@@ -42,9 +42,9 @@ struct subject {
 
 /// What a manager keeps for a participant that it has let in. Dropped without a word it means that the
 /// participant has died.
-class attendance {
+class manager_session {
  public:
-  virtual ~attendance() = default;
+  virtual ~manager_session() = default;
   /// `drained`: the last one has left, and nothing is unread.
   virtual void leave(bool drained) noexcept = 0;
 };
@@ -61,10 +61,10 @@ class segment {
                                 const channel_options& options, failure& f,
                                 const subject& block = {});
 
-  /// Attaches to a segment that someone has handed over; a manager, if there is an attendance.
+  /// Attaches to a segment that someone has handed over; a manager, if there is a session.
   static segment attach(const segment_handles& handles, const ring_traits& traits,
                         const channel_options& options, failure& f,
-                        std::unique_ptr<attendance> attended = nullptr);
+                        std::unique_ptr<manager_session> session = nullptr);
 
   /// A segment without a name, to be handed over.
   static segment_handles create_anonymous(const ring_traits& traits, const channel_options& options,
@@ -137,7 +137,7 @@ class segment {
   subject subject_;
   bool knows_pids_ = true;
   bool discarded_ = false;
-  std::unique_ptr<attendance> attended_;
+  std::unique_ptr<manager_session> session_;
   mapping map_;
   ring_memory ring_;
 };

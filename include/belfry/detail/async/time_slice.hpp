@@ -7,7 +7,7 @@ namespace belfry::detail {
 
 /// Who finds everything ready could go on for ever, so it has a turn of some time. To ask for the time
 /// costs about as much as to take a message: that is done for every few of them.
-class turn {
+class time_slice {
   using clock = std::chrono::steady_clock;
   static constexpr unsigned unasked = 16;
   static constexpr std::chrono::microseconds length{50};
