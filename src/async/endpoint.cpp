@@ -42,7 +42,7 @@ void endpoint::joined(failure& f) {
     service_ = &net::use_service<endpoint_service>(net::query(executor_, net::execution::context));
     service_->add(*this);
   } catch (const net_system_error& e) {
-    f = {e.code(), "await the bell"};
+    f = {e.code(), "register the bell with the reactor"};
     me_.undo_join();
     close();
   }
@@ -61,11 +61,11 @@ void endpoint::close() noexcept {
   if (me_.is_open()) closing();
   me_.leave();
   closed();
-  posts.send(weak_from_this().lock());  // without an owner nothing was ever pending
+  posts.send(weak_from_this().lock());  // null only if nothing was ever pending
 }
 
-/// In the child of a fork: gives up the handles. Pending operations are the parent's; a thread of its
-/// may have held any lock when it forked, so none is taken.
+/// In the child of a fork: closes the handles. Pending operations belong to the parent. No lock is taken: a thread of
+/// the parent may have held any lock during the fork.
 void endpoint::abandon() noexcept {
   for (watched& death : deaths_) {
     if (death.handle) death.handle->abandon();
@@ -77,8 +77,9 @@ void endpoint::abandon() noexcept {
   closed();
 }
 
-// The context goes: no handler will ever be called again. They may own this endpoint, and close it when they
-// are destroyed, so that comes after the lock. Those that are on their way are what was posted with them.
+// The context is being destroyed: no handler will be called again. A handler may own this endpoint, and close it from
+// its destructor, so the operations are destroyed after the lock is released. Posted operations are owned by what was
+// posted, and are destroyed with it.
 void endpoint::shutdown() noexcept {
   operation_queue here;
   {
@@ -144,7 +145,7 @@ endpoint::progress endpoint::advance(request& wanted, step next, post_list& post
         result = peers().peek_event();
         peers().take_event();
         if (result) return {progress::done, result};
-        next = fsm_.begin();  // who had closed is back
+        next = fsm_.begin();  // a peer has joined since the event was seen
         break;
       case step::linger:
         next = linger(wanted) ? fsm_.lingered(true) : fsm_.lingered(false, now());
@@ -164,7 +165,7 @@ endpoint::progress endpoint::advance(request& wanted, step next, post_list& post
   }
 }
 
-/// Without a request, only for conditions.
+/// `wanted` is null if only conditions are pending.
 bool endpoint::prepare_sleep(request* wanted, post_list& posts) {
   return me_.prepare_sleep(wanted != nullptr, [&] {
     if (!conditions_.empty()) find_conditions(posts);

@@ -1,4 +1,4 @@
-// The endpoints of an execution context, so that their operations go when the context goes.
+// The endpoints of an execution context, so that their operations are destroyed with the context.
 #pragma once
 
 #include <belfry/detail/async/endpoint.hpp>
@@ -9,8 +9,8 @@
 
 namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 
-/// A coroutine that owns an endpoint and waits for it is owned by that endpoint's queue. When the
-/// context is destroyed somebody has to break the circle.
+/// A coroutine that owns an endpoint and awaits one of its operations is itself owned by the endpoint's queue. When the
+/// context is destroyed, this service breaks the cycle.
 class endpoint_service : public net::execution_context::service {
  public:
   using key_type = endpoint_service;

@@ -1,6 +1,6 @@
-// Endpoints: the queue of pending operations, and what drives it.
+// Endpoints: the queue of pending operations, and driving it.
 //
-// All of it is done under the lock, which is given up before anything is posted, and before a handler is called.
+// All of it runs under the lock. The lock is released before operations are posted, and before a handler is called.
 #include <belfry/detail/async/endpoint.hpp>
 
 #include <algorithm>
@@ -19,7 +19,7 @@ std::exception_ptr endpoint::deliver(post_list& posts, const operation* whose) n
   return posts.empty() ? nullptr : posts.send(shared_from_this(), whose);
 }
 
-/// It is over before it has begun.
+/// Completes an operation that never was in a queue.
 void endpoint::refuse(operation& op, std::error_code why) {
   op.end(why);
   op.post(nullptr);
@@ -35,12 +35,12 @@ void endpoint::submit(operation& op) {
     case phase::running:
     case phase::scheduled: schedule(posts); break;
     case phase::waiting:
-      if (!first) return;  // woken by the same bell as the one before it
+      if (!first) return;  // the same bell wakes the operation before it
       me_.cancel_sleep();
       schedule(posts);
       break;
     case phase::idle:
-      // Nothing is taken in here, and nothing completes; but whether to go to sleep can be seen at once.
+      // An initiating function takes nothing and completes nothing. But it can go to sleep if nothing is ready.
       if (fsm_.needs_time() || op.ready()) {
         schedule(posts);
         break;
@@ -70,8 +70,8 @@ void endpoint::submit_condition(operation& op) {
     become(phase::running);
     sleep_for_conditions(posts);
   } else {
-    // The operation at work will look after parking, and a sleeping endpoint is rung when something changes. What
-    // has changed since we looked may have rung before this operation was there.
+    // A running operation checks all conditions after it parks, and a sleeping endpoint is notified of every change.
+    // But a notification may have come between ready() above and push(), so check again.
     find_conditions(posts);
     if (is(phase::scheduled)) schedule(posts);
   }
@@ -79,7 +79,7 @@ void endpoint::submit_condition(operation& op) {
   rethrow(deliver(posts, &op));
 }
 
-/// Better to fail than to sleep without hearing of a death.
+/// If the participant cannot watch its peers, the conditions fail: a sleep would miss a death.
 void endpoint::sleep_for_conditions(post_list& posts) {
   prepare_sleep(nullptr, posts);
   if (const std::error_code error = me_.take_error()) {
@@ -88,7 +88,7 @@ void endpoint::sleep_for_conditions(post_list& posts) {
   settle_to_sleep(posts);
 }
 
-/// The last step before sleep: unless the bell has rung since parking, or nothing is left to sleep for.
+/// The last step before sleep. It does not sleep if the bell was notified since parking, or nothing is pending.
 void endpoint::settle_to_sleep(post_list& posts) {
   if (head() != nullptr && !me_.woken()) {
     const std::error_code error = start_waits();
@@ -104,13 +104,13 @@ operation* endpoint::head() const noexcept {
   return !transfers_.empty() ? transfers_.front() : conditions_.front();
 }
 
-/// What was in a queue is in none any more, and completes where its handler is to be called.
+/// The operation has been removed from its queue. It completes on the executor of its handler.
 void endpoint::end(operation& op, std::error_code why, post_list& posts) noexcept {
   op.end(why);
   if (!op.posted) posts.add(op);
 }
 
-/// Sorts out the conditions that hold.
+/// Ends the conditions that hold.
 void endpoint::find_conditions(post_list& posts) {
   operation_queue waiting(std::move(conditions_));
   while (!waiting.empty()) {
@@ -133,7 +133,7 @@ void endpoint::cancel(std::uint64_t id) noexcept {
     const bool was_head = op == head();
     queue.remove(*op);
     end(*op, operation_aborted(), posts);
-    // Others who wait may want less than this one did, or have their own way to be driven.
+    // The next operation may need less (room for a smaller message), or be driven in another context.
     if (was_head || is(phase::scheduled)) others_go_on(posts);
   }
   deliver(posts);
@@ -156,7 +156,7 @@ void endpoint::abort_all(post_list& posts) noexcept {
   others_go_on(posts);
 }
 
-/// After the end of an operation that was not driven to it.
+/// After an operation has ended without being driven: it was cancelled, or lost.
 void endpoint::others_go_on(post_list& posts) noexcept {
   if (is(phase::waiting)) me_.cancel_sleep();
   if (transfers_.empty()) hand_off();
@@ -164,7 +164,7 @@ void endpoint::others_go_on(post_list& posts) noexcept {
   if (is(phase::idle)) stop_waits();
 }
 
-/// We were woken for something that others wait for, too, and nobody here is going to take it.
+/// Hands the wake-up off to another consumer, if this one was woken for an item and has no operation to take it.
 void endpoint::hand_off() noexcept {
   if (is_open() && me_.traits().competing && me_.take_wake_up() && ready()) peers().hand_off();
 }
@@ -182,8 +182,8 @@ void endpoint::retry() noexcept {
 
 // ---- driving ------------------------------------------------------------------------------------
 
-/// Lets the first operation be driven where its handler is to be called. That may be in a context that does not
-/// run: the first one of each other context is on its way as well, and goes before it if it arrives before it.
+/// Posts the first operation to the executor of its handler, where it is driven. That context may not be running, so
+/// the first operation of each other context is posted as well. The operation that arrives first is driven first.
 void endpoint::schedule(post_list& posts) noexcept {
   become(phase::scheduled);
   const auto post = [&](operation& op) {
@@ -199,7 +199,7 @@ void endpoint::schedule(post_list& posts) noexcept {
     }
     return true;
   };
-  std::array<const void*, 8> contexts;  // that were met; should there be more, it takes longer to find out
+  std::array<const void*, 8> contexts;  // already seen; beyond eight, is_first() searches the queues
   std::size_t count = 0;
   for (const operation_queue* queue : {&transfers_, &conditions_}) {
     for (operation* op = queue->front(); op != nullptr; op = op->next) {
@@ -238,7 +238,7 @@ void endpoint::arrived(operation& op) {
   op.complete(op.result);
 }
 
-/// Its owner is the caller from here on.
+/// The caller owns the operation from here on.
 void endpoint::lost(operation& op) noexcept {
   post_list posts;
   {
@@ -251,21 +251,21 @@ void endpoint::lost(operation& op) noexcept {
   deliver(posts);
 }
 
-/// `op` is in a queue, and this is where its handler is to be called.
+/// `op` is in a queue, and this thread is on the executor of its handler.
 void endpoint::drive(operation& op, unique_lock held) {
   struct resting {
-    ~resting() { e.rest_if_idle(); }  // last: a handler has had the chance to start what needs the waits
+    ~resting() { e.rest_if_idle(); }  // last: the handler may have started an operation that needs the waits
     endpoint& e;
   } const at_the_end{*this};
-  unique_lock lock(std::move(held));  // given up before that
+  unique_lock lock(std::move(held));  // released before that
   post_list posts;
   time_slice_.begin();
-  if (is(phase::waiting)) me_.cancel_sleep();  // it has come late
+  if (is(phase::waiting)) me_.cancel_sleep();  // posted before the endpoint went to sleep
   become(phase::running);
 
   me_.handle_deaths();
   if (!conditions_.empty()) find_conditions(posts);
-  if (op.is_condition) {  // on behalf of all of them
+  if (op.is_condition) {  // drives all conditions
     if (transfers_.empty()) hand_off();
     if (transfers_.empty() && !conditions_.empty()) {
       sleep_for_conditions(posts);

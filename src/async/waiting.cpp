@@ -1,4 +1,4 @@
-// Endpoints: waiting for the bell and for deaths, in the reactor or in a thread of the caller's.
+// Endpoints: waiting for the bell and for deaths, in the reactor or in the caller's thread.
 #include "../base/deadline.hpp"
 #include "../segment/ring_on_stop.hpp"
 
@@ -22,7 +22,7 @@ void endpoint::on_wait(const waitable::wait_id& which) {
   me_.cancel_sleep();
   operation* const next = head();
   if (next != nullptr && next->at_home() && !next->posted) return drive(*next, std::move(lock));
-  if (next == nullptr) {  // what was waited for was seen before
+  if (next == nullptr) {  // the operation has ended meanwhile
     become(phase::idle);
     hand_off();
     return stop_waits();
@@ -42,7 +42,7 @@ std::error_code endpoint::start(watched& wait, waitable::kind what, std::size_t 
   } catch (...) {
     return std::make_error_code(std::errc::not_enough_memory);
   }
-  // It may be over already, and waits for our lock.
+  // on_wait() may already be called in another thread; it waits for this lock.
   wait.on = true;
   ++wait.serial;
   return {};
@@ -62,7 +62,7 @@ std::error_code endpoint::start_waits() noexcept {
   return error;
 }
 
-/// Waits that nobody waits for must not keep the context running.
+/// Waits in the reactor must not keep the context running while nothing is pending.
 void endpoint::stop_waits() noexcept {
   stop(bell_);
   for (watched& death : deaths_) stop(death);
@@ -99,9 +99,9 @@ std::error_code endpoint::block(request& wanted, std::chrono::nanoseconds timeou
   unique_lock lock(mutex_);
   if (!is(phase::idle)) return std::make_error_code(std::errc::operation_in_progress);
   const auto deadline = deadline_after(timeout);
-  stop_waits();  // or the reactor drains the bell that this thread listens to
+  stop_waits();  // or a wait in the reactor would complete for the bell that this thread waits for
   const ring_on_stop wake(stop, me_.bell());
-  post_list none;  // as nothing is pending
+  post_list none;  // stays empty: nothing is pending
   step next = fsm_.begin();
   for (;;) {
     if (stop.stop_requested()) {
@@ -116,19 +116,19 @@ std::error_code endpoint::block(request& wanted, std::chrono::nanoseconds timeou
       if (clock::now() >= deadline) return timed_out();
       continue;
     }
-    // The ring that told of a stop may just have been drained.
+    // The request to stop may have notified the bell just before it was drained.
     const bool in_time = stop.stop_requested() || sleep_in_thread(deadline, lock);
     me_.cancel_sleep();
     if (me_.error()) return me_.take_error();
     next = fsm_.begin();
     if (in_time) continue;
-    // What came at the last moment is taken, and else left for the next call.
+    // One last attempt after the timeout.
     const attempt outcome = wanted.try_once();
     return outcome == attempt::would_block ? timed_out() : error_of(outcome);
   }
 }
 
-/// Until something wakes it; false if the time has come before, or with an error of the participant.
+/// Sleeps until something wakes the participant. False: the deadline has passed, or the participant has an error.
 bool endpoint::sleep_in_thread(clock::time_point deadline, unique_lock& lock) {
   participant::sleep s = me_.begin_sleep();
   lock.unlock();
@@ -144,7 +144,7 @@ bool endpoint::prepare_wait() {
   const auto anything = [this] { return ready() || corrupted() || peers().untold_event(); };
   if (anything()) return false;
   stop_waits();
-  return me_.prepare_sleep(true, anything);  // finish_wait() tells of an error
+  return me_.prepare_sleep(true, anything);  // finish_wait() reports an error
 }
 
 std::error_code endpoint::finish_wait() {
@@ -155,10 +155,10 @@ std::error_code endpoint::finish_wait() {
   if (me_.error()) return me_.take_error();
   if (corrupted()) return make_error_code(errc::corrupted);
   if (const std::error_code notice = take_notice()) return notice;
-  // Why the last attempt has done nothing, if that is so still.
+  // Why the last attempt has done nothing, if a peer still cannot be reached.
   if (peers().unreachable() && !peers().reaches_peers()) return peers().unreachable();
   const std::error_code event = peers().untold_event();
-  if (!event || ready()) return {};  // what is in the ring comes before the event
+  if (!event || ready()) return {};  // values in the ring come before the event
   peers().take_event();
   return event;
 }

@@ -18,7 +18,7 @@ namespace belfry {
 namespace detail {
 namespace {
 
-/// What travels beside the descriptors, so that nothing else is taken for them.
+/// The bytes sent with the descriptors, so that the receiver recognises the message.
 struct parcel {
   std::array<char, 8> magic{'b', 'e', 'l', 'f', 'r', 'y', 'h', '1'};
   std::uint32_t bells = 0;
@@ -37,7 +37,7 @@ void wait_until_ready(int socket, short events) {
   ::poll(&ready, 1, -1);
 }
 
-/// Takes over every descriptor that came along, also those that will turn out unwelcome.
+/// Takes ownership of every received descriptor, also of those that will be refused.
 std::vector<unique_handle> take_descriptors(msghdr& message, failure& f) {
   std::vector<unique_handle> taken;
   for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
@@ -57,7 +57,7 @@ std::vector<unique_handle> take_descriptors(msghdr& message, failure& f) {
 
 bool try_send_handles(native_handle_type socket, const segment_handles& handles, failure& f) {
   if (!handles.block || handles.bells.size() >= max_descriptors) {
-    f = {std::make_error_code(std::errc::invalid_argument), "send handles: there are none"};
+    f = {std::make_error_code(std::errc::invalid_argument), "send handles: none given, or too many bells"};
     return false;
   }
   std::array<int, max_descriptors> descriptors{handles.block.get()};
@@ -83,7 +83,7 @@ bool try_send_handles(native_handle_type socket, const segment_handles& handles,
   do {
     sent = ::sendmsg(socket, &message, MSG_NOSIGNAL);
   } while (sent == -1 && errno == EINTR);
-  // The first byte carries the descriptors; sixteen more never wait for room of their own.
+  // The descriptors travel with the first byte. Sixteen bytes are sent whole or not at all.
   if (sent == static_cast<ssize_t>(sizeof content)) return true;
   if (sent != -1 || errno != EAGAIN) f = system_failure("send handles");
   return false;
@@ -120,7 +120,7 @@ segment_handles receive_handles(native_handle_type socket, failure& f) {
     f = {std::make_error_code(std::errc::connection_reset), "receive handles: the peer has gone"};
     return {};
   }
-  // Of descriptors the kernel hands over as many as find a place.
+  // The kernel installs descriptors until the process has reached its limit, and sets MSG_CTRUNC.
   const bool cut_off = (message.msg_flags & MSG_CTRUNC) != 0 && taken.size() < max_descriptors;
   if (cut_off) {
     f = {std::make_error_code(std::errc::too_many_files_open), "receive handles"};
@@ -129,7 +129,7 @@ segment_handles receive_handles(native_handle_type socket, failure& f) {
   if (got != static_cast<ssize_t>(sizeof content) || content.magic != parcel{}.magic ||
       (message.msg_flags & MSG_CTRUNC) != 0 || taken.empty() || content.bells + 1 != taken.size()) {
     f = {make_error_code(errc::protocol_error),
-         "receive handles: this is not what send_handles sends"};
+         "receive handles: the message does not come from send_handles"};
     return {};
   }
   segment_handles handles;
@@ -154,7 +154,7 @@ std::string channel_handles::to_inherit(detail::failure& f) const {
 channel_handles channel_handles::inherited(std::string_view text, detail::failure& f) {
   const auto malformed = [&] {
     f = {std::make_error_code(std::errc::invalid_argument),
-         '"' + std::string(text.substr(0, 64)) + "\" does not tell of inherited handles"};
+         '"' + std::string(text.substr(0, 64)) + "\" is not a text made by to_inherit()"};
     return channel_handles();
   };
   std::vector<int> descriptors;
@@ -175,7 +175,7 @@ channel_handles channel_handles::inherited(std::string_view text, detail::failur
   const bool twice = std::adjacent_find(distinct.begin(), distinct.end()) != distinct.end();
   if (descriptors.empty() || descriptors.size() > detail::max_descriptors || twice)
     return malformed();
-  // All must be there before any is taken over: a wrong number must not close someone else's.
+  // Check that all exist before taking ownership of any: a wrong number must not close an unrelated descriptor.
   for (const int descriptor : descriptors) {
     if (::fcntl(descriptor, F_SETFD, FD_CLOEXEC) != 0) {
       f = detail::system_failure("inherit handles");

@@ -21,16 +21,16 @@ waitable::waitable(const net::any_io_executor& executor, native_handle_type hand
 
 waitable::~waitable() {
   if (implementation_ == nullptr) return;
-  implementation_->descriptor.release();  // out of the reactor; the handle is its owner's to close
+  implementation_->descriptor.release();  // removes it from the reactor; the owner closes the handle
 }
 
-// A read would drain the bell and need no epoll_ctl, but come between wake-up and answer. This costs as
-// many system calls, all of them on the way to sleep.
-void waitable::async_wait(std::shared_ptr<listener> who, wait_id which) {
+// An asynchronous read would also drain the bell and need no epoll_ctl. But its system call would come between the
+// wake-up and the answer. A wait needs as many system calls, and all of them are made while going to sleep.
+void waitable::async_wait(std::shared_ptr<listener> to_call, wait_id which) {
   implementation_->descriptor.async_wait(net::posix::stream_descriptor::wait_read,
-                                         [who = std::move(who), which](const error_code& ec) {
+                                         [to_call = std::move(to_call), which](const error_code& ec) {
                                            if (ec != net::error::operation_aborted)
-                                             who->on_wait(which);
+                                             to_call->on_wait(which);
                                          });
 }
 

@@ -1,4 +1,4 @@
-// What the operations of producers and consumers do: the second half of operation_for.
+// The actions of the operations of producers and consumers: the second parameter of operation_for.
 #pragma once
 
 #include <belfry/asio.hpp>
@@ -26,7 +26,7 @@ struct send_action {
   }
 };
 
-/// void(error_code, std::size_t): all values are in the ring, or so many of them.
+/// void(error_code, std::size_t sent): all values are in the ring; after an error only the first `sent`.
 template <class Endpoint>
 struct send_n_action {
   Endpoint* endpoint;
@@ -108,7 +108,7 @@ struct receive_n_action {
   }
 };
 
-/// void(error_code): there is something, or room.
+/// void(error_code): there is something to receive, or room to send.
 template <class Endpoint>
 struct wait_action {
   Endpoint* endpoint;
@@ -124,7 +124,7 @@ struct wait_action {
   }
 };
 
-/// void(error_code): the other side is there. A condition.
+/// void(error_code): a peer is attached. A condition.
 template <class Endpoint>
 struct wait_peer_action {
   Endpoint* endpoint;
@@ -137,7 +137,7 @@ struct wait_peer_action {
   }
 };
 
-/// An action that is tried by a thread that waits for it.
+/// An action that a blocking call tries in its own thread.
 template <class Action>
 struct blocking_request final : request {
   explicit blocking_request(Action a) : action(std::move(a)) {}
@@ -146,7 +146,7 @@ struct blocking_request final : request {
   Action action;
 };
 
-/// Starts an operation: what a completion token's initiation calls.
+/// The initiation function of async_initiate: starts an operation.
 template <class Endpoint, class Executor>
 class initiation {
  public:
@@ -187,7 +187,7 @@ class initiation {
     return op;
   }
 
-  // The endpoint has one of this type already, and copies of it are not for nothing.
+  // The endpoint already holds an executor of this type, and copying it is not free.
   static constexpr bool type_erased = std::is_same_v<Executor, net::any_io_executor>;
   struct none {
     none(const Executor&) noexcept {}
@@ -197,7 +197,7 @@ class initiation {
   [[no_unique_address]] std::conditional_t<type_erased, none, Executor> executor_;
 };
 
-/// The same for a condition.
+/// Starts a condition.
 template <class Endpoint, class Executor>
 class condition_initiation : public initiation<Endpoint, Executor> {
  public:

@@ -1,8 +1,8 @@
-// The name of the inline namespace for everything that touches Asio: which Asio, which version, which settings.
+// The name of the inline namespace for everything that uses Asio: which Asio, which version, which settings.
 //
-// Whatever of it changes what an object of Asio's looks like, or who does what with it, is in the name. So the
-// linker refuses a program that was compiled otherwise than the library, instead of letting it hang or crash, and
-// says what it looked for:
+// The name contains every setting that changes the layout of Asio's objects, or how Asio uses them. If a program was
+// compiled with other settings than the library, linking fails; otherwise the program would hang or crash. The linker
+// names the missing symbol:
 //
 //     undefined reference to `belfry::detail::standalone_asio_102201_no_epoll::endpoint::open(...)'
 #pragma once
@@ -10,7 +10,7 @@
 #if defined(BELFRY_BOOST_ASIO)
 #include <boost/version.hpp>
 #define BELFRY_ASIO_KIND boost_asio_
-#define BELFRY_ASIO_RELEASE BOOST_VERSION  // its error codes change with Boost, too
+#define BELFRY_ASIO_RELEASE BOOST_VERSION  // its error codes depend on the version of Boost, too
 #else
 #define BELFRY_ASIO_KIND standalone_asio_
 #define BELFRY_ASIO_RELEASE ASIO_VERSION
@@ -54,7 +54,7 @@
 #define BELFRY_ASIO_THREADS
 #endif
 
-// Asio says so itself where there is no type information.
+// Asio defines this itself where there is no type information.
 #if defined(BELFRY_BOOST_ASIO) ? defined(BOOST_ASIO_NO_TYPEID) : defined(ASIO_NO_TYPEID)
 #define BELFRY_ASIO_TYPEID _no_typeid
 #else
@@ -75,7 +75,7 @@
 #define BELFRY_ASIO_RECYCLING
 #endif
 
-// How many blocks a thread keeps for later: 2, if the program has not said otherwise.
+// How many blocks of memory a thread keeps for reuse: 2, unless the program sets another number.
 #if defined(BELFRY_BOOST_ASIO)
 #if defined(BOOST_ASIO_RECYCLING_ALLOCATOR_CACHE_SIZE) && BOOST_ASIO_RECYCLING_ALLOCATOR_CACHE_SIZE != 2
 #define BELFRY_ASIO_CACHE _cache_of_
@@ -90,7 +90,7 @@
 #define BELFRY_ASIO_CACHE_SIZE
 #endif
 
-// Not a setting of Asio's, but containers are members of what is shared, and it turns buffer debugging on.
+// Not a setting of Asio. But shared classes have containers as members, and Asio turns buffer debugging on with it.
 #if defined(_GLIBCXX_DEBUG)
 #define BELFRY_ASIO_CONTAINERS _glibcxx_debug
 #else

@@ -1,7 +1,7 @@
-// A coroutine that awaits what is ready goes on without being suspended.
+// A coroutine that awaits a ready operation continues without being suspended.
 //
-// Some of that is faster by way of what Asio does not document. This is the only file that uses such things, and only
-// with versions that it has been tried with (BELFRY_ASIO_KNOWN); behind each stands a way with what is documented.
+// This is the only file that uses undocumented parts of Asio, because they are faster. It uses them only with versions
+// that it was tested with (BELFRY_ASIO_KNOWN). Each has a fallback that uses documented parts only.
 #pragma once
 
 #include <belfry/asio.hpp>
@@ -14,11 +14,11 @@
 
 namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 
-/// What `co_await` makes of an operation's result, for tokens that do nothing but resume a coroutine.
+/// How `co_await` returns the result of an operation, for tokens that only resume a coroutine.
 template <class Token>
 struct awaiting : std::false_type {};
 
-/// The values; an error is thrown.
+/// Returns the values; throws an error.
 template <class Executor>
 struct awaiting<net::use_awaitable_t<Executor>> : std::true_type {
   template <class Token, class... Values>
@@ -28,7 +28,7 @@ struct awaiting<net::use_awaitable_t<Executor>> : std::true_type {
   }
 };
 #if BELFRY_ASIO_KNOWN
-/// The values; the error is put somewhere. (Only a handler can do that in a documented way.)
+/// Returns the values; stores the error in the variable of the token. (The documented way needs a handler.)
 template <class Executor>
 struct awaiting<net::redirect_error_t<net::use_awaitable_t<Executor>>> : std::true_type {
   template <class Token, class... Values>
@@ -38,7 +38,7 @@ struct awaiting<net::redirect_error_t<net::use_awaitable_t<Executor>>> : std::tr
   }
 };
 #endif
-/// The error first, then the values.
+/// Returns a tuple: the error, then the values.
 template <class Executor>
 struct awaiting<net_as_tuple_t<net::use_awaitable_t<Executor>>> : std::true_type {
   template <class Token, class... Values>
@@ -47,8 +47,8 @@ struct awaiting<net_as_tuple_t<net::use_awaitable_t<Executor>>> : std::true_type
   }
 };
 
-// GCC takes the frame of a coroutine for something that other translation units might see, and warns of what
-// comes from an anonymous namespace.
+// GCC treats the frame of a coroutine as visible in other translation units, and warns about members whose type is in
+// an anonymous namespace.
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wsubobject-linkage"
@@ -61,12 +61,13 @@ template <class Executor>
 inline constexpr bool completes_frame<net::use_awaitable_t<Executor>> = true;
 #endif
 
-/// Awaits an operation. If it is ready it is done here and now, unless
+/// Awaits an operation. If it is ready, it completes immediately and the coroutine is not suspended, except when
 ///
-/// - the coroutine may be one of several, under `||`, and end before it is suspended: its completion is posted then,
-///   and a sibling could still make its result worthless. (The documented way: it has a cancellation slot.)
-/// - others wait at the endpoint;
-/// - it is time that other handlers got their turn.
+/// - the coroutine may run under `||` with others and has not been suspended yet. If it ended now, its completion would
+///   be posted, and another coroutine could win in between: the result would be lost. (The documented check: the
+///   coroutine has a cancellation slot.)
+/// - other operations are pending at the endpoint;
+/// - the time slice is over, and other handlers must run.
 template <class Signature, class Initiation, class Action, class Token>
 auto go_on_or_wait(Initiation initiation, Action action, Token token)
     -> decltype(net::async_initiate<Token, Signature>(std::move(initiation), token,
@@ -90,7 +91,7 @@ auto go_on_or_wait(Initiation initiation, Action action, Token token)
     }
   }
   if constexpr (completes_frame<Token>) {
-    // As use_awaitable does, in a frame of its own: the handler puts the result into this one, and pops it.
+    // use_awaitable does the same in a second frame. Here the handler stores the result in this frame, and pops it.
     co_await [&](auto* frame) {
       return net::async_result<Token, Signature>::do_init(frame, initiation, token, action);
     };

@@ -1,10 +1,10 @@
-// The engine below every producer and consumer: queue of operations, going to sleep, being woken.
+// The engine below every producer and consumer: the queue of operations, sleeping and waking.
 //
-// An attempt on the ring is made on the executor of the operation at the head of the queue, and its
-// handler called there, in one go. What arrives from the reactor, on any thread of the context, only
-// wakes an endpoint that is asleep. So one endpoint in a strand, its `io_context` run by many threads,
-// is safe, whatever executor the endpoint itself was given. Operations may also be initiated in a
-// thread, one after the other, while others run the handlers of the earlier ones.
+// Attempts on the ring run on the executor of the operation at the head of the queue, and its handler is called right
+// after a successful attempt, on the same executor. Completions from the reactor may run on any thread of the context;
+// they only wake an endpoint that is asleep. So an endpoint is safe if its user keeps to one strand, even when many
+// threads run the `io_context`, and whatever executor the endpoint itself was given. One thread may also initiate
+// operations, one after the other, while other threads run the handlers of earlier ones.
 #pragma once
 
 #include <belfry/asio.hpp>
@@ -47,7 +47,7 @@ class endpoint : public std::enable_shared_from_this<endpoint>,
   endpoint(const endpoint&) = delete;
   endpoint& operator=(const endpoint&) = delete;
 
-  /// Joins the named segment, creating it if need be; or the segment of the handles. `block`: see
+  /// Joins the named segment, and creates it if there is none; or joins the segment of the handles. `block`: see
   /// segment::create_or_open.
   void open(std::string_view name, failure& f, const subject& block = {});
   void open(const segment_handles& handles, failure& f,
@@ -56,29 +56,28 @@ class endpoint : public std::enable_shared_from_this<endpoint>,
   /// Completes every pending operation with `operation_aborted` and leaves the segment.
   void close() noexcept;
   bool is_open() const noexcept { return me_.is_open(); }
-  /// What an attempt that was not successful means for the operation.
+  /// The error with which an operation completes after this outcome; none for `done` and `would_block`.
   std::error_code error_of(attempt outcome) const noexcept;
 
   const net::any_io_executor& executor() const noexcept { return executor_; }
   const detail::segment& segment() const noexcept { return me_.segment(); }
 
-  /// Starts an operation on the ring: one after the other, each tried on its handler's executor.
+  /// Queues an operation on the ring. Operations are served in order, each on the executor of its handler.
   void submit(operation& op);
-  /// Starts an operation that takes nothing and completes as soon as it is ready(), independent of
-  /// all others. ready() is then called on any thread, under the lock.
+  /// Starts a condition: it takes nothing from the ring, and completes as soon as it is ready(), independent of all
+  /// other operations. ready() may be called on any thread, under the lock.
   void submit_condition(operation& op);
-  /// An attempt without an operation, and for a moment more if there is to be lingered. Would block also if
-  /// others wait.
+  /// Fast path without queueing; spins briefly if `spin` is set. Returns `would_block` also if operations are pending.
   template <class Action>
   attempt try_at_once(Action& wanted) noexcept;
-  /// Whether it is time to let other handlers have their turn, rather than to go on at once.
+  /// Whether the coroutine must now let other handlers run.
   bool time_slice_is_over() noexcept { return time_slice_.over(); }
   std::uint64_t new_id() noexcept { return ++last_id_; }
 
   void cancel(std::uint64_t id) noexcept;
   void cancel_all() noexcept;
 
-  /// Waits in this thread until `wanted` succeeds, or an event, the timeout or a request to stop ends it.
+  /// Blocks this thread until `wanted` succeeds, or an event, the timeout or a request to stop ends the wait.
   std::error_code block(request& wanted, std::chrono::nanoseconds timeout,
                         const std::stop_token& stop);
 
@@ -86,13 +85,13 @@ class endpoint : public std::enable_shared_from_this<endpoint>,
   std::error_code finish_wait();
   native_handle_type wait_handle(failure& f);
 
-  /// As roster::peer_came; who is dead must have been reaped.
+  /// As roster::peer_came. The caller has reaped before.
   bool peer_came() const noexcept { return me_.peers().peer_came(); }
-  /// The same, and they are.
+  /// Reaps, then as peer_came().
   bool has_peer() noexcept;
   void reap() noexcept;
 
-  /// What the ring has that was not there before: something was freed outside of an operation.
+  /// Lets the pending operations try the ring again, since a place was freed outside of an operation.
   void retry() noexcept;
 
   friend void arrive(operation& op, std::shared_ptr<endpoint> e);
@@ -102,22 +101,22 @@ class endpoint : public std::enable_shared_from_this<endpoint>,
  protected:
   virtual ~endpoint();
 
-  /// The slot is ours, and the others do not see it yet: attach reader or writer.
+  /// This endpoint has its slot, and the other participants do not see it yet: attach the reader or writer.
   virtual void attach(const ring_memory& memory, std::size_t slot) = 0;
-  /// Something to read, or room to write.
+  /// There is something to read, or room to write.
   virtual bool ready() noexcept = 0;
   virtual bool corrupted() const noexcept = 0;
-  /// What comes before the next that is to be read, and was not told yet.
+  /// A notice that comes before the next value and was not reported yet (`lagged`); marks it as reported.
   virtual std::error_code take_notice() noexcept { return {}; }
   /// The membership is about to end.
   virtual void closing() noexcept {}
-  /// The membership has ended; what was handed out may still be in use.
+  /// The membership has ended. The user may still hold claims, messages or leases.
   virtual void closed() noexcept {}
 
   roster& peers() noexcept { return me_.peers(); }
   const roster& peers() const noexcept { return me_.peers(); }
   const channel_options& options() const noexcept { return options_; }
-  /// Before it is opened.
+  /// Only before open().
   void set_options(const channel_options& o) { options_ = o; }
 
  private:
@@ -125,16 +124,16 @@ class endpoint : public std::enable_shared_from_this<endpoint>,
 
   enum class phase : std::uint8_t {
     idle,       // nothing pending
-    scheduled,  // the next operation is on its way to its executor
+    scheduled,  // the next operation is posted to its executor
     running,    // drive() is at work
-    waiting,    // asleep: the next ring, or death, schedules the next operation
+    waiting,    // asleep: the next notification, or death, schedules the next operation
   };
-  /// Where the steps for a request have led.
+  /// The outcome of the steps for a request.
   struct progress {
     enum { done, yield, sleep } to;
     std::error_code error;
   };
-  /// The own bell, or the death of another participant, and the wait for it in the reactor.
+  /// A handle (the own bell, or one that reports the death of a participant) and the wait for it in the reactor.
   struct watched {
     std::optional<waitable> handle;
     bool on = false;
@@ -143,7 +142,7 @@ class endpoint : public std::enable_shared_from_this<endpoint>,
 
   bool is(phase p) const noexcept { return phase_.load(std::memory_order_relaxed) == p; }
   void become(phase p) noexcept {
-    // Who sees that there is nothing pending sees what was done before. Pairs with try_at_once().
+    // Release: a thread that reads `idle` also sees everything done before. Pairs with the acquire in try_at_once().
     phase_.store(p, std::memory_order_release);
   }
 
@@ -151,7 +150,7 @@ class endpoint : public std::enable_shared_from_this<endpoint>,
   void joined(failure& f);
   progress advance(request& wanted, step next, post_list& posts);
   bool prepare_sleep(request* wanted, post_list& posts);
-  /// Looks for a moment.
+  /// Spins for a moment. True: the request is ready.
   template <class Request>
   static bool linger(Request& wanted) noexcept;
   clock::time_point now() const;
@@ -192,16 +191,16 @@ class endpoint : public std::enable_shared_from_this<endpoint>,
   std::uint64_t last_id_ = 0;
   endpoint_service* service_ = nullptr;
 
-  // Held by whatever a member function does with what follows, with me_ and with the ring, and while
-  // no handler is called. What the user does at once (attempts, the release of a message, the end of a
-  // claim) is his to keep apart from it; so is what a coroutine or a blocking call does in try_at_once().
+  // Guards the members below, me_ and the ring. Not held while a handler is called. Immediate calls (try_*, releasing a
+  // message, ending a claim) and try_at_once() do not lock it: the user must not make them concurrently with the
+  // attempts of pending operations.
   std::mutex mutex_;
-  std::atomic<phase> phase_{phase::idle};  // looked at without the lock by try_at_once()
+  std::atomic<phase> phase_{phase::idle};  // try_at_once() reads it without the lock
   operation_queue transfers_;
   operation_queue conditions_;
-  time_slice time_slice_;                    // of attempts at once, in coroutines
+  time_slice time_slice_;  // of coroutines that are not suspended
   watched bell_;
-  std::vector<watched> deaths_;    // per slot
+  std::vector<watched> deaths_;  // per slot
 };
 
 template <class Request>
@@ -215,7 +214,7 @@ bool endpoint::linger(Request& wanted) noexcept {
 
 template <class Action>
 attempt endpoint::try_at_once(Action& wanted) noexcept {
-  // With nothing pending nobody else is at the ring. Pairs with the release in become().
+  // While nothing is pending, no other thread uses the ring. Pairs with the release in become().
   const bool nothing_pending = phase_.load(std::memory_order_acquire) == phase::idle;
   if (!nothing_pending || !is_open()) return attempt::would_block;
   attempt outcome = wanted.try_once();

@@ -25,6 +25,10 @@ namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 
 inline constexpr std::chrono::nanoseconds for_ever = std::chrono::nanoseconds::max();
 
+/// The common base of producers and consumers. Thread safety: distinct objects are safe; a shared one is not.
+///
+/// Construction joins a channel: by name, by handles, or through a manager. The forms without `error_code&` throw
+/// std::system_error. The forms with it set `ec`; is_open() is false after an error.
 template <class Endpoint, class Executor>
 class endpoint_handle {
   using default_token = net::default_completion_token_t<Executor>;
@@ -32,13 +36,16 @@ class endpoint_handle {
  public:
   using executor_type = Executor;
 
-  /// Joins the channel of this name, creating it if it is not there yet. Throws std::system_error
-  /// whose text names what was wrong:
-  ///   `errc::role_taken`, `errc::roster_full`   all places of this role are taken by the living
-  ///   `errc::incompatible`                      the segment is of another type, ring, size, version
-  ///   `invalid_argument`, `filename_too_long`   no name for a channel (247 bytes at most); no capacity, or mode
-  ///   `permission_denied`                       it may not be opened, or another user has made it, see `mode`
-  ///   `no_space_on_device`, `file_too_large`, ... what the system says
+  /// Joins the channel of this name, and creates it if there is none:
+  ///
+  ///     ticks::consumer rx(io, "ticks");
+  ///
+  /// Throws std::system_error; its text names the field or argument that was wrong:
+  ///   `errc::role_taken`, `errc::roster_full`   all places of this role are taken by living participants
+  ///   `errc::incompatible`                      the segment has another type, ring, size or version
+  ///   `invalid_argument`, `filename_too_long`   not a valid name (247 bytes at most), capacity or mode
+  ///   `permission_denied`                       no access, or another user has created the channel: see `mode`
+  ///   `no_space_on_device`, `file_too_large`, ... an error of the system
   endpoint_handle(const Executor& executor, std::string_view name,
                   const channel_options& options = {})
       : endpoint_handle(executor, options) {
@@ -46,7 +53,7 @@ class endpoint_handle {
     endpoint_->open(name, f);
     throw_if(f);
   }
-  /// The same, but `is_open()` is false and `ec` set if it fails.
+  /// The same. Sets `ec`; after an error `is_open()` is false.
   endpoint_handle(const Executor& executor, std::string_view name, const channel_options& options,
                   error_code& ec)
       : endpoint_handle(executor, options) {
@@ -57,7 +64,8 @@ class endpoint_handle {
   endpoint_handle(const Executor& executor, std::string_view name, error_code& ec)
       : endpoint_handle(executor, name, channel_options{}, ec) {}
 
-  /// Joins the channel of these handles, which may be used again and dropped.
+  /// Joins the channel of these handles. They are copied: the caller may use them again, or destroy them. Errors: as
+  /// above.
   endpoint_handle(const Executor& executor, const channel_handles& handles,
                   const channel_options& options = {})
       : endpoint_handle(executor, options) {
@@ -75,10 +83,10 @@ class endpoint_handle {
   endpoint_handle(const Executor& executor, const channel_handles& handles, error_code& ec)
       : endpoint_handle(executor, handles, channel_options{}, ec) {}
 
-  /// Joins the channel that a manager has under this name; it makes it for whoever comes first. Nothing of it
-  /// can be seen in the file system, only clients of the manager can join, and they are attended: it
-  /// tells the others of a death, across PID namespaces, too. The manager must be reached over a Unix socket.
-  /// Blocks until it has answered. Throws in addition: `not_connected`, `timed_out`, `protocol_error`.
+  /// Joins the manager's channel of this name; for the first participant the manager creates it. The channel has no
+  /// file, and only clients of the manager can join. The manager reports the death of a participant to the others,
+  /// also across PID namespaces. The manager must be connected through a Unix socket. Blocks until the manager has
+  /// answered. Further errors: `not_connected`, `timed_out`, `errc::protocol_error`.
   endpoint_handle(const Executor& executor, const shared_memory_manager& manager,
                   std::string_view name, const channel_options& options = {})
       : endpoint_handle(executor, options) {
@@ -97,12 +105,12 @@ class endpoint_handle {
                   std::string_view name, error_code& ec)
       : endpoint_handle(executor, manager, name, channel_options{}, ec) {}
 
-  /// The same from an execution context.
+  /// The same with an execution context instead of an executor.
   template <std::derived_from<net::execution_context> Context, class... Arguments>
   endpoint_handle(Context& context, Arguments&&... arguments)
       : endpoint_handle(Executor(context.get_executor()), std::forward<Arguments>(arguments)...) {}
 
-  /// What was moved from is as if it were closed.
+  /// A moved-from object behaves as a closed one.
   endpoint_handle(endpoint_handle&& other) noexcept
       : endpoint_(std::move(other.endpoint_)), executor_(other.executor_) {}
   endpoint_handle& operator=(endpoint_handle&& other) noexcept {
@@ -124,61 +132,62 @@ class endpoint_handle {
 
   executor_type get_executor() const noexcept { return executor_; }
 
-  /// Leaves the channel for good: the other side is told `errc::closed`, after what is in the ring.
-  /// Pending operations complete with `operation_aborted`; later ones with `errc::closed`.
+  /// Leaves the channel for good. The other side first receives everything in the ring, then `errc::closed`. Pending
+  /// operations complete with `operation_aborted`; later ones with `errc::closed`.
   void close() noexcept {
     if (endpoint_) endpoint_->close();
   }
 
-  /// Completes all pending operations with `operation_aborted`. They have taken and sent nothing.
+  /// Completes all pending operations with `operation_aborted`. They have taken and sent nothing, except async_send_n,
+  /// whose handler is told how many values were sent.
   void cancel() noexcept {
     if (endpoint_) endpoint_->cancel_all();
   }
 
   bool is_open() const noexcept { return endpoint_ && endpoint_->is_open(); }
 
-  /// The name of the channel; empty if it was met by handles.
+  /// The name of the channel; empty if it was joined by handles.
   std::string name() const { return endpoint_ ? endpoint_->segment().name() : std::string(); }
 
-  /// Values (bytes for a byte_ring) that the ring can hold.
+  /// How many values (bytes for a byte_ring) the ring can hold.
   std::size_t capacity() const noexcept {
     return endpoint_ ? static_cast<std::size_t>(endpoint_->segment().ring().capacity) : 0;
   }
 
-  /// Completes when an attempt may succeed: there is something to receive; there is room to send
-  /// (in a byte_ring, for what the last attempt wanted). Takes nothing, so that nothing is lost
-  /// whatever it is combined with. Signature: void(error_code). Errors as async_receive, async_send.
+  /// Completes when an attempt may succeed: there is something to receive, or room to send (in a byte_ring: room for
+  /// the last message that did not fit). Takes nothing from the ring, so nothing can be lost when it is combined with
+  /// other operations. Signature: void(error_code). Errors: as async_receive, async_send. Cancellation: every type.
   template <class Token = default_token>
   auto async_wait(Token&& token = Token()) {
     return initiate<void(error_code)>(wait_action<Endpoint>{target()},
                                       std::forward<Token>(token));
   }
 
-  /// Completes when somebody of the other side is there. A consumer's also if a producer has come and
-  /// gone again since `closed` or `peer_died` was last reported: what it sent is in the ring. So after
-  /// one of these it waits for the next. Signature: void(error_code). Takes nothing and reports no
-  /// deaths. Any number may be pending beside other operations.
+  /// Completes when a participant of the other side is attached. A consumer's wait also completes if a producer has
+  /// joined and left again since `closed` or `peer_died` was last reported, because its values are in the ring. So
+  /// after one of these errors it waits for the next producer. Signature: void(error_code). Takes nothing and reports
+  /// no deaths. Any number may be pending beside other operations. Cancellation: every type.
   template <class Token = default_token>
   auto async_wait_peer(Token&& token = Token()) {
     wait_peer_action<Endpoint> action{target()};
-    endpoint_->reap();  // who is dead is not there
+    endpoint_->reap();  // a dead participant must not count
     return net::async_initiate<Token, void(error_code)>(
         condition_initiation<Endpoint, Executor>(endpoint_, executor_), token,
         std::move(action));
   }
 
-  /// A handle that becomes ready (readable, for poll) when there is a reason to look, for event loops
-  /// that are not Asio's:
+  /// For event loops other than Asio's: a handle that becomes ready (readable, for poll) when there may be something
+  /// to do:
   ///
   ///     pollfd p{rx.native_handle(), POLLIN, 0};
   ///     for (;;) {
   ///       while (auto t = rx.try_receive()) use(*t);
-  ///       if (rx.prepare_wait()) poll(&p, 1, -1);        // with whatever else the loop waits for
-  ///       if (auto ec = rx.finish_wait()) tell(ec);      // closed, peer_died, lagged: each of them once
+  ///       if (rx.prepare_wait()) poll(&p, 1, -1);        // with the other handles of the loop
+  ///       if (auto ec = rx.finish_wait()) report(ec);    // closed, peer_died, lagged: each of them once
   ///     }
   ///
-  /// Stays the same for the life of the endpoint, which owns it. Throws std::system_error: `errc::closed`, or
-  /// what the system says when it cannot be made, such as `too_many_files_open`.
+  /// The endpoint owns the handle, and it stays the same until the endpoint is closed. Throws std::system_error:
+  /// `errc::closed`, or an error of the system such as `too_many_files_open`.
   native_handle_type native_handle() {
     failure f;
     const native_handle_type handle = target()->wait_handle(f);
@@ -192,29 +201,32 @@ class endpoint_handle {
     return handle;
   }
 
-  /// Declares this side to be asleep. True: there is nothing to do, wait for the handle. False: look
-  /// at once. Either way finish_wait() is next. Not while asynchronous operations are pending.
+  /// Declares this endpoint asleep. True: there is nothing to do, wait for the handle. False: do not wait. In both
+  /// cases call finish_wait() next. Not while asynchronous operations are pending.
   bool prepare_wait() { return endpoint_ && endpoint_->prepare_wait(); }
 
-  /// Declares this side to be awake, and tells what there is to be told beside what is in the ring, after
-  /// it: `closed` and `peer_died`, once each time that the other side goes, after which the loop
-  /// sleeps until the next peer comes (see has_peer()); `lagged`, once for each loss; `corrupted`, which
-  /// stays: close it. `operation_in_progress` if operations are pending, `closed` if it is closed itself. And what
-  /// the system says if it does not let this side wait, as the death of a peer would not be noticed, or wake a
-  /// peer: why an attempt has done nothing. It may be tried again.
+  /// Declares this endpoint awake, and returns what is to be reported besides the values in the ring:
+  ///   `closed`, `peer_died`     once each time that the other side goes, after its values were received; then the
+  ///                             loop sleeps until the next peer joins (see has_peer())
+  ///   `lagged`                  once for each loss
+  ///   `corrupted`               every time: close the endpoint
+  ///   `operation_in_progress`   asynchronous operations are pending
+  ///   `closed`                  also if this endpoint is itself closed
+  ///   errors of the system      this endpoint could not wait, because it would not notice the death of a peer; or it
+  ///                             could not wake a peer, which is why an attempt has done nothing. Try again.
   error_code finish_wait() {
     return to_net(endpoint_ ? endpoint_->finish_wait() : make_error_code(errc::closed));
   }
 
-  /// What async_wait_peer waits for, for such loops: whether somebody of the other side is there, or, for
-  /// a consumer, has been there since `closed` or `peer_died` was last told. The handle is ready when that
+  /// The condition of async_wait_peer, for such loops: whether a participant of the other side is attached, or, for a
+  /// consumer, has been attached since `closed` or `peer_died` was last reported. The handle becomes ready when this
   /// may have changed.
   bool has_peer() noexcept { return endpoint_ && endpoint_->has_peer(); }
 
  protected:
   Endpoint& endpoint() const noexcept { return *endpoint_; }
 
-  /// What an operation is for: after a move a closed endpoint, which completes it.
+  /// The endpoint of a new operation. After a move: a new, closed endpoint, which completes it with `errc::closed`.
   Endpoint* target() {
     if (!endpoint_)
       endpoint_ = std::make_shared<Endpoint>(net::any_io_executor(executor_), channel_options{});
@@ -237,7 +249,7 @@ class endpoint_handle {
   error_code block(Action&& action, std::chrono::nanoseconds timeout,
                    const std::stop_token& stop = {}) {
     if (stop.stop_requested()) return to_net(operation_aborted());
-    // Before anything that takes longer than this, as to ask for the time.
+    // First the fast path: even reading the clock takes longer.
     const attempt outcome = endpoint_->try_at_once(action);
     if (outcome == attempt::done) return {};
     if (outcome != attempt::would_block) return to_net(endpoint_->error_of(outcome));

@@ -1,4 +1,4 @@
-// A pending asynchronous operation of an endpoint: what it wants from the ring, and whom to tell.
+// A pending asynchronous operation of an endpoint: its request to the ring, and its handler.
 #pragma once
 
 #include <belfry/asio.hpp>
@@ -21,46 +21,45 @@ namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 class endpoint;
 class operation;
 
-/// Called on the executor of the operation, which it was posted to.
+/// Called on the executor of the operation, after it was posted there.
 void arrive(operation& op, std::shared_ptr<endpoint> e);
-/// It will never come there: its context has gone, or had no memory for it.
+/// Called if the posted operation will never run: its context was destroyed, or had no memory for it.
 void lose(operation& op, std::shared_ptr<endpoint> e) noexcept;
 
-/// What is wanted from the ring.
+/// What an operation or a blocking call does with the ring.
 class request {
  public:
   /// Takes from the ring, or puts into it.
   virtual attempt try_once() noexcept = 0;
-  /// Whether an attempt would bring something. Takes nothing.
+  /// Whether an attempt would succeed or fail, not block. Takes nothing.
   virtual bool ready() noexcept = 0;
 
  protected:
   ~request() = default;
 };
 
-/// A request that waits in an endpoint's queue, which owns it until it is over. Attempts are made on the
-/// handler's executor only.
+/// A request that waits in an endpoint's queue. The queue owns it until it is over. Attempts run only on the executor
+/// of the handler.
 ///
-/// It is posted there, itself, and at most once at a time: to be driven, as long as it is in the queue; to
-/// complete, when it is over. One that is over while it is on its way, as it was cancelled, is owned by what
-/// was posted, and completes when it arrives; nobody waits for that.
+/// The operation itself is posted to that executor, at most once at a time: while it is in the queue, to be driven;
+/// when it is over, to complete. If it is cancelled while it is posted, the posted function object owns it, and it
+/// completes when that runs.
 class operation : public request {
  public:
   operation() = default;
   operation(const operation&) = delete;
   operation& operator=(const operation&) = delete;
 
-  /// Each of these ends the operation's life. `complete` calls the handler, on whose executor the
-  /// caller must be.
+  /// Both free the operation. `complete` also calls the handler: only on its executor.
   virtual void complete(std::error_code ec) = 0;
   virtual void destroy() noexcept = 0;
 
-  /// Lets it arrive on the handler's executor. May throw: it is lost then, as if its context had gone. Not
-  /// under the endpoint's lock.
+  /// Posts it to the handler's executor; arrive() is called there. If this throws, the operation is lost, as if its
+  /// context had been destroyed. Not under the endpoint's lock.
   virtual void post(std::shared_ptr<endpoint> e) = 0;
-  /// Whether that executor is the endpoint's own, where its waits end.
+  /// Whether that executor is the endpoint's own, on which its waits complete.
   virtual bool at_home() const noexcept = 0;
-  /// Tells contexts apart: when one of them does not run, others may.
+  /// Identifies the execution context: while one context does not run, others may.
   virtual const void* context() const noexcept = 0;
 
   void end(std::error_code ec) noexcept {
@@ -69,19 +68,19 @@ class operation : public request {
   }
 
   operation* next = nullptr;       // in the queue
-  operation* next_post = nullptr;  // of those that are to be posted
+  operation* next_post = nullptr;  // in a post_list
   std::uint64_t id = 0;            // never used twice by one endpoint
-  bool elsewhere = false;          // in another context than the endpoint
-  bool posted = false;             // on its way
-  bool is_condition = false;       // in which queue it is
-  bool over = false;               // in no queue any more
-  std::error_code result;          // when it is over
+  bool elsewhere = false;          // its context is not the endpoint's
+  bool posted = false;             // posted, and not yet arrived
+  bool is_condition = false;       // which queue it is in
+  bool over = false;               // removed from its queue
+  std::error_code result;          // once it is over
 
  protected:
   ~operation() = default;
 };
 
-/// First in, first out, and removal from the middle. Owns what is in it.
+/// First in, first out, with removal from the middle. Owns its operations.
 class operation_queue {
  public:
   operation_queue() = default;
@@ -94,7 +93,7 @@ class operation_queue {
     while (!empty()) pop().destroy();
   }
 
-  /// None belongs to another context than the endpoint.
+  /// All operations belong to the endpoint's own context.
   bool one_context() const noexcept { return elsewhere_ == 0; }
 
   bool empty() const noexcept { return front_ == nullptr; }
@@ -132,7 +131,7 @@ class operation_queue {
   std::size_t elsewhere_ = 0;
 };
 
-/// What has been decided under an endpoint's lock, and is done after it: operations are posted.
+/// Operations to be posted, collected under an endpoint's lock and posted after it is released.
 class post_list {
  public:
   post_list() = default;
@@ -147,13 +146,13 @@ class post_list {
   }
   bool empty() const noexcept { return front_ == nullptr; }
 
-  /// Always the last thing that is done: a handler may use the endpoint at once, in another thread. One that
-  /// goes wrong does not keep the others back. What has gone wrong first, or with this one if it is said whose.
+  /// Always the last step: a handler may use the endpoint immediately, in another thread. If one post throws, the
+  /// others are posted all the same. Returns the first exception, or, with `whose`, the exception of that operation.
   std::exception_ptr send(const std::shared_ptr<endpoint>& e,
                           const operation* whose = nullptr) noexcept {
     std::exception_ptr error;
     for (operation* op = std::exchange(front_, nullptr); op != nullptr;) {
-      operation* const next = op->next_post;  // it may be gone before post() returns
+      operation* const next = op->next_post;  // the operation may be freed before post() returns
       try {
         op->post(e);
       } catch (...) {
@@ -170,7 +169,7 @@ class post_list {
   operation* back_ = nullptr;
 };
 
-/// An operation on its way to its executor: what is posted.
+/// The function object that is posted: it carries an operation to its executor.
 class courier {
  public:
   courier(operation& op, std::shared_ptr<endpoint> e) noexcept : op_(&op), endpoint_(std::move(e)) {}
@@ -187,8 +186,8 @@ class courier {
   std::shared_ptr<endpoint> endpoint_;
 };
 
-/// Room within an operation for what its executor keeps of it on its way, so that the handler's allocator is
-/// asked only once. Executors give it back before they call; what they need beyond it is the heap's.
+/// Memory inside an operation for the executor's copy of the posted function object, so that the handler's allocator is
+/// asked only once. Executors free it before they call the function. Larger requests go to the heap.
 class travel_room {
  public:
   void* allocate(std::size_t bytes) {
@@ -253,7 +252,7 @@ struct with_allocator {
 template <class Function, class Allocator>
 with_allocator(Function, Allocator) -> with_allocator<Function, Allocator>;
 
-/// `Action` is what the operation does:
+/// An operation with its handler. `Action` is what the operation does:
 ///
 ///     attempt try_once() noexcept;
 ///     bool ready() noexcept;
@@ -281,7 +280,7 @@ class operation_for final : public operation {
   bool ready() noexcept override { return action_.ready(); }
 
   void complete(std::error_code ec) override {
-    // The handler may destroy anything and start anew: the operation's memory goes first.
+    // The handler may destroy the endpoint, or start the next operation: free this operation's memory first.
     Handler handler(std::move(handler_));
     Action action(std::move(action_));
     const auto work(std::move(work_));
@@ -294,9 +293,9 @@ class operation_for final : public operation {
   void destroy() noexcept override { free(allocator_of(handler_)); }
 
   void post(std::shared_ptr<endpoint> e) override {
-    const executor_type executor = executor_;  // the operation may be gone before post() returns
+    const executor_type executor = executor_;  // the operation may be freed before post() returns
     if constexpr (type_erased) {
-      net::post(executor, courier(*this, std::move(e)));  // it takes no allocator
+      net::post(executor, courier(*this, std::move(e)));  // it ignores associated allocators
     } else {
       net::post(executor, with_allocator{courier(*this, std::move(e)), travel_allocator<void>(room_)});
     }
@@ -312,7 +311,7 @@ class operation_for final : public operation {
     if constexpr (net::can_query_v<const Executor&, net::execution::context_t>) {
       return &net::query(executor, net::execution::context);
     } else {
-      return this;  // one of its own
+      return this;  // unknown: treat it as a context of its own
     }
   }
 
@@ -320,7 +319,7 @@ class operation_for final : public operation {
       : handler_(std::move(handler)),
         action_(std::move(action)),
         executor_(net::get_associated_executor(handler_, io)) {
-    // The endpoint's own waits are on its executor, and keep its context running; another one must be told.
+    // The endpoint's waits keep the context of its own executor running. Another executor needs a work guard.
     if constexpr (type_erased) {
       if (executor_ == io) return;
     }

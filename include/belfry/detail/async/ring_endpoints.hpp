@@ -1,4 +1,4 @@
-// An endpoint with its side of a ring: what producers and consumers of every ring are made of.
+// An endpoint with its side of a ring: the base of the producers and consumers of every ring.
 #pragma once
 
 #include <belfry/detail/async/endpoint.hpp>
@@ -18,7 +18,7 @@
 
 namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 
-/// Reader or writer: some say whose they are, and where they begin.
+/// Constructs a reader or writer. Some also take the slot of their participant, and where to start.
 template <class Side>
 void emplace_side(std::optional<Side>& side, const ring_memory& memory, std::size_t slot,
                   start where) {
@@ -31,7 +31,7 @@ void emplace_side(std::optional<Side>& side, const ring_memory& memory, std::siz
   }
 }
 
-/// How many producers there may be, where the ring's header says so; else there is one.
+/// The greatest number of producers, if the ring's header defines it as a constant; else 1.
 template <class Ring>
 inline constexpr std::size_t producers_of = 1;
 template <class Ring>
@@ -55,7 +55,7 @@ class producer_endpoint : public endpoint {
     if (a == attempt::done) peers().notify();
     return a;
   }
-  /// `sent` is how many. One fence for all of them.
+  /// `sent`: how many values were sent. One fence for all of them.
   attempt put_n(std::span<const sendable> values, std::size_t& sent) noexcept {
     sent = 0;
     if (!peers().reaches_peers()) [[unlikely]]
@@ -86,7 +86,7 @@ class producer_endpoint : public endpoint {
   std::optional<typename Ring::writer> writer_;
 };
 
-/// Adds messages that are written in place.
+/// Adds claims: messages that are written in place.
 class byte_producer_endpoint final : public producer_endpoint<byte_ring>, private claim_source {
  public:
   using producer_endpoint::producer_endpoint;
@@ -105,7 +105,7 @@ class byte_producer_endpoint final : public producer_endpoint<byte_ring>, privat
 
  private:
   void commit(std::size_t bytes) noexcept override {
-    if (is_open()) {  // else the ring is the next producer's
+    if (is_open()) {  // after close() the ring may have another producer
       writer().commit(bytes);
       peers().notify();
     }
@@ -117,11 +117,11 @@ class byte_producer_endpoint final : public producer_endpoint<byte_ring>, privat
   }
   void end_claim() noexcept {
     claimed_ = false;
-    retry();  // what was initiated meanwhile had to wait
+    retry();  // operations initiated during the claim had to wait
     self_.reset();
   }
   void closed() noexcept override {
-    if (claimed_) self_ = shared_from_this();  // the memory stays while it is being written to
+    if (claimed_) self_ = shared_from_this();  // keep the memory mapped while the user may write to it
   }
 
   bool claimed_ = false;
@@ -142,16 +142,16 @@ class basic_consumer_endpoint : public endpoint {
   bool corrupted() const noexcept override { return reader_->corrupted(); }
   typename Ring::reader& reader() noexcept { return *reader_; }
 
-  /// What the last `lagged` that was told was about.
+  /// How many values the last reported `lagged` was about.
   std::uint64_t lost() const noexcept { return lost_; }
 
  protected:
-  /// A loss has been met by an attempt that could not say so.
+  /// An attempt that could not report it has noticed a loss.
   bool loses_untold() const noexcept {
     if constexpr (may_lag) return reader_->total_lost() != told_lost_;
     return false;
   }
-  /// From here on it is told.
+  /// Marks the loss as reported.
   attempt tell_loss() noexcept {
     if constexpr (may_lag) lost_ = reader_->total_lost() - std::exchange(told_lost_, reader_->total_lost());
     return attempt::lagged;
@@ -163,14 +163,14 @@ class basic_consumer_endpoint : public endpoint {
   void attach(const ring_memory& memory, std::size_t slot) override {
     emplace_side(reader_, memory, slot, options().start);
   }
-  /// Whether every producer that may wait for room can be told of it.
+  /// Whether every producer that may wait for room can be notified.
   bool reaches_producers() noexcept {
     if constexpr (requires { Ring::never_full; }) return true;
     return peers().reaches_peers();
   }
-  /// At once: this consumer may wait for something else next.
+  /// Notifies for the freed room at once: this consumer may wait for something else next.
   void freed(std::uint64_t amount) noexcept {
-    if constexpr (requires { Ring::never_full; }) return;  // nobody waits for room
+    if constexpr (requires { Ring::never_full; }) return;  // producers never wait for room
     if (peers().template room_may_be_wanted<producers_of<Ring>>()) [[unlikely]]
       tell_room(amount);
   }
@@ -188,10 +188,10 @@ class basic_consumer_endpoint : public endpoint {
 
   std::optional<typename Ring::reader> reader_;
   std::uint64_t lost_ = 0;
-  std::uint64_t told_lost_ = 0;  // in all
+  std::uint64_t told_lost_ = 0;  // of total_lost()
 };
 
-/// Values are copied out, which frees their place.
+/// For rings whose values are copied out. The copy frees their place.
 template <ring Ring>
 class copying_consumer_endpoint : public basic_consumer_endpoint<Ring> {
  public:
@@ -211,8 +211,8 @@ class copying_consumer_endpoint : public basic_consumer_endpoint<Ring> {
     const attempt a = pop_n(values, taken);
     return a == attempt::lagged ? this->tell_loss() : a;
   }
-  /// The same for a caller that is told of nothing but values: a loss is told by the next attempt, or
-  /// finish_wait(), that can.
+  /// For calls that can return only values, not errors. A loss is reported by the next operation, receive() or
+  /// finish_wait().
   bool try_take(received& value) noexcept { return pop(value) == attempt::done; }
   void try_take_n(std::span<received> values, std::size_t& taken) noexcept { pop_n(values, taken); }
 
@@ -239,7 +239,7 @@ class consumer_endpoint final : public copying_consumer_endpoint<Ring> {
   using copying_consumer_endpoint<Ring>::copying_consumer_endpoint;
 };
 
-/// Messages are lent out, and their release frees their place.
+/// For a byte_ring: messages are read in place, and their release frees their place.
 template <>
 class consumer_endpoint<byte_ring> final : public basic_consumer_endpoint<byte_ring>,
                                            private message_source {
@@ -277,14 +277,14 @@ class consumer_endpoint<byte_ring> final : public basic_consumer_endpoint<byte_r
     if (--lent_ == 0) self_.reset();
   }
   void closed() noexcept override {
-    if (lent_ != 0) self_ = shared_from_this();  // the memory stays while messages lie in it
+    if (lent_ != 0) self_ = shared_from_this();  // keep the memory mapped while the user holds messages
   }
 
   std::uint64_t lent_ = 0;
   std::shared_ptr<endpoint> self_;
 };
 
-/// Items are copied out, and held until they are acknowledged: at once, or when the user says so.
+/// For leasing rings: items are copied out, and held until they are acknowledged: immediately, or by the user's lease.
 template <leasing_ring Ring>
 class consumer_endpoint<Ring> final : public copying_consumer_endpoint<Ring>, private lease_source {
  public:
@@ -300,7 +300,7 @@ class consumer_endpoint<Ring> final : public copying_consumer_endpoint<Ring>, pr
     if (a == attempt::done) {
       ++held_;
       out = lease<received>(*this, value, ticket);
-      this->freed(1);  // a producer can pass by what somebody holds, not what nobody has taken
+      this->freed(1);  // a producer can skip a leased place, but not an item that no consumer has taken
     }
     return a;
   }
@@ -315,7 +315,7 @@ class consumer_endpoint<Ring> final : public copying_consumer_endpoint<Ring>, pr
   bool give_back(const lease_ticket& ticket) noexcept override {
     const bool done = this->is_open() && this->reader().give_back(ticket);
     if (done) {
-      this->retry();  // it may be for us as well as for another
+      this->retry();  // this consumer may take it again, as any other may
       this->peers().hand_off();
     }
     let_go();
@@ -328,7 +328,7 @@ class consumer_endpoint<Ring> final : public copying_consumer_endpoint<Ring>, pr
     if (held_ != 0) this->reader().give_back_all();
   }
   void closed() noexcept override {
-    if (held_ != 0) self_ = this->shared_from_this();  // leases refer to us
+    if (held_ != 0) self_ = this->shared_from_this();  // leases refer to this endpoint
   }
 
   std::uint64_t held_ = 0;

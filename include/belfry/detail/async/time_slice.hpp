@@ -1,22 +1,22 @@
-// How long one goes on without giving way to other handlers.
+// How long a coroutine may continue before other handlers must run.
 #pragma once
 
 #include <chrono>
 
 namespace belfry::detail {
 
-/// Who finds everything ready could go on for ever, so it has a turn of some time. To ask for the time
-/// costs about as much as to take a message: that is done for every few of them.
+/// A coroutine whose operations are always ready would never be suspended, so its time is limited. Reading the clock
+/// costs about as much as receiving a message, so the clock is read once for several attempts.
 class time_slice {
   using clock = std::chrono::steady_clock;
   static constexpr unsigned unasked = 16;
   static constexpr std::chrono::microseconds length{50};
 
  public:
-  /// Others have had theirs.
+  /// Called when other handlers have run.
   void begin() noexcept { *this = {}; }
 
-  /// Asked before every attempt to go on.
+  /// Called before every attempt to continue without suspending.
   bool over() noexcept {
     if (left_-- != 0) return false;
     left_ = unasked;
@@ -27,7 +27,7 @@ class time_slice {
 
  private:
   unsigned left_ = unasked;
-  clock::time_point end_{};  // not known before the time is asked for
+  clock::time_point end_{};  // set when the clock is first read
 };
 
 }  // namespace belfry::detail

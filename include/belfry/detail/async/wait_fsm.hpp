@@ -1,5 +1,5 @@
-// What an endpoint does next for the operation at the head of its queue. Only the decisions: no I/O,
-// no atomics, no Asio; whoever drives it carries out the step and says what came of it.
+// What an endpoint does next for the operation at the head of its queue. Only the decisions: no I/O, no atomics, no
+// Asio. The caller carries out each step and reports its outcome.
 #pragma once
 
 #include <chrono>
@@ -7,17 +7,17 @@
 namespace belfry::detail {
 
 /// attempt ─done──────────────────────────────────────────────────────────► finish
-///    │ nothing there                                                          ▲
-///    ├── an event was seen before: the ring is empty for certain ──► report ──┘
+///    │ would block                                                            ▲
+///    ├── an event was seen before, so the ring is really empty ──► report ────┘
 ///    ▼
-///  look ─an event─► attempt            what is in the ring comes before the event
+///  look ─an event─► attempt            values in the ring come before the event
 ///    │ none
 ///    ▼
-///  linger ─something─► attempt         for a while, after a success
+///  linger ─ready─► attempt             for at most `spin` after a success
 ///    │ time is up
 ///    ▼
-///  park ─something─► unpark ─► attempt
-///    │ nothing
+///  park ─ready─► unpark ─► attempt
+///    │ not ready
 ///    ▼
 ///  sleep ─rung─► unpark ─► attempt
 class wait_fsm {
@@ -26,16 +26,16 @@ class wait_fsm {
 
   enum class step {
     attempt,  ///< try the ring
-    look,     ///< has the other side closed, or died?
+    look,     ///< check whether the other side has closed, or died
     report,   ///< complete with the event that was seen
-    linger,   ///< look at the ring for a while, then give way to other handlers
-    park,     ///< declare to be asleep, then look at the ring and for events
+    linger,   ///< spin briefly on the ring, then let other handlers run
+    park,     ///< declare oneself asleep, then check the ring and the events again
     sleep,    ///< wait for the bell
-    unpark,   ///< declare to be awake
-    finish,   ///< complete with what the attempt brought
+    unpark,   ///< declare oneself awake
+    finish,   ///< complete with the result of the attempt
   };
 
-  /// `spin` as in channel_options; zero never lingers and never asks for the time.
+  /// `spin` as in channel_options. With zero it never lingers and needs no time.
   explicit wait_fsm(std::chrono::nanoseconds spin) noexcept : spin_(spin) {}
 
   bool needs_time() const noexcept { return spin_.count() > 0; }
@@ -44,7 +44,7 @@ class wait_fsm {
     event_seen_ = false;
     return step::attempt;
   }
-  /// `done`: it has succeeded, or failed for good.
+  /// `done`: the attempt has succeeded, or failed with an error.
   step attempted(bool done) noexcept {
     if (done) {
       if (!slept_) in_vain_ = false;
@@ -73,9 +73,8 @@ class wait_fsm {
   step unparked() noexcept { return begin(); }
 
  private:
-  /// The time is asked for only when there is nothing to do: it counts from the first such moment
-  /// after a success. Who has lingered in vain does so again only when things come so often that it
-  /// would not have been.
+  /// The clock is read only when the ring has nothing. `spin` counts from the first such moment after a success.
+  /// After a fruitless spin, it does not spin until two messages again arrive within `spin` of each other.
   bool may_linger(clock::time_point now) noexcept {
     if (!needs_time()) return false;
     if (fresh_) {
@@ -91,11 +90,11 @@ class wait_fsm {
   }
 
   std::chrono::nanoseconds spin_;
-  clock::time_point since_{};  // when there was nothing to do
-  bool fresh_ = false;         // something was got since then
+  clock::time_point since_{};  // the first time that the ring had nothing after a success
+  bool fresh_ = false;         // an attempt has succeeded since then
   bool lingers_ = false;
-  bool in_vain_ = false;  // it was the last time
-  bool slept_ = false;    // since something was got
+  bool in_vain_ = false;  // the last spin was fruitless
+  bool slept_ = false;    // since the last success
   bool event_seen_ = false;
 };
 

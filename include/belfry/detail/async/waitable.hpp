@@ -1,5 +1,5 @@
-// A handle of the operating system, awaited on an executor. Between the endpoint and the platform:
-// src/async/linux/waitable.cpp does it with a stream descriptor.
+// A handle of the operating system, awaited on an executor. src/async/linux/waitable.cpp implements it with a stream
+// descriptor.
 #pragma once
 
 #include <belfry/asio.hpp>
@@ -10,22 +10,21 @@
 
 namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 
-/// Does not own the handle, which must stay open until the waitable has gone. Not thread-safe.
+/// Does not own the handle, which must stay open until the waitable is destroyed. Not thread-safe.
 class waitable {
  public:
   enum class kind { bell, death };
 
-  /// Tells waits apart: one that was cancelled may have been over already.
+  /// Identifies a wait: a cancelled wait may have completed already, and its completion must then be ignored.
   struct wait_id {
     kind what;
-    std::uint32_t slot;  // whose death
+    std::uint32_t slot;  // of the participant whose death is awaited
     std::uint32_t serial;
   };
 
   class listener {
    public:
-    /// On some thread of the context, never from within async_wait; not at all if the wait was
-    /// cancelled.
+    /// Called on a thread of the context, never from within async_wait. Not called if the wait was cancelled in time.
     virtual void on_wait(const wait_id& which) = 0;
 
    protected:
@@ -37,12 +36,12 @@ class waitable {
   waitable(const waitable&) = delete;
   waitable& operator=(const waitable&) = delete;
 
-  /// One wait at a time. Keeps the listener alive until it was told.
-  void async_wait(std::shared_ptr<listener> who, wait_id which);
+  /// One wait at a time. Keeps the listener alive until on_wait() returns.
+  void async_wait(std::shared_ptr<listener> to_call, wait_id which);
   void cancel() noexcept;
 
-  /// In the child of a fork: leaves everything to the parent, and touches nothing of Asio's, whose locks
-  /// a thread of the parent's may have held.
+  /// In the child of a fork: leaves the wait to the parent. Does not call Asio, since a thread of the parent may have
+  /// held its locks during the fork.
   void abandon() noexcept;
 
  private:
