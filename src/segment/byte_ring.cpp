@@ -34,7 +34,7 @@ constinit const ring_traits byte_ring::traits{
           return control(memory)->tail.load(std::memory_order_relaxed) ==
                  control(memory)->head.load(std::memory_order_relaxed);
         },
-    .recover = [](const ring_memory&, std::size_t) {},  // an unfinished operation has left no trace
+    .recover = [](const ring_memory&, std::size_t) {},  // an unfinished operation has changed nothing visible
     .chosen_capacity = true,
 };
 

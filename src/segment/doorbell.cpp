@@ -9,8 +9,8 @@
 namespace belfry::detail {
 namespace {
 
-/// Opens the ringing end of a named bell: the one which the slot's owner made, and not what another
-/// segment of this name has put in its place.
+/// Opens the notifier's end of a named bell: the bell that the slot's owner has made, not the bell that another segment
+/// of this name has put in its place.
 ringer::state open_named(const segment& s, std::size_t slot, unique_handle& out,
                          std::error_code& error) {
   const layout::participant_slot& owner = s.slot(slot);
@@ -21,7 +21,7 @@ ringer::state open_named(const segment& s, std::size_t slot, unique_handle& out,
   if (error == platform::nobody_listens) return ringer::state::deserted;
   if (error != std::errc::no_such_file_or_directory) return ringer::state::failed;
 
-  // The name is gone, or a namesake's: the channel was unlinked. Those who take part in it go on.
+  // The name is gone, or means another segment's bell: the channel was unlinked. Its participants continue.
   out = platform::open_bell_of_process(owner.pid.load(std::memory_order_relaxed),
                                        owner.bell_handle.load(std::memory_order_relaxed), bell,
                                        error);
@@ -45,7 +45,7 @@ doorbell doorbell::make(const segment& s, std::size_t slot, failure& f) {
   }
   if (bell.handle_) {
     platform::guard_against_fork(bell.handle_);
-    bell.drain();  // of what was meant for a former owner
+    bell.drain();  // of notifications for a former owner
   }
   return bell;
 }
@@ -85,10 +85,10 @@ ringer::state watch_for_death(const segment& s, std::size_t slot, std::uint32_t 
                               unique_handle& out, std::error_code& error) {
   if (s.named()) return open_named(s, slot, out, error);
   const std::uint32_t pid = s.slot(slot).pid.load(std::memory_order_relaxed);
-  if (!s.knows_pids() || pid == 0) return ringer::state::reachable;  // a manager tells
+  if (!s.knows_pids() || pid == 0) return ringer::state::reachable;  // the manager reports deaths
   out = platform::watch_process(pid, error);
-  // Had the owner died before the handle was there, its pid might be another's by now. And where there is no such
-  // process, a child that it has forked may not have given up its locks yet.
+  // If the owner died before the handle was opened, its pid may belong to another process by now. So check the lock of
+  // the slot. If there is no such process, the lock proves nothing: a forked child may not have released it yet.
   const bool still_there =
       error != std::errc::no_such_process &&
       platform::is_locked_by_another(s.block(), layout::slot_lock(slot)) &&

@@ -1,4 +1,4 @@
-// Participants: joining, and what they wait for while they sleep.
+// Participants: joining, and sleeping.
 #include "../platform/barrier.hpp"
 #include "../platform/handle.hpp"
 #include "../platform/wait.hpp"
@@ -18,7 +18,7 @@ void participant::open(std::string_view name, const channel_options& options, fa
   for (;;) {
     segment_ = segment::create_or_open(name, traits_, options, f, block);
     if (f) return;
-    // Gone: the last one out was just leaving, so the name is opened anew.
+    // Gone: the last participant has removed the segment meanwhile, so open the name again.
     if (join(begin, f) != roster::joined::gone) return;
   }
 }
@@ -55,13 +55,13 @@ void participant::stop_watching() noexcept {
 void participant::park(bool for_room) noexcept {
   rung_ = false;
   drain();
-  watch_peers();  // before: a participant that joins from here on notifies, and is watched the next time
+  watch_peers();  // before parking: a later newcomer notifies, and is watched at the next sleep
   roster_->park().park();
   if (for_room && role_ == layout::role::producer) platform::barrier_everywhere();
   roster_->heed_alarm();
 }
 
-/// Before looking: what is written to the bell from here on is about something new.
+/// Before looking: a later notification is about something new.
 void participant::drain() noexcept {
   if (std::exchange(undrained_, false)) roster_->bell().drain();
 }
@@ -93,13 +93,13 @@ void participant::unwatch(std::size_t slot) noexcept {
 
 // ---- being woken ------------------------------------------------------------------------------------
 
-// A wait of Asio's may complete without a reason: an event that was meant for a descriptor which was just closed
-// reaches the descriptor that got its place in the reactor. So the handle is asked before its owner is taken for dead.
+// A wait in Asio may complete without reason: an event for a descriptor that was just closed can reach the descriptor
+// that took its place in the reactor. So check the handle before its owner is taken for dead.
 void participant::look_into_deaths() noexcept {
   while (deaths_ != 0) {
     const auto slot = static_cast<std::size_t>(std::countr_zero(deaths_));
     deaths_ &= ~(std::uint64_t{1} << slot);
-    // If it is not, it is watched on: the next sleep waits for it again.
+    // Not ready: keep watching it; the next sleep waits for it again.
     if (!platform::is_ready(watched_[slot].get())) continue;
     unwatch(slot);
     roster_->watched_died(slot);
@@ -148,7 +148,7 @@ void participant::end_foreign_sleep() noexcept {
   sleep s = begin_sleep();
   s.wait(clock::now());
   end_sleep(s);
-  drain();  // or the loop would not sleep
+  drain();  // or the loop would not sleep any more
   cancel_sleep();
 }
 

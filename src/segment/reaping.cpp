@@ -1,4 +1,4 @@
-// The roster: noticing the dead, and what is there to be told of the others.
+// The roster: noticing deaths, and the events of the other side.
 #include "../platform/wait.hpp"
 #include "roster_guard.hpp"
 
@@ -15,7 +15,7 @@ using layout::slot_state;
 
 namespace {
 
-/// Only ever called under the roster's lock.
+/// Only under the roster's lock.
 void increment(std::atomic<std::uint64_t>& counter) noexcept {
   counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }
@@ -65,7 +65,7 @@ void roster::found_dead(std::size_t slot, std::uint32_t generation) noexcept {
 }
 
 void roster::heed_alarm() noexcept {
-  // Acquire: the locks are looked at after it. Pairs with the release in managed_channels.
+  // Acquire: reap() checks the locks after this load. Pairs with the release in managed_channels.
   const std::uint64_t alarms = segment_->header().count.alarms.load(std::memory_order_acquire);
   if (std::exchange(heeded_alarms_, alarms) != alarms) reap();
 }
@@ -73,7 +73,7 @@ void roster::heed_alarm() noexcept {
 // ---- events -----------------------------------------------------------------------------------------
 
 std::error_code roster::peek_event() const noexcept {
-  if (opposite_ == role_) return {};  // fellows come and go
+  if (opposite_ == role_) return {};  // with one role there are no such events
   const count c = census(opposite_);
   if (c.deaths != told_deaths_) return make_error_code(errc::peer_died);
   if (c.live == 0 && c.left) return make_error_code(errc::closed);
@@ -91,7 +91,7 @@ std::error_code roster::untold_event() const noexcept {
   return {};
 }
 
-// A death says nothing of those who have left: they are told next.
+// If the event is a death, participants that have left are not marked: `closed` is reported next.
 void roster::take_event() noexcept {
   const bool death = census(opposite_).deaths != told_deaths_;
   if (death) ++told_deaths_;
@@ -104,7 +104,7 @@ void roster::take_event() noexcept {
 bool roster::peer_came() const noexcept {
   for (std::size_t i = first_slot(opposite_); i != end_slot(opposite_); ++i) {
     const slot_control slot = control(i);
-    // A death may be known, or to be seen, before the roster could be locked to say so.
+    // A death may be known, or visible from the lock, before the slot could be changed under the roster's lock.
     const bool dead =
         slot.state == slot_state::live && (known_dead_[i] == slot.generation || !holds_lock(i));
     if (slot.state == slot_state::live && !dead) return true;
@@ -116,8 +116,8 @@ bool roster::peer_came() const noexcept {
 
 // ---- watching ---------------------------------------------------------------------------------------
 
-/// A bell that was not found says nothing by itself: its owner may be leaving, or be reaped, just now. Both say so
-/// in the slot before they remove the bell.
+/// A missing bell alone proves nothing: its owner may be leaving, or be reaped, at this moment. Both change the slot
+/// before they remove the bell.
 bool roster::is_there(std::size_t slot, std::uint32_t generation) const noexcept {
   const slot_control now = control(slot);
   return now.state == slot_state::live && now.generation == generation && holds_lock(slot);
@@ -142,7 +142,7 @@ std::error_code roster::watch_peers(std::vector<watch_change>& changes) {
           if (is_there(i, slot.generation)) {
             failed = error;
           } else {
-            reap();  // the bell has gone with its owner, or the slot has changed, and we are going to be rung
+            reap();  // the owner is dead; or the slot has changed, and this participant will be notified
           }
           continue;
       }
@@ -154,7 +154,7 @@ std::error_code roster::watch_peers(std::vector<watch_change>& changes) {
   return failed;
 }
 
-/// The lock of the roster tells nobody that it is free again, and its holder need not take part.
+/// There is no event for the release of the roster's lock, and its holder need not be a participant: so a timer.
 std::error_code roster::watch_lock(std::vector<watch_change>& changes) {
   if (reap_due_) reap();
   if (!reap_due_) retry_after_ = std::chrono::milliseconds(1);
@@ -171,7 +171,7 @@ std::error_code roster::watch_lock(std::vector<watch_change>& changes) {
   return {};
 }
 
-// If the owner turns out to live all the same, it is not watched again.
+// An owner that is alive after all is not watched again.
 void roster::watched_died(std::size_t slot) noexcept {
   if (slot == slot_) {
     lock_watched_ = false;

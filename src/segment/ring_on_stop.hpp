@@ -1,4 +1,4 @@
-// How a call that blocks is interrupted.
+// Interrupting a blocking call.
 #pragma once
 
 #include <belfry/detail/segment/doorbell.hpp>
@@ -7,15 +7,15 @@
 
 namespace belfry::detail {
 
-/// A thread that blocks waits for its own bell. While this lives, a request to stop rings that bell: no
-/// thread, and no handle, beside those that there are. As with every ring of a bell the truth is elsewhere:
+/// A blocking call waits for its own bell. During the life of this object a request to stop notifies that bell, so no
+/// further thread or handle is needed. The bell is only a hint, as always:
 ///
 ///     const ring_on_stop wake(stop, roster.bell());
 ///     for (;;) {
 ///       if (stop.stop_requested()) return operation_aborted();   // before anything is taken
 ///       if (try_once()) return {};
 ///       ...                                                     // drain, park, look again
-///       if (!stop.stop_requested()) wait(bell);                 // the ring may have been drained
+///       if (!stop.stop_requested()) wait(bell);                 // the notification may have been drained
 ///       ...
 ///     }
 class ring_on_stop {

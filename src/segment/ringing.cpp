@@ -1,5 +1,4 @@
-// The roster: waking others.
-
+// The roster: notifying other participants.
 #include <belfry/detail/segment/roster.hpp>
 
 #include <utility>
@@ -9,9 +8,9 @@ namespace belfry::detail {
 using layout::slot_control;
 using layout::slot_state;
 
-// ---- reaching them ------------------------------------------------------------------------------------
+// ---- opening bells ------------------------------------------------------------------------------------
 
-/// The ringing end of a slot's owner, opened if need be. Failed: it is there, and cannot be reached.
+/// Opens the bell of a slot's owner, unless it is open. `failed`: the owner is alive, and cannot be reached.
 ringer::state roster::reach(std::size_t slot, std::uint32_t generation) noexcept {
   ringer& r = ringers_[slot];
   if (r.serves(generation)) return ringer::state::reachable;
@@ -23,7 +22,7 @@ ringer::state roster::reach(std::size_t slot, std::uint32_t generation) noexcept
   return ringer::state::failed;
 }
 
-/// Before one joins, under the roster's lock: all have to be told of it.
+/// Called while joining, under the roster's lock: all participants must be notified of the newcomer.
 bool roster::meet_everyone(failure& f) noexcept {
   unreachable_.clear();
   for (std::size_t i = 0; i != ringers_.size(); ++i) {
@@ -38,7 +37,8 @@ bool roster::meet_everyone(failure& f) noexcept {
 }
 
 bool roster::meet_newcomers() noexcept {
-  // Before they are looked at: who joins meanwhile is for the next time. As in reaches_peers().
+  // Read the count before the slots: a participant that joins meanwhile is for the next call. Acquire: as in
+  // reaches_peers().
   const std::uint64_t joins = segment_->header().count.joins.load(std::memory_order_acquire);
   unreachable_.clear();
   for (std::size_t i = 0; i != ringers_.size(); ++i) {
@@ -56,11 +56,11 @@ bool roster::meet_newcomers() noexcept {
   return !unreachable_;
 }
 
-// ---- ringing ------------------------------------------------------------------------------------------
+// ---- notifying ------------------------------------------------------------------------------------------
 
 void roster::ring_parked(layout::role role, std::size_t most) noexcept {
   for (std::size_t i = first_slot(role); i != end_slot(role) && most != 0; ++i) {
-    // Acquire: who sees the mark sees the word. Pairs with the release in parking::park().
+    // Acquire: a notifier that sees the mark sees the word. Pairs with the release in parking::park().
     if (parked(role).slots[i].load(std::memory_order_acquire) == 0) continue;
     std::atomic<std::uint64_t>& word = segment_->slot(i).park;
     std::uint64_t seen = word.load(std::memory_order_relaxed);
@@ -71,8 +71,8 @@ void roster::ring_parked(layout::role role, std::size_t most) noexcept {
       case rung::not_reached: continue;
       case rung::yes: break;
     }
-    // Ring, and only then mark: who dies in between has cost a spurious wake, not a lost one.
-    // Who is not the one to mark it has rung for what another had rung for already.
+    // Notify, and only then mark: a notifier that dies in between costs a spurious wake, not a lost one.
+    // CAS lost: another notifier woke this parking, so do not count it in `most`.
     const bool mine = word.compare_exchange_strong(
         seen, park_word(park_epoch(seen), layout::park_state::rung), std::memory_order_relaxed);
     if (mine) --most;
@@ -86,7 +86,7 @@ roster::rung roster::ring(std::size_t slot, std::uint32_t generation) noexcept {
     case ringer::state::reachable: break;
     case ringer::state::deserted: return rung::deserted;
     case ringer::state::unreachable:
-      return rung::not_reached;  // there is nobody to be reached any more
+      return rung::not_reached;  // the owner has left, or was reaped
     case ringer::state::failed:
       missed_ = true;
       met_ = never;

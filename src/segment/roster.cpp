@@ -18,7 +18,8 @@ using layout::slot_state;
 
 namespace {
 
-/// In a sticky directory no other user can remove what this one has made: among several users that is worth a moment.
+/// In a sticky directory no other user can remove the bell of this one. So where several users may participate, leaving
+/// waits a moment for the lock.
 roster_guard::how how_to_leave(const segment& s) noexcept {
   const bool shared = s.named() && (s.bell_mode() & 066) != 0;
   return shared ? roster_guard::try_for_a_moment : roster_guard::only_try;
@@ -77,7 +78,7 @@ roster::joined roster::join(failure& f, const std::function<void(std::size_t)>& 
       reap_locked();
       return segment_->replace(f) ? joined::gone : joined::no;
     }
-    // A death that nobody has noticed yet is still news to us.
+    // Before reaping: a death that was not noticed yet is reported to this participant.
     told_deaths_ = census(opposite_).deaths;
     remember_the_past();
     reap_locked();
@@ -95,8 +96,8 @@ void roster::remember_the_past() noexcept {
   }
 }
 
-/// A slot that was freed on evidence may still be locked, while the kernel closes the files of its
-/// dead owner one after the other; such a one is waited for, if there is no other.
+/// The lock of a free slot may still be held: its owner was known to be dead by its bell, and the kernel has not closed
+/// all its files yet. If no other slot is free, this waits for such a lock.
 std::size_t roster::lock_free_slot(const slots& unusable) noexcept {
   bool any_free = true;
   for (int attempt = 0; any_free && attempt != 200; ++attempt) {
@@ -112,8 +113,8 @@ std::size_t roster::lock_free_slot(const slots& unusable) noexcept {
   return no_slot;
 }
 
-/// In a sticky directory the bell that a dead process of another user has left keeps its slot from others: then
-/// the next one is tried.
+/// In a sticky directory a newcomer cannot replace the bell that a dead process of another user has left. Then it tries
+/// the next slot.
 bool roster::claim_slot(failure& f, const std::function<void(std::size_t)>& begin) {
   slots unusable;
   for (;;) {
@@ -141,8 +142,7 @@ bool roster::claim_slot(failure& f, const std::function<void(std::size_t)>& begi
 bool roster::settle_in(std::size_t free, failure& f,
                        const std::function<void(std::size_t)>& begin) {
   layout::participant_slot& slot = segment_->slot(free);
-  slot.bell.store(0,
-                  std::memory_order_relaxed);  // not made yet: whatever has the name goes with us
+  slot.bell.store(0, std::memory_order_relaxed);  // not made yet: a reaper removes any bell of this name
   slot_control next = control(free);
   ++next.generation;
   next.state = slot_state::joining;
@@ -157,10 +157,10 @@ bool roster::settle_in(std::size_t free, failure& f,
   }
   slot.bell.store(bell_.id(), std::memory_order_relaxed);
   slot.bell_handle.store(static_cast<std::uint32_t>(bell_.handle()), std::memory_order_relaxed);
-  // The epoch goes on where the former owner left it: a notifier may still hold one of its words.
+  // The epoch continues where the former owner left it: a notifier may still hold one of its words.
   const std::uint64_t epoch = park_epoch(slot.park.load(std::memory_order_relaxed)) + 1;
   slot.park.store(park_word(epoch, layout::park_state::awake), std::memory_order_relaxed);
-  // Should we die in it: whoever reaps undoes what one has begun who was only joining, too.
+  // If this process dies in `begin`, the reaper undoes what it has begun, as it does for a joining slot, too.
   if (begin) begin(free);
 
   next.state = slot_state::live;
@@ -182,12 +182,12 @@ void roster::leave() noexcept {
   if (!member_) return;
   member_ = false;
   if (is_inherited()) {
-    bell_.close();  // nobody's by now; the membership is the parent's
+    bell_.close();  // the child's copy of the descriptor; the membership is the parent's
     segment_->release_block();
     return;
   }
   parking_.unpark();
-  // Nobody else changes the control word of a slot whose lock is held, so this needs no lock of the roster.
+  // While its lock is held only its owner changes the control word of a slot, so this needs no roster's lock.
   slot_control last = control(slot_);
   last.state = slot_state::going;
   last.end = slot_end::left;
@@ -202,18 +202,18 @@ void roster::leave() noexcept {
   segment_->release_block();
 }
 
-/// By a participant that has left, or was not let in.
+/// Called by a participant that has left, or a newcomer that failed to join.
 void roster::clear_up() noexcept {
   do {
     const roster_guard lock(segment_->block(), how_to_leave(*segment_));
-    if (!lock) return;  // its holder comes after us
+    if (!lock) return;  // the holder of the lock clears up
     reap_locked();
     discard_if_over();
   } while (any_slot_going());
 }
 
-/// The last one out, or a newcomer that could not join, leaves no segment behind that nothing is in. One that has
-/// been made for that newcomer goes in any case.
+/// The last participant, or a newcomer that failed to join, removes the segment if nothing is unread. A segment that
+/// was created for that newcomer is removed in any case.
 void roster::discard_if_over() noexcept {
   const bool alone =
       census(layout::role::producer).live == 0 && census(layout::role::consumer).live == 0;
@@ -223,8 +223,8 @@ void roster::discard_if_over() noexcept {
   if (alone && (unused || (over && !segment_->persistent()))) segment_->discard();
 }
 
-/// One that has left while we held the lock, and left the rest to us. Before it tried the lock it gave up its
-/// slot's, so what it did is seen here, after the lock was given up.
+/// Whether a participant has left while this one held the roster's lock, and left the reaping to it. The other one
+/// released its slot's lock before it tried the roster's, so this check, after the roster's lock was released, sees it.
 bool roster::any_slot_going() const noexcept {
   for (std::size_t i = 0; i != segment_->traits().participants(); ++i) {
     if (control(i).state == slot_state::going && !holds_lock(i)) return true;

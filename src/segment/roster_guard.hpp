@@ -10,14 +10,14 @@
 
 namespace belfry::detail {
 
-/// Held for a few system calls, and dropped by the kernel with its holder. But a holder may be stopped: only a
-/// call that sets something up may wait for it, and never one on a reactor's thread.
+/// Held for a few system calls; the kernel releases it when its holder dies. But a holder may be stopped. So only a
+/// setup call may wait for the lock, and never code on a reactor's thread.
 class roster_guard {
  public:
   enum how {
     wait,
     only_try,
-    try_for_a_moment,  ///< some milliseconds at most, in which a holder that is not stopped is done
+    try_for_a_moment,  ///< for some milliseconds at most; a holder that is not stopped is done by then
   };
   roster_guard(const unique_handle& block, how h) : block_(block), locked_(lock(block, h)) {}
   ~roster_guard() {

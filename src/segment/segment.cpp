@@ -25,7 +25,7 @@ std::size_t participants(const layout::identity& id) noexcept {
   return std::size_t{id.producers} + id.consumers;
 }
 
-/// What the header of a segment of this kind and capacity says, but for its random id.
+/// The header of a segment of this kind and capacity, without its random id.
 layout::identity identity_of(const ring_traits& traits, std::uint64_t capacity,
                              const channel_options& options) {
   layout::identity id{};
@@ -51,7 +51,7 @@ layout::identity identity_of(const ring_traits& traits, std::uint64_t capacity,
 bool usable(const ring_traits& traits, failure& f) {
   if (traits.library_layout == nullptr || traits.library_layout() != 0) return true;
   f = {make_error_code(errc::incompatible),
-       "the library below this ring keeps its values in a way that is not known"};
+       "the queue of the library below this ring has an unknown layout"};
   return false;
 }
 
@@ -59,7 +59,7 @@ bool granted_capacity(const ring_traits& traits, const channel_options& options,
                       std::uint64_t& capacity, failure& f) {
   if (options.capacity != 0 && !traits.chosen_capacity) {
     f = {std::make_error_code(std::errc::invalid_argument),
-         "a capacity of " + std::to_string(options.capacity) + ": this ring's is in its type"};
+         "a capacity of " + std::to_string(options.capacity) + ": the type of this ring fixes its capacity"};
     return false;
   }
   if (!usable(traits, f)) return false;
@@ -93,7 +93,7 @@ ring_memory ring_in(const mapping& map, const layout::identity& id) noexcept {
   return {map.data() + id.ring_offset, id.ring_bytes, id.capacity};
 }
 
-/// Header and ring, through this description. Empty if that fails.
+/// Builds header and ring, mapped through this description. Empty on failure.
 mapping build(const unique_handle& block, const ring_traits& traits, layout::identity& id,
               failure& f) {
   mapping map = map_segment(block, traits, id, f);
@@ -102,8 +102,8 @@ mapping build(const unique_handle& block, const ring_traits& traits, layout::ide
   return map;
 }
 
-/// Whether a channel can have this mode. A participant needs to read and to write; one who may only read could
-/// lock the roster all the same, and hold up every join.
+/// Whether a channel can have this mode. A participant must be able to read and write. A user with read access alone
+/// could still lock the roster, and block every join.
 bool is_participants_mode(unsigned mode) noexcept {
   return (mode & 0777) == participants_mode(mode) && (mode & 0600) == 0600;
 }
@@ -112,12 +112,12 @@ unique_handle guarded_copy(const unique_handle& block, failure& f) {
   return platform::open_guarded([&] { return platform::reopen_block(block.get(), true, f); });
 }
 
-/// The names of what belongs to channels and blocks are not free for channels.
+/// Refuses names that are reserved for bells and companions.
 bool check_name(std::string_view name, bool companion, failure& f) {
   if (!platform::check_name(name, max_segment_name, f)) return false;
   const auto refuse = [&](const char* whose) {
     f = {std::make_error_code(std::errc::invalid_argument),
-         "the name \"" + std::string(name) + "\" would be that of " + whose};
+         "the name \"" + std::string(name) + "\" is reserved for " + whose};
     return false;
   };
   const std::size_t digits = name.find_last_not_of("0123456789") + 1;
@@ -147,9 +147,9 @@ std::string show(layout::ring_kind kind) {
   return name.empty() ? std::to_string(static_cast<std::uint32_t>(kind)) : std::string(name);
 }
 
-/// For the roster of a segment in which the caller takes no part. Not for ever: it is there to remove the segment
-/// even if a participant has stopped while it had the lock. Only if that one was just about to remove the name
-/// itself, and goes on when it means another segment, does that harm.
+/// Waits for the roster's lock of a segment without being a participant. The wait is limited, because the caller must
+/// be able to remove the segment even if a participant was stopped while it held the lock. This does harm in one case:
+/// if that participant was about to unlink the name, and continues when the name means another segment.
 void await_lock(const unique_handle& block) {
   for (int attempt = 0; attempt != 100 && !platform::try_lock_byte(block, layout::roster_lock);
        ++attempt) {
@@ -198,8 +198,8 @@ segment segment::create_or_open(std::string_view name, const ring_traits& traits
     s.id_.subject = block.id;
     const unique_handle made = platform::new_block(s.id_.segment_bytes, options.mode, f);
     if (f.code == std::errc::no_space_on_device && --attempts != 0) {
-      // Perhaps because someone is making the same: it will be there soon. Or we take the space from each
-      // other: not in step for long.
+      // Perhaps another process is creating the same segment, and publishes it soon. Or both take the space from each
+      // other: the random pause separates them.
       std::uint8_t chance = 0;
       failure ignored;
       platform::fill_random(std::as_writable_bytes(std::span(&chance, 1)), ignored);
@@ -208,15 +208,15 @@ segment segment::create_or_open(std::string_view name, const ring_traits& traits
     }
     const platform::ownership of_block{block.owner, block.group, options.mode};
     if (made && block.id != 0 && !platform::give_to_users(made, of_block, f)) return {};
-    // The name comes last: what fails before leaves nothing. The memory is mapped through the description that
-    // made it, and locked through another one, as in map().
+    // The name comes last: a failure before it leaves nothing behind. The memory is mapped through the description that
+    // created it, and locked through another one, as in map().
     if (!made || !(s.map_ = build(made, traits, s.id_, f))) return {};
     s.ring_ = ring_in(s.map_, s.id_);
     s.block_ = guarded_copy(made, f);
     if (!s.block_) return {};
     if (platform::publish_block(s.block_, name, f)) return s;
     if (f.code != std::errc::file_exists) return {};
-    // Someone was faster: join what they have made.
+    // Another process was faster: join its segment.
   }
 }
 
@@ -239,7 +239,7 @@ segment segment::attach(const segment_handles& handles, const ring_traits& trait
   if (!s.block_) return {};
   for (const unique_handle& bell : handles.bells) {
     if (!platform::is_anonymous_bell(bell)) {
-      f = {make_error_code(errc::incompatible), "the handles carry something that is no bell"};
+      f = {make_error_code(errc::incompatible), "one of the handles is not a bell"};
       return {};
     }
     std::error_code error;
@@ -250,8 +250,8 @@ segment segment::attach(const segment_handles& handles, const ring_traits& trait
     }
   }
   if (!s.check(options, f)) return {};
-  // Deaths are watched by pid here, and a pid of another namespace means someone else. But a manager
-  // tells of them, too.
+  // Without a name deaths are watched by pid, and a pid from another namespace means another process. With a session,
+  // the manager reports deaths as well.
   s.knows_pids_ = s.id_.process_namespace == platform::process_namespace();
   if (!s.session_ && !same("PID namespace", s.id_.process_namespace, platform::process_namespace(),
                             "the handles", f)) {
@@ -286,7 +286,7 @@ segment_handles segment::create_described(layout::identity id, failure& f) {
                          id.ring_offset >= id.header_bytes && id.ring_offset <= id.segment_bytes &&
                          id.ring_bytes == id.segment_bytes - id.ring_offset;
   if (!plausible) {
-    f = {make_error_code(errc::incompatible), "what describes no segment"};
+    f = {make_error_code(errc::incompatible), "not a valid description of a segment"};
     return {};
   }
   segment_handles handles;
@@ -297,23 +297,23 @@ segment_handles segment::create_described(layout::identity id, failure& f) {
   return make_bells(count, handles, f) ? std::move(handles) : segment_handles();
 }
 
-// Where the rest depends on the capacity that is what is told of.
+// Fields that depend on the capacity come after it, so that the text names the capacity.
 bool segment::same_ring(const layout::identity& found, const layout::identity& expected,
-                        bool any_capacity, const std::string& who, failure& f) {
-  return same("layout version", found.version, expected.version, who, f) &&
-         same("ring kind", found.kind, expected.kind, who, f) &&
-         same("value size", found.value_bytes, expected.value_bytes, who, f) &&
-         same("value alignment", found.value_align, expected.value_align, who, f) &&
-         same("type fingerprint", found.type_fingerprint, expected.type_fingerprint, who, f) &&
+                        bool any_capacity, const std::string& label, failure& f) {
+  return same("layout version", found.version, expected.version, label, f) &&
+         same("ring kind", found.kind, expected.kind, label, f) &&
+         same("value size", found.value_bytes, expected.value_bytes, label, f) &&
+         same("value alignment", found.value_align, expected.value_align, label, f) &&
+         same("type fingerprint", found.type_fingerprint, expected.type_fingerprint, label, f) &&
          ((any_capacity && found.abi_fingerprint == expected.abi_fingerprint) ||
-          same("capacity", found.capacity, expected.capacity, who, f)) &&
-         same("ABI fingerprint", found.abi_fingerprint, expected.abi_fingerprint, who, f);
+          same("capacity", found.capacity, expected.capacity, label, f)) &&
+         same("ABI fingerprint", found.abi_fingerprint, expected.abi_fingerprint, label, f);
 }
 
-// Under the roster's lock, as all who remove the name of a segment, or a bell of it: while it is held the name
-// cannot come to mean another segment, whose name, or bells, it would be that is removed. The bells come first,
-// since that is over when the name is free. Killed in between it leaves a channel whose bells are reached through
-// their owners, or, if there are none, one that the next participant to join and leave removes.
+// Under the roster's lock, as every removal of a segment's name or bells: while it is held the name cannot come to
+// mean another segment, whose name or bells would then be removed. The bells are removed first, because once the name
+// is free another segment may take it. A process killed in between leaves a channel whose bells are reached through
+// their owners; if it has no participants, the next participant to join and leave removes it.
 bool segment::unlink(std::string_view name, std::size_t participants, failure& f) {
   if (!check_name(name, false, f)) return false;
   for (;;) {
@@ -322,7 +322,7 @@ bool segment::unlink(std::string_view name, std::size_t participants, failure& f
         platform::open_guarded([&] { return platform::open_block(name, true, not_opened); });
     if (block && platform::owns(block)) {
       await_lock(block);
-      if (!platform::is_name_of(name, block)) continue;  // it was removed meanwhile; perhaps made anew
+      if (!platform::is_name_of(name, block)) continue;  // removed meanwhile, perhaps created again
       for (std::size_t i = 0; i < participants; ++i)
         platform::unlink_named_bell(bell_name(name, i));
     }
@@ -330,36 +330,36 @@ bool segment::unlink(std::string_view name, std::size_t participants, failure& f
   }
 }
 
-// Everything is compared in a private copy, before anything is mapped: neither a truncated file nor
-// a header that changes meanwhile can do harm.
+// Everything is checked in a private copy, before anything is mapped: a truncated file or a header that changes
+// meanwhile can do no harm.
 bool segment::check(const channel_options& options, failure& f) {
-  const std::string who = named() ? title() : "the handles";
+  const std::string label = named() ? title() : "the handles";
   if (named() && !platform::check_owner(block_, name_, options.mode, subject_.owner, f)) return false;
   const std::uint64_t size = platform::block_size(block_, f);
   if (f) return false;
   if (!platform::peek_block(block_, std::as_writable_bytes(std::span(&id_, 1)))) {
     f = {make_error_code(errc::incompatible),
-         who + ": the size is " + std::to_string(size) + " bytes, too small for a control header"};
+         label + ": the size is " + std::to_string(size) + " bytes, too small for a control header"};
     return false;
   }
   if (id_.magic != layout::magic) {
-    f = {make_error_code(errc::incompatible), who + ": no magic, this is not a belfry segment"};
+    f = {make_error_code(errc::incompatible), label + ": no magic, this is not a belfry segment"};
     return false;
   }
-  // No wish of one's own: any capacity that this ring can have.
+  // 0 accepts any capacity that this ring can have.
   const std::uint64_t wish = options.capacity != 0 ? options.capacity : id_.capacity;
   std::uint64_t capacity = traits_->capacity(wish);
-  if (capacity == 0) capacity = traits_->capacity(0);  // not what is there, at any rate
+  if (capacity == 0) capacity = traits_->capacity(0);  // any other, so that the capacities differ
   const layout::identity expected = identity_of(*traits_, capacity, options);
-  return same_ring(id_, expected, false, who, f) &&
-         same("number of producers", id_.producers, expected.producers, who, f) &&
-         same("number of consumers", id_.consumers, expected.consumers, who, f) &&
-         same("header size", id_.header_bytes, expected.header_bytes, who, f) &&
-         same("ring offset", id_.ring_offset, expected.ring_offset, who, f) &&
-         same("ring size", id_.ring_bytes, expected.ring_bytes, who, f) &&
-         same("segment size", id_.segment_bytes, expected.segment_bytes, who, f) &&
-         same("size of the file", size, expected.segment_bytes, who, f) &&
-         (subject_.id != 0 || same("block it belongs to", id_.subject, std::uint64_t{0}, who, f));
+  return same_ring(id_, expected, false, label, f) &&
+         same("number of producers", id_.producers, expected.producers, label, f) &&
+         same("number of consumers", id_.consumers, expected.consumers, label, f) &&
+         same("header size", id_.header_bytes, expected.header_bytes, label, f) &&
+         same("ring offset", id_.ring_offset, expected.ring_offset, label, f) &&
+         same("ring size", id_.ring_bytes, expected.ring_bytes, label, f) &&
+         same("segment size", id_.segment_bytes, expected.segment_bytes, label, f) &&
+         same("size of the file", size, expected.segment_bytes, label, f) &&
+         (subject_.id != 0 || same("block it belongs to", id_.subject, std::uint64_t{0}, label, f));
 }
 
 bool segment::has_lost_subject() const noexcept {
@@ -369,7 +369,7 @@ bool segment::has_lost_subject() const noexcept {
 bool segment::replace(failure& f) {
   if (platform::named_block_id(subject_.name) != subject_.id) {
     f = {std::make_error_code(std::errc::no_such_file_or_directory),
-         '"' + subject_.name + "\" means another block by now, or none"};
+         '"' + subject_.name + "\" now names another block, or none"};
     return false;
   }
   for (std::size_t i = 0; i != traits_->participants(); ++i)
@@ -381,8 +381,8 @@ bool segment::replace(failure& f) {
 }
 
 bool segment::map(failure& f) {
-  // Through a description of its own: a mapping keeps its description alive, and a child that was
-  // forked inherits mappings. Our locks must not live on in it.
+  // Through its own description: a mapping keeps its description alive, and a forked child inherits mappings. The locks
+  // of this participant must not live on in the child.
   const unique_handle for_mapping = platform::reopen_block(block_.get(), true, f);
   if (!for_mapping) return false;
   map_ = map_segment(for_mapping, *traits_, id_, f);
@@ -391,7 +391,7 @@ bool segment::map(failure& f) {
   return true;
 }
 
-// Which inode is ours the slot says, but for a participant that has died before it could.
+// The slot names the inode of its bell, unless its owner died before it could store it (0).
 void segment::remove_bell(std::size_t index) const noexcept {
   if (!named()) return;
   const std::string name = bell_name(name_, index);

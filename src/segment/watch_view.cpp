@@ -6,7 +6,7 @@
 namespace belfry::detail {
 namespace {
 
-/// Higher than the versions of an earlier companion: nothing is notified once a nanosecond.
+/// Higher than all versions of an earlier companion: no block changes once a nanosecond.
 std::uint64_t first_version() noexcept {
   const auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
   return static_cast<std::uint64_t>(
@@ -36,7 +36,7 @@ constinit const ring_traits watch_view::traits{
           state->changes[0].store(first, std::memory_order_relaxed);
           state->whole[0].store(first, std::memory_order_relaxed);
         },
-    // A transaction that died is still to be told.
+    // Dirty: the death of a transaction's holder is still to be reported.
     .drained = [](const ring_memory& memory) { return !watch_view(memory).is_dirty(); },
     .recover = [](const ring_memory& memory,
                   std::size_t slot) { watch_view(memory).recover(slot); },

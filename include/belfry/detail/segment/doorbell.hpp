@@ -1,5 +1,5 @@
-// Bells: what wakes a sleeping process. A hint, never the truth: the truth is in the ring. A bell
-// knows no ring; whoever is woken looks, and drains it before it sleeps again.
+// Bells: they wake a sleeping process. A bell is a hint, never the truth: the truth is in the ring. A bell knows no
+// ring. The woken participant looks at the ring, and drains the bell before it sleeps again.
 #pragma once
 
 #include <belfry/detail/platform/native_handle.hpp>
@@ -9,19 +9,19 @@
 
 namespace belfry::detail {
 
-/// The sleeping end: a participant's own bell.
+/// The waiter's end: a participant's own bell.
 class doorbell {
  public:
   doorbell() noexcept = default;
 
-  /// Makes the slot's bell: a named event beside a named segment, else the one that was handed over.
+  /// Makes the slot's bell: a named event beside a named segment, else the eventfd received with the handles.
   static doorbell make(const segment& s, std::size_t slot, failure& f);
 
-  /// Ready to be read while the bell has been rung and not drained.
+  /// Readable while the bell has been notified and not drained.
   native_handle_type handle() const noexcept { return handle_.get(); }
   std::uint64_t id() const noexcept { return id_; }
   void drain() const noexcept;
-  /// Wakes its own owner, from any thread.
+  /// Wakes its owner, from any thread of the owner's process.
   void ring() const noexcept;
   void close() noexcept;
 
@@ -30,38 +30,38 @@ class doorbell {
   std::uint64_t id_ = 0;
 };
 
-/// The ringing end: what one participant holds of another's bell.
+/// The notifier's end: a participant's handle of another participant's bell.
 class ringer {
  public:
   ringer() noexcept = default;
 
-  /// What an attempt to reach a bell has found.
+  /// The result of opening a bell.
   enum class state {
     reachable,
-    deserted,     ///< the bell is there and nobody sleeps at it: its owner is dead
-    unreachable,  ///< no such bell is to be found; that says nothing about its owner
-    failed,       ///< there may be, but the system refused, see the error
+    deserted,     ///< the bell exists and no process has it open: its owner is dead
+    unreachable,  ///< no such bell was found; the owner may be alive or not
+    failed,       ///< the system refused, see the error
   };
 
-  /// Opens the bell that the slot's owner of this generation has made.
+  /// Opens the bell of the slot's owner of this generation.
   static state open(const segment& s, std::size_t slot, std::uint32_t generation, ringer& out,
                     std::error_code& error);
 
   bool serves(std::uint32_t generation) const noexcept {
     return handle_ != no_handle && generation_ == generation;
   }
-  /// False: nobody is left to hear it.
+  /// Notifies. False: the bell is deserted.
   bool ring() const noexcept;
   void close() noexcept;
 
  private:
-  unique_handle own_;                      // of a named bell
-  native_handle_type handle_ = no_handle;  // that, or the segment's, as long as it is attached
+  unique_handle own_;                      // only of a named bell
+  native_handle_type handle_ = no_handle;  // own_, or the segment's while it is attached
   std::uint32_t generation_ = 0;
 };
 
-/// A handle that becomes ready when the slot's owner dies: the ringing end of its named event, which
-/// tells when no reader is left, or a handle of its process. Reachable, and none, where a manager tells.
+/// A handle that becomes ready when the slot's owner dies: the notifier's end of its named event, which the kernel
+/// reports when no reader is left; or a handle of its process. Where a manager reports deaths: `reachable`, no handle.
 ringer::state watch_for_death(const segment& s, std::size_t slot, std::uint32_t generation,
                               unique_handle& out, std::error_code& error);
 

@@ -35,7 +35,7 @@ class parking {
     const std::uint64_t epoch = park_epoch(slot_->park.load(std::memory_order_relaxed)) + 1;
     slot_->park.store(park_word(epoch, layout::park_state::parked), std::memory_order_relaxed);
     slot_->parks.store(slot_->parks.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-    // Release: who sees the mark sees the word. Pairs with the acquire in roster::ring_parked().
+    // Release: a notifier that sees the mark sees the word. Pairs with the acquire in roster::ring_parked().
     mark_->store(1, std::memory_order_release);
     // Pairs with the fence in publish_fence().
     seq_cst_fence();
@@ -45,8 +45,8 @@ class parking {
   /// W5. Whether a notifier has woken this parking.
   bool unpark() noexcept {
     if (!parked_now_.exchange(false, std::memory_order_relaxed)) return false;
-    // Only this participant begins an epoch, so the word is one of its three states. Acquire: what the
-    // notifier published is seen. Pairs with publish_fence(), which comes before the notifier's mark.
+    // Only this participant begins an epoch, so the word is one of its three states. Acquire: this participant sees
+    // what the notifier published. Pairs with publish_fence(), which comes before the notifier's compare-and-swap.
     const std::uint64_t epoch = park_epoch(slot_->park.load(std::memory_order_relaxed));
     const std::uint64_t word = slot_->park.exchange(park_word(epoch, layout::park_state::awake),
                                                     std::memory_order_acquire);

@@ -22,8 +22,8 @@
 
 namespace belfry::detail {
 
-/// The event count of a process in a segment. Everything that sleeps goes through it: asynchronous operations,
-/// blocking calls, foreign event loops, transactions.
+/// The event count of a process in a segment. Everything that sleeps uses it: asynchronous operations, blocking calls,
+/// foreign event loops, transactions.
 ///
 ///     if (p.prepare_sleep(true, [&] { return ring.readable() || p.peers().peek_event(); })) {
 ///       participant::sleep s = p.begin_sleep();      // or wait for the handles in a reactor
@@ -31,11 +31,11 @@ namespace belfry::detail {
 ///       p.end_sleep(s);
 ///     }
 ///     p.cancel_sleep();
-///     if (p.error()) ...                             // there was no sleep
+///     if (p.error()) ...                             // it could not sleep
 ///
-/// Between a waiter W and a notifier N (parking.hpp has the words and marks):
+/// The protocol of a waiter W and a notifier N (parking.hpp has the words and marks):
 ///
-///   W0  drain the bell, if it was heard
+///   W0  drain the bell, if it was ready
 ///   W1  word = (next epoch, parked)             N1  publish in the ring
 ///   W2  set the mark; seq_cst fence             N2  seq_cst fence
 ///   W3  look at the ring again                  N3  mark set and word parked?
@@ -44,36 +44,37 @@ namespace belfry::detail {
 ///       clear the mark
 ///
 /// No wake-up is lost: the two fences are totally ordered. If N2 comes before W2, W3 sees what N1 published.
-/// Otherwise N3 sees the mark and the word, and N4 notifies. The bell is drained at W0 and not at W5, so that an
-/// answer does not wait for that system call. W0 comes before W chooses which deaths to watch, as newcomers notify.
+/// Otherwise N3 sees the mark and the word, and N4 notifies. The bell is drained at W0 and not at W5, so that a
+/// reply does not wait for that system call. W0 comes before W chooses which deaths to watch: a newcomer notifies, and
+/// draining after that choice could discard its notification.
 ///
-/// A notifier that dies between N4 and N5 has cost a spurious wake. A notifier that dies between N1 and N4 is
-/// covered by its death, which wakes W as well: W watches every peer while it sleeps. The epoch keeps a notifier that
-/// was slow between N4 and N5 from marking a later parking as rung, for which no other notifier would write to the
-/// bell then: the word that it compares with never comes back. N5 only saves other notifiers the system call: a
-/// notifier without compare-and-swap leaves it out.
+/// A notifier that dies between N4 and N5 costs a spurious wake. If a notifier dies between N1 and N4, its death wakes
+/// W: W watches every peer while it sleeps. The epoch is for a notifier that is slow between N4 and N5: it cannot mark
+/// a later parking as rung, because the word that it compares with never comes back. With such a mark no other notifier
+/// would write to the bell for the later parking. N5 only saves other notifiers the system call: a notifier without
+/// compare-and-swap may omit it.
 ///
-/// Where waiters compete, N5 also says for which waiter a wake-up was meant, and a waiter that leaves at W5 what it
-/// was woken for hands the wake-up off to another waiter. So W5 is one read-modify-write: a mark that came between a
-/// load and a store would be lost, and the item would lie in the ring while another waiter sleeps.
+/// Where waiters compete, N5 also records for which waiter a wake-up was meant. If that waiter does not take what it
+/// was woken for, it hands the wake-up off to another waiter after W5. So W5 is one read-modify-write: a mark set
+/// between a load and a store would be lost, and the item would stay in the ring while another waiter sleeps.
 ///
-/// Room is told at every message, as the consumer that makes it may wait for something else next; a fence for
-/// each of them would cost more than the message. So the producer pays for it: the consumer has no N2, and the
-/// producer that goes to sleep because the ring is full has a barrier in all processes between W2 and W3
-/// (platform::barrier_everywhere()). If the barrier reaches the consumer before N3, N3 sees the mark; if after N3,
-/// then after N1 as well, and W3 sees the room. A consumer that the barriers of others do not reach has N2.
+/// A consumer notifies for room after every message, because it may wait for something else next. A fence for each
+/// message would cost more than the message, so the producer pays: the consumer has no N2, and a producer that goes to
+/// sleep because the ring is full runs a barrier in all processes between W2 and W3 (platform::barrier_everywhere()).
+/// If the barrier reaches the consumer before N3, N3 sees the mark. If it reaches it after N3, then also after N1, and
+/// W3 sees the room. A consumer that other processes' barriers do not reach has N2.
 ///
 /// tests/model/parking.pml checks all this exhaustively. Not thread-safe: its owner has a lock.
 class participant {
  public:
   using clock = std::chrono::steady_clock;
 
-  /// Waits in a reactor for what ends a sleep.
+  /// Waits in a reactor for the deaths of peers.
   class observer {
    public:
-    /// `death` becomes ready when the owner of the slot dies.
+    /// Starts to wait for `death`, which becomes ready when the owner of the slot dies.
     virtual std::error_code watch(std::size_t slot, native_handle_type death) noexcept = 0;
-    /// That is over: the handle is closed next.
+    /// Ends that wait: the handle is closed next.
     virtual void unwatch(std::size_t slot) noexcept = 0;
 
    protected:
@@ -86,10 +87,10 @@ class participant {
   participant(const participant&) = delete;
   participant& operator=(const participant&) = delete;
 
-  /// Called with the own slot before the others see it as taken.
+  /// Called with the own slot, before the other participants see it as taken.
   using begin_side = std::function<void(const ring_memory&, std::size_t slot)>;
 
-  /// Joins the named segment, and creates it if need be; or joins that of the handles. `block`: see
+  /// Joins the named segment, and creates it if there is none; or joins the segment of the handles. `block`: see
   /// segment::create_or_open.
   void open(std::string_view name, const channel_options& options, failure& f,
             const begin_side& begin = {}, const subject& block = {});
@@ -100,27 +101,28 @@ class participant {
   void leave() noexcept {
     if (roster_) roster_->leave();
   }
-  /// Without telling the others: in the child of a fork, where all of it is the parent's. Takes no lock.
+  /// In the child of a fork, where the membership is the parent's: closes the handles without notifying the other
+  /// participants. Takes no lock.
   void abandon() noexcept;
-  /// Watches no peer any more, and lets go of the handle for foreign loops.
+  /// Stops watching the peers, and closes the handle for foreign loops.
   void stop_watching() noexcept;
 
   bool is_open() const noexcept { return roster_ && roster_->is_member(); }
-  /// The membership is that of the process that has forked this one.
+  /// This process is the child of a fork, and the membership is the parent's.
   bool is_inherited() const noexcept { return roster_ && roster_->is_inherited(); }
 
   const ring_traits& traits() const noexcept { return traits_; }
   layout::role role() const noexcept { return role_; }
   const detail::segment& segment() const noexcept { return segment_; }
-  /// Who else is there: events, and notifying them. Only while it is open, or has been.
+  /// The other participants: their events, and notifying them. Only while it is open, or has been.
   roster& peers() noexcept { return *roster_; }
   const roster& peers() const noexcept { return *roster_; }
   doorbell& bell() noexcept { return roster_->bell(); }
 
   // ---- going to sleep
 
-  /// W0 to W3: declares to be asleep, and looks once more. True: it may sleep. Else `look` has seen something, or
-  /// there is an error(), and it is awake again. `for_room`: what is waited for may be room in the ring.
+  /// W0 to W3: declares this participant asleep, and looks once more. True: it may sleep. False: `look` has returned
+  /// true, or there is an error(), and it is awake again. `for_room`: it may be waiting for room in the ring.
   template <class Look>
   bool prepare_sleep(bool for_room, Look look) {
     park(for_room);
@@ -128,27 +130,28 @@ class participant {
     cancel_sleep();
     return false;
   }
-  /// W5, in whatever way the sleep has ended; nothing if it does not sleep.
+  /// W5, however the sleep has ended. Does nothing if it is awake.
   void cancel_sleep() noexcept {
     if (roster_->park().unpark()) rung_ = true;
   }
 
-  /// Why the last sleep could not be: better to fail than to sleep without hearing of a death.
+  /// Why the last sleep was refused. A participant that cannot watch its peers must not sleep: it would miss a death.
   const std::error_code& error() const noexcept { return error_; }
   std::error_code take_error() noexcept { return std::exchange(error_, {}); }
 
-  /// Whether something has woken it since it last went to sleep.
+  /// Whether a notification or a death has woken it since it last parked.
   bool woken() const noexcept { return rung_ || deaths_ != 0; }
-  /// A notifier has woken it since then: for something that others may wait for, too. Asked for once.
+  /// Whether a notifier has woken it since it last parked: for something that other participants may wait for, too. The
+  /// next call returns false.
   bool take_wake_up() noexcept { return std::exchange(rung_, false); }
 
   // ---- being woken in a reactor
 
-  /// The own bell is ready.
+  /// Called when the own bell is ready.
   void heard_bell() noexcept { rung_ = undrained_ = true; }
-  /// It was notified by a thread of its own.
+  /// Called when a thread of this process has notified the own bell.
   void notified_itself() noexcept { undrained_ = true; }
-  /// The handle of this slot is ready. That is looked into by handle_deaths().
+  /// Called when the handle of this slot is ready. handle_deaths() checks it later.
   void heard_death(std::size_t slot) noexcept { deaths_ |= std::uint64_t{1} << slot; }
   void handle_deaths() noexcept {
     if (deaths_ != 0) look_into_deaths();
@@ -156,10 +159,10 @@ class participant {
 
   // ---- sleeping in a thread
 
-  /// A copy of the handles to wait for: meanwhile the participant's owner may give up its lock.
+  /// A copy of the handles to wait for, so that the participant's owner can release its lock during the wait.
   class sleep {
    public:
-    /// False: the time has come before, or the system does not let it sleep.
+    /// False: the deadline has passed, or the system has refused the wait.
     bool wait(clock::time_point deadline) noexcept;
 
    private:
@@ -170,14 +173,14 @@ class participant {
     std::error_code error_;
   };
   sleep begin_sleep() const noexcept;
-  /// Takes note of what has ended it. Still parked.
+  /// Records which handles ended the sleep. The participant is still parked.
   void end_sleep(const sleep& s) noexcept;
 
   // ---- sleeping in a foreign event loop
 
-  /// One handle that is ready while there is a reason to wake up.
+  /// One handle that is ready while the bell or the handle of a death is.
   native_handle_type wait_handle(failure& f);
-  /// The loop is awake: what has made the handle ready is looked into, so that it is ready no longer.
+  /// Called when the loop is awake: drains the bell and handles deaths, so that the handle is no longer ready.
   void end_foreign_sleep() noexcept;
 
  private:
@@ -194,12 +197,12 @@ class participant {
   detail::segment segment_;
   std::optional<roster> roster_;
   std::vector<unique_handle> watched_;                // per slot: becomes ready when its owner dies
-  std::vector<roster::watch_change> watch_changes_;   // kept, so that parking needs no memory
+  std::vector<roster::watch_change> watch_changes_;   // kept, so that parking allocates nothing
   unique_handle wait_set_;                            // bell and deaths in one, for foreign loops
   std::error_code error_;                             // of the last parking or sleep
-  std::uint64_t deaths_ = 0;                          // bit per slot: its handle was ready; not looked into
+  std::uint64_t deaths_ = 0;                          // bit per slot: its handle was ready, not checked yet
   bool rung_ = false;                                 // since the last parking
-  bool undrained_ = false;                            // the bell, since it was heard
+  bool undrained_ = false;                            // the bell was ready, not drained yet
 };
 
 }  // namespace belfry::detail

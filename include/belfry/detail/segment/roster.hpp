@@ -1,35 +1,34 @@
-// Who takes part in a segment: joining, leaving, waking each other, and noticing the dead.
+// The participants of a segment: joining, leaving, waking each other, and noticing deaths.
 //
-// Alive is a participant that holds the lock on the byte of its slot; the kernel takes it away at any death. A
-// slot's control word is changed under the roster's lock, but for one store: a participant that leaves says so
-// itself. Every change is one store, so a process may die anywhere:
+// A participant is alive while it holds the lock on the byte of its slot; the kernel releases that lock at any death.
+// The control word of a slot is changed only under the roster's lock, with one exception: a leaving participant sets
+// its own to `going` without it. Every change is one store, so a process may die between any two steps. If it dies
 //
 //   joining, not yet live   the next reaper frees the slot and removes the bell
-//   live                    ditto, and the death is counted in the store that makes it `going`
+//   live                    the same, and the store that makes the slot `going` also counts the death
 //   going                   has left, or its death is counted: the next reaper frees the slot
-//   reaping                 the next reaper goes on; recover() may be repeated
+//   reaping                 the next reaper continues; recover() may be repeated
 //
-// In this order, under the roster's lock where it says so:
+// The steps in order; "lock" and "unlock" are of the roster's lock:
 //
-//   join    lock; give up if the segment has lost its name, or loses it now because its block has lost its
-//           own to another (segment::replace): open it anew; reap; open everyone's bell; take a free slot's
-//           lock; bell = 0; ++generation, joining; pid; make the bell; bell = its inode, bell_handle; the
-//           next epoch, awake; its side of the ring begins; live, no end; ++joins; unlock; ring everyone who
-//           is live
-//   reap    lock; of each slot that is not free, and whose lock is not held, or whose owner is known to be dead
-//           by its bell: undo what it has begun in the ring; if it was live going, died, one more death; remove
-//           its bell (that of another inode only if `bell` is 0); clear its mark; free; unlock; then ring everyone
-//   leave   going, left; lock; remove the bell; unlock; give up the slot's lock; lock; reap, its own slot as well;
-//           the last one out removes the segment; unlock, and once more if meanwhile a slot has come to be
-//           going; ring everyone; only then close the bell
+//   join    lock; give up and open the name again if the segment has lost its name, or loses it now because the
+//           block's name means another block (segment::replace); reap; open the bell of every live participant; take
+//           a free slot's lock; bell = 0; ++generation, joining; pid; make the bell; bell = its inode, bell_handle;
+//           next epoch, awake; attach its side of the ring; live, no end; ++joins; unlock; notify all live participants
+//   reap    lock; for each slot that is not free, and whose lock is not held or whose owner's bell is deserted: undo
+//           what the owner has begun in the ring; if it was live: going, died, ++deaths; remove its bell (a bell of
+//           another inode only if `bell` is 0); clear its mark; free; unlock; then notify all live participants
+//   leave   going, left; lock; remove the bell; unlock; release the slot's lock; lock; reap, its own slot as well;
+//           the last participant removes the segment; unlock, and repeat from the second lock if another slot has
+//           become `going` in the meantime; notify all live participants; only then close the bell
 //
-// The roster's lock may be held by a process that is stopped. Only a join waits for it. All others try:
+// A stopped process may hold the roster's lock. Only a join waits for the lock. The others only try:
 //
-//   leave   a participant that does not get the lock to clear up has left all the same. Its holder clears up
-//           for it: if it is leaving itself it looks for such slots after it has given the lock up; else it is a
-//           participant, and comes to leave. tests/model/leaving.pml checks this exhaustively.
-//   reap    is noted as due, and tried again at every parking. A participant that goes to sleep meanwhile has a
-//           timer beside its bell. The death is known by then: what is tried again is the lock.
+//   leave   a participant that does not get the lock has left all the same. The holder of the lock clears up for it:
+//           if the holder is leaving, it looks for such slots after it has released the lock; otherwise it is still a
+//           participant, and clears up when it leaves. tests/model/leaving.pml checks this exhaustively.
+//   reap    is remembered as due, and tried again at every parking. A participant that goes to sleep before that has
+//           a timer beside its bell. The death itself is known by then; only the lock is tried again.
 #pragma once
 
 #include <belfry/detail/platform/native_handle.hpp>
@@ -63,24 +62,23 @@ class roster {
     no,    ///< see the failure
     gone,  ///< the segment has lost its name: open the name again
   };
-  /// `begin` is called with the slot before the others see that we are here.
+  /// `begin` is called with the slot, before the other participants see it as live.
   joined join(failure& f, const std::function<void(std::size_t)>& begin = {});
 
-  /// Should what comes after the join fail: lets leave() remove what was made for this join alone, as if there had
-  /// been none.
+  /// For a failure after the join: leave() then also removes a segment that was created for this join alone.
   void undo_join() noexcept { undone_ = true; }
 
-  /// Gives up the slot; the last one out removes the segment if its lifetime says so.
+  /// Gives up the slot. The last participant removes the segment if its lifetime says so.
   void leave() noexcept;
 
   bool is_member() const noexcept { return member_ && !is_inherited(); }
-  /// The membership is that of the process that has forked this one.
+  /// This process is the child of a fork, and the membership is the parent's.
   bool is_inherited() const noexcept {
     return fork_generation_ != fork_generation.load(std::memory_order_relaxed);
   }
   std::size_t slot() const noexcept { return slot_; }
   std::uint32_t generation() const noexcept { return control(slot_).generation; }
-  /// Whether this owner of the slot takes part still, as far as it is known.
+  /// Whether the owner of this generation is still live according to its slot; it may have died unnoticed.
   bool lives(std::size_t slot, std::uint32_t generation) const noexcept {
     if (slot >= segment_->traits().participants()) return false;
     const layout::slot_control found = control(slot);
@@ -90,31 +88,31 @@ class roster {
   const doorbell& bell() const noexcept { return bell_; }
   parking& park() noexcept { return parking_; }
 
-  /// Before an attempt that may have to wake a peer. False: one that is alive cannot be woken, see
-  /// unreachable(). Ringing ends are opened here, when a newcomer is there, and not when it has to be woken:
-  /// so the error is known before anything was done. One load, of a line that only joins and deaths change.
+  /// Called before an attempt that may have to wake a peer. False: a live peer cannot be woken, see unreachable().
+  /// This opens the bells of newcomers when they have joined, not when they must be woken, so that an error is known
+  /// before the attempt has changed anything. Usually one load, from a cache line that only joins and deaths change.
   bool reaches_peers() noexcept {
-    // Acquire: a newcomer that is counted is seen. Pairs with the release in claim_slot().
+    // Acquire: a counted newcomer's slot is seen as live. Pairs with the release in settle_in().
     if (segment_->header().count.joins.load(std::memory_order_acquire) == met_) [[likely]]
       return true;
     return meet_newcomers();
   }
-  /// Why a peer could not be reached, the last time; none if all could be.
+  /// Why a peer could not be reached by the last attempt; none if all could.
   std::error_code unreachable() const noexcept { return unreachable_; }
 
-  /// After a publish: wakes whoever sleeps at the other side; if they compete, as many as there is something
-  /// for. One fence and one load if nobody does. A newcomer of this very moment that cannot be reached
-  /// is rung as soon as it can: each further attempt, and parking, tries it, and fails until then.
+  /// After a publish: wakes the participants that sleep at the other side; where they compete for items, at most
+  /// `amount` of them. If none sleeps: one fence and one load. If a newcomer has joined at this moment and cannot be
+  /// reached, it is notified as soon as it can be: every later attempt and every parking tries, and fails until then.
   void notify(std::size_t amount = 1) noexcept {
     publish_fence();
     if (peer_parked()) [[unlikely]]
       ring_parked(opposite_, segment_->traits().competing ? amount : ~std::size_t{0});
   }
-  /// The same for room, in two steps, as it is asked after every message: without the fence, see parking.hpp.
-  /// `Producers`: how many there may be.
+  /// The same for room, without the fence (see participant.hpp), and in two steps because it runs after every message.
+  /// `Producers`: the greatest number of producers.
   template <std::size_t Producers>
   bool room_may_be_wanted() const noexcept {
-    std::atomic_signal_fence(std::memory_order_seq_cst);  // N1 before N3 also to the compiler
+    std::atomic_signal_fence(std::memory_order_seq_cst);  // N1 before N3, for the compiler as well
     std::uint64_t any = fences_;
     for (std::size_t eight = 0; eight != (Producers + 7) / 8; ++eight) {
       any |= std::atomic_ref(peer_marks_[eight]).load(std::memory_order_relaxed);
@@ -126,37 +124,36 @@ class roster {
     if (peer_parked())
       ring_parked(opposite_, segment_->traits().competing ? amount : ~std::size_t{0});
   }
-  /// Who was woken for something, and leaves it, wakes another one at its own side.
+  /// Called by a participant that was woken for an item and does not take it: wakes another one of its own role.
   void hand_off() noexcept {
     publish_fence();
     ring_parked(role_, 1);
   }
 
-  /// Looks for the dead, and frees their slots; if another participant holds the roster's lock, later.
+  /// Frees the slots of dead participants; later, if another process holds the roster's lock.
   void reap() noexcept;
-  /// The same if a manager has rung because it has seen someone die.
+  /// Reaps if a manager has reported a death since the last call.
   void heed_alarm() noexcept;
 
-  /// What to report next about the other side: `peer_died`, once per death; `closed`, if everybody
-  /// there has left for good; nothing. A consumer is told of a producer that left before it came, as
-  /// it may have something to read; to a producer a consumer of the past is nothing.
-  /// `peek` only looks, `take` makes it told: a death for good, `closed` for async_wait_peer.
+  /// What to report next about the other side: `peer_died`, once per death; `closed`, if all its participants have
+  /// left; or nothing. A producer that left before this consumer joined counts, since its values may be in the ring. A
+  /// consumer that left before this producer joined does not count.
+  /// peek_event() only looks. take_event() marks the event as reported: a death for good, `closed` for async_wait_peer.
   std::error_code peek_event() const noexcept;
-  /// The same for loops that are told of `closed` once, too, until the next peer has come and left.
+  /// The same for foreign loops, to which `closed` is reported once, too, until another peer has joined and left.
   std::error_code untold_event() const noexcept;
   void take_event() noexcept;
 
-  /// How many of the other side have died, modulo 2^16.
+  /// How many participants of the other side have died, modulo 2^16.
   unsigned deaths() const noexcept { return census(opposite_).deaths; }
 
-  /// Whether somebody of the other side is there. To a consumer also, whether a producer has come and
-  /// gone again without having been reported as gone: what it sent may be in the ring.
+  /// Whether a participant of the other side is attached. For a consumer, true also if a producer has joined and left
+  /// again and this was not reported: its values may be in the ring.
   bool peer_came() const noexcept;
 
-  /// Who sleeps must hear of every death, since nobody else may be there to tell: a participant that
-  /// is awake may be busy with something else for hours. Adds to `changes` who is to be watched, and
-  /// who no longer. An error says that somebody could not be watched, or woken. At the own slot's place there is a
-  /// timer, if the roster's lock is to be tried again.
+  /// A sleeping participant must itself notice every death: another participant that is awake may be busy for hours,
+  /// and report none. Adds to `changes` which slots to watch, and which no longer. An error: a peer could not be
+  /// watched, or woken. A change with the own slot is a timer, after which the roster's lock is tried again.
   struct watch_change {
     std::size_t slot;
     unique_handle handle;  ///< becomes ready when the slot's owner dies; empty: watch it no longer
@@ -184,7 +181,7 @@ class roster {
     return segment_->slot(slot).control.load(std::memory_order_acquire);
   }
   void set_control(std::size_t slot, layout::slot_control value) noexcept {
-    // Whoever sees the new state sees what was done before it. Pairs with control().
+    // Release: a participant that sees the new state sees everything done before it. Pairs with control().
     segment_->slot(slot).control.store(value, std::memory_order_release);
   }
   layout::control_header::parked_line& parked(layout::role role) const noexcept {
@@ -201,7 +198,7 @@ class roster {
   static bool is_over(const layout::slot_control& slot) noexcept {
     return slot.state == layout::slot_state::free || slot.state == layout::slot_state::going;
   }
-  /// Lives, whatever its slot says.
+  /// The owner of the slot is alive, whatever the control word says.
   bool holds_lock(std::size_t slot) const noexcept;
   bool is_there(std::size_t slot, std::uint32_t generation) const noexcept;
 
@@ -228,32 +225,32 @@ class roster {
 
   segment* segment_;
   layout::role role_;
-  layout::role opposite_;                // whom we wake; our own where all participants are alike
-  std::span<std::uint64_t> peer_marks_;  // who is parked at the other side, eight to a word
+  layout::role opposite_;                // the role to notify; role_ itself where there is only one role
+  std::span<std::uint64_t> peer_marks_;  // which peers are parked, eight marks in a word
   std::size_t slot_ = no_slot;
   bool member_ = false;
   bool undone_ = false;
-  const bool fences_;  // no barrier of others reaches us
+  const bool fences_;  // the barriers of other processes do not reach this one
   unsigned fork_generation_ = fork_generation.load(std::memory_order_relaxed);
   doorbell bell_;
   parking parking_;
   std::uint16_t told_deaths_ = 0;
   std::uint64_t heeded_alarms_ = 0;
-  std::vector<std::uint32_t> past_;  // per slot: the generation that had left before we came
+  std::vector<std::uint32_t> past_;  // per slot: the generation that had left before the join
   std::vector<std::uint32_t> gone_;  // per slot: the generation that was reported as gone
   std::vector<std::uint32_t> watched_;  // per slot: the generation that is watched, else 0
 
-  /// Per slot: the generation of which nobody listens at the bell. It is dead, though the kernel may not have come
-  /// to its lock yet: a process loses its memory before its files, so it can do no more harm.
+  /// Per slot: the generation whose bell is deserted. It is dead, although the kernel may not have released its lock
+  /// yet. A process loses its memory before its files, so it cannot write to the segment any more.
   std::vector<std::uint32_t> known_dead_;
   bool reap_due_ = false;      // the roster's lock was held by another participant
-  bool lock_watched_ = false;  // there is a timer for it
+  bool lock_watched_ = false;  // a timer is set for it
   std::chrono::milliseconds retry_after_{1};
 
   std::vector<ringer> ringers_;
-  std::uint64_t met_ = never;    // of the joins that were counted, who has to be woken can be
-  std::error_code unreachable_;  // but for this reason
-  bool missed_ = false;          // one that was asleep was not reached
+  std::uint64_t met_ = never;    // the count of joins at which all peers could be woken
+  std::error_code unreachable_;  // why a peer cannot be
+  bool missed_ = false;          // a sleeping peer could not be notified
 };
 
 }  // namespace belfry::detail

@@ -15,18 +15,18 @@
 
 namespace belfry::detail {
 
-/// The longest name of a segment: its bells are named after it, `<name>.bell.63`.
+/// The longest name of a segment, in bytes: the names of its bells, `<name>.bell.63`, must fit, too.
 inline constexpr std::size_t max_segment_name = 255 - 8;
 
-/// Of these permission bits those of a participant: of the owner, the group and all others each has both, reading
-/// and writing, or nothing.
+/// The permission bits that let a process participate: owner, group and others each keep theirs only if they may both
+/// read and write.
 constexpr unsigned participants_mode(unsigned mode) noexcept {
   return mode & ((mode >> 1 & mode >> 2 & 0111) * 7);
 }
 
 std::string bell_name(std::string_view segment, std::size_t slot);
 
-/// The handles by which peers without a name meet: the block, and a bell for every slot.
+/// The handles of a segment without a name: the block, and a bell for every slot.
 struct segment_handles {
   unique_handle block;
   std::vector<unique_handle> bells;
@@ -36,57 +36,56 @@ struct segment_handles {
 struct subject {
   std::string name;
   std::uint64_t id = 0;
-  std::uint64_t owner = 0;  // a user who is trusted, as root is: its block has been opened
+  std::uint64_t owner = 0;  // trusted, as root is: its block has been opened
   std::uint64_t group = 0;
 };
 
-/// What a manager keeps for a participant that it has let in. Dropped without a word it means that the
-/// participant has died.
+/// A participant's session with the manager of its channel. If it is destroyed without leave(), the manager takes the
+/// participant for dead.
 class manager_session {
  public:
   virtual ~manager_session() = default;
-  /// `drained`: the last one has left, and nothing is unread.
+  /// `drained`: the last participant has left, and nothing is unread.
   virtual void leave(bool drained) noexcept = 0;
 };
 
-/// One endpoint's view of a segment. Every endpoint has a file description of its own, because locks,
-/// and with them liveness, belong to descriptions.
+/// One endpoint's view of a segment. Every endpoint has its own file description, because locks, and so liveness,
+/// belong to descriptions.
 class segment {
  public:
   segment() noexcept = default;
 
-  /// Opens the named segment, or creates it if there is none. Whoever comes first creates. The
-  /// companion of a block says which one it belongs to: another may have got the block's name.
+  /// Opens the named segment, or creates it if there is none. `block` is the block that a companion belongs to: the
+  /// block's name may mean another block by now.
   static segment create_or_open(std::string_view name, const ring_traits& traits,
                                 const channel_options& options, failure& f,
                                 const subject& block = {});
 
-  /// Attaches to a segment that someone has handed over; a manager, if there is a session.
+  /// Attaches to a segment whose handles were received; with a session, from a manager.
   static segment attach(const segment_handles& handles, const ring_traits& traits,
                         const channel_options& options, failure& f,
                         std::unique_ptr<manager_session> session = nullptr);
 
-  /// A segment without a name, to be handed over.
+  /// Creates a segment without a name; its handles are to be passed to other processes.
   static segment_handles create_anonymous(const ring_traits& traits, const channel_options& options,
                                           failure& f);
 
-  /// What the header of a new segment says of its ring.
+  /// The header of a new segment for this ring.
   static layout::identity describe(const ring_traits& traits, const channel_options& options,
                                    failure& f);
-  /// A segment without a name from such a description, for whoever does not know the ring itself: a ring
-  /// without any values is a ring of zeros.
+  /// Creates a segment without a name from such a header, for a process that does not know the ring type: all bytes of
+  /// an empty ring are zero.
   static segment_handles create_described(layout::identity id, failure& f);
-  /// Whether this description is of the same ring as that one. Else `errc::incompatible`.
+  /// Whether both headers describe the same ring. If not, `f` is `errc::incompatible`; its text begins with `label`.
   static bool same_ring(const layout::identity& found, const layout::identity& expected,
-                        bool any_capacity, const std::string& who, failure& f);
+                        bool any_capacity, const std::string& label, failure& f);
 
-  /// Removes a named segment and its bells, whatever is left in it. Waits, for up to a second, for the roster's
-  /// lock.
+  /// Removes a named segment and its bells, even if values are unread. Waits up to a second for the roster's lock.
   static bool unlink(std::string_view name, std::size_t participants, failure& f);
 
   const std::string& name() const noexcept { return name_; }  // empty if it has none
   bool named() const noexcept { return !name_.empty(); }
-  /// What texts call it.
+  /// Its name in error texts.
   std::string title() const { return named() ? '"' + name_ + '"' : "the channel"; }
   const unique_handle& block() const noexcept { return block_; }
   const ring_traits& traits() const noexcept { return *traits_; }
@@ -100,29 +99,28 @@ class segment {
   }
   const ring_memory& ring() const noexcept { return ring_; }
 
-  /// The companion of a block that has lost its name to ours.
+  /// It is the companion of another block, which had the name of ours before.
   bool outdated() const noexcept { return id_.subject != subject_.id; }
-  /// The block that this is a companion of has no name any more, so that what is left in it is for no participant.
+  /// The block of this companion has lost its name, so no later participant needs what the companion contains.
   bool has_lost_subject() const noexcept;
-  /// Takes the name from an outdated companion; those who are in it go on. Under its roster's lock.
+  /// Unlinks an outdated companion; its participants continue. Under its roster's lock.
   bool replace(failure& f);
-  /// Copies of what was checked at attachment; the shared originals are never read again.
+  /// These are copies, checked while attaching; the shared originals are never read again.
   bool persistent() const noexcept { return (id_.flags & layout::flag_persistent) != 0; }
   unsigned bell_mode() const noexcept { return id_.bell_mode; }
   const unique_handle& anonymous_bell(std::size_t slot) const noexcept { return bells_[slot]; }
-  /// Without a name, deaths are told by pid; that is the same for all who are in one PID namespace.
+  /// Without a name, deaths are noticed by pid, which has the same meaning only within one PID namespace.
   bool knows_pids() const noexcept { return knows_pids_; }
 
-  /// The bell of a slot; under the roster's lock. That of a segment which has lost its name may be a namesake's.
+  /// Removes the bell of a slot, but not the bell of another segment that now has this name. Under the roster's lock.
   void remove_bell(std::size_t slot) const noexcept;
 
-  /// Nothing is unread and no participant is left, or the last one is leaving: the segment is not needed any
-  /// more. Under the roster's lock.
+  /// Removes the segment, which no participant needs any more. Under the roster's lock.
   void discard() noexcept;
-  /// One's own membership has ended in good order.
+  /// Ends the session with the manager: this participant has left.
   void departed() noexcept;
 
-  /// Gives up the file description, and with it every lock; the memory stays mapped.
+  /// Closes the file description, which releases all its locks. The memory stays mapped.
   void release_block() noexcept;
 
  private:
