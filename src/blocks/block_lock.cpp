@@ -16,7 +16,7 @@ block_lock::block_lock(unique_handle block, watch_view view, const roster& peers
       generation_(peers.generation()) {}
 
 attempt block_lock::try_acquire() noexcept {
-  if (held_) return attempt::would_block;  // by another transaction of this very participant
+  if (held_) return attempt::would_block;  // by another transaction of this participant
   if (view_.is_next(slot_) && platform::try_lock_byte(block_, layout::txn_lock)) {
     owner_died_ = view_.set_dirty(slot_, generation_);
     view_.drop_ticket(slot_);

@@ -10,29 +10,29 @@
 
 namespace belfry::detail {
 
-/// One participant's access to the lock on a block. The kernel excludes, and forgives the dead; the
-/// tickets in the companion segment decide which is next; the roster, which the caller has, wakes.
+/// One participant's access to the lock on a block. The kernel provides the exclusion, and releases the lock of a dead
+/// holder. The tickets in the companion segment decide which waiter is next. The caller notifies through its roster.
 class block_lock {
  public:
-  /// The block's description must be this participant's own, not mapped, and guarded against forks: locks
-  /// belong to descriptions, and go with them. `peers` is joined, and outlives the lock.
+  /// The block's description must be this participant's own, not mapped, and guarded against forks: a lock lives as
+  /// long as its description. `peers` must be joined, and outlive this object.
   block_lock(unique_handle block, watch_view view, const roster& peers);
 
-  /// `done`: held. Else this participant has a ticket now. Does not wait.
+  /// Does not wait. `done`: held. Otherwise this participant has a ticket now.
   attempt try_acquire() noexcept;
   /// Whether an attempt would do something: succeed, or get a ticket.
   bool worth_trying() const noexcept;
-  /// After how long to try again, whatever is told until then. Zero: the holder lives, or another waiter is
-  /// next, and its release, or its death, is told. But the kernel may show the death of a process before
-  /// it drops its lock, or the lock may be held by a program that does not take part: then nothing tells.
+  /// The pause after which to retry even without a notification. Zero: the holder is a live participant, or another
+  /// waiter is next, so its release or death is notified. A retry is needed if the kernel reports the death of the
+  /// holder before it releases its lock, or if a program that is not a participant holds the lock.
   std::chrono::nanoseconds retry_after() noexcept;
-  /// Waits no longer. The caller rings everyone: another may be next now.
+  /// Drops the ticket. The caller notifies all participants: another one may be next now.
   void withdraw() noexcept { view_.drop_ticket(slot_); }
-  /// The data is whole again. The caller rings everyone.
+  /// Ends the transaction and releases the lock. The caller notifies all participants.
   void release() noexcept;
 
   bool held() const noexcept { return held_; }
-  /// The holder before had not come to its end.
+  /// The previous holder died during its transaction.
   bool owner_died() const noexcept { return owner_died_; }
 
  private:

@@ -1,4 +1,4 @@
-// Blocks, and lists, while they have no name.
+// Creating blocks and lists, which get their name last.
 #pragma once
 
 #include "../platform/block.hpp"
@@ -17,7 +17,7 @@ namespace belfry::detail {
 class block_maker {
  public:
   static shared_memory make(std::size_t bytes, unsigned mode, failure& f);
-  /// Throws what shareable_list does.
+  /// Throws as the constructor of shareable_list.
   static shareable_list make(std::span<const shareable_list::value> values);
   /// `std::errc::invalid_argument` for a value that cannot be in a list.
   static shareable_list make(std::span<const shareable_list::value> values, failure& f);

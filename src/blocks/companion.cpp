@@ -16,7 +16,7 @@ namespace {
 constexpr std::string_view suffix = ".watch";
 constexpr std::size_t longest_block = max_segment_name - suffix.size();
 
-/// What is in a companion, from outside: it may be something else, and change at any time.
+/// Read from a companion without joining it: the file may be something else, and change at any time.
 struct content {
   std::uint64_t subject = 0;
   bool dirty = false;
@@ -35,7 +35,7 @@ bool read(const unique_handle& file, content& out) {
          id.kind == layout::ring_kind::watch && id.segment_bytes == bytes.size();
 }
 
-/// Under its roster's lock.
+/// Under the companion's roster's lock.
 bool has_participants(const unique_handle& companion) {
   for (std::size_t i = 0; i != layout::max_participants; ++i) {
     if (platform::is_locked_by_another(companion, layout::slot_lock(i))) return true;
@@ -43,8 +43,8 @@ bool has_participants(const unique_handle& companion) {
   return false;
 }
 
-/// Likewise, if there are none. As long as the name means this companion there is no other, and no bell of another,
-/// beside it.
+/// Under the same lock, if there are no participants. While the name means this companion, no other companion of this
+/// name has bells.
 bool remove_if_over(const std::string& name, std::string_view block, const unique_handle& file) {
   content found;
   if (platform::named_block_id(name) != platform::id_of(file) || !read(file, found)) return false;
@@ -78,13 +78,13 @@ bool remove_companion_if_over(std::string_view block) {
   content found;
   if (!file || !read(file, found)) return false;
   for (bool again = true; again;) {
-    // Held by a participant that joins, leaves or reaps, it is in use.
+    // If the lock is held, a participant is joining, leaving or reaping: the companion is in use.
     if (!platform::try_lock_byte(file, layout::roster_lock)) return false;
     const bool in_use = has_participants(file);
     const bool removed = !in_use && remove_if_over(name, block, file);
     platform::unlock_byte(file, layout::roster_lock);
     if (removed) return true;
-    // The last one may have left meanwhile, and left it to us.
+    // The last participant may have left meanwhile without getting the lock, and left the removal to this process.
     again = in_use && !has_participants(file);
   }
   return false;

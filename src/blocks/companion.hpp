@@ -1,4 +1,4 @@
-// Which companion segment a block has, and when that goes.
+// The companion segment of a block, and its removal.
 #pragma once
 
 #include "../platform/block.hpp"
@@ -13,18 +13,18 @@
 
 namespace belfry::detail {
 
-/// `<name>.watch`. A name that leaves no room for that, and for the bells, is `filename_too_long`.
+/// `<name>.watch`. Fails with `filename_too_long` if this name, or that of a bell, would be too long.
 std::string companion_name(std::string_view block, failure& f);
 
-/// Removes the companion of a block, and the bells of the dead, if none of its participants lives, and it holds
-/// nothing for those to come: the block has lost its name, or no transaction has died. Whether it did.
+/// Removes the companion of a block, and its bells, if no participant is alive and later participants do not need it:
+/// the block has lost its name, or no holder of a transaction has died. Returns whether it was removed.
 bool remove_companion_if_over(std::string_view block);
 
-/// The same for every companion there is; tells the names of those that have been removed.
+/// The same for every companion; calls `tell` with the name of each that was removed.
 void collect_companions(const std::function<void(const std::string& companion)>& tell);
 
-/// Through a description of its own: a mapping keeps its description alive, also in the child of a
-/// fork, and the lock of a transaction with it.
+/// Maps through its own description: a mapping keeps its description alive, also in a forked child, and would keep the
+/// lock of a transaction with it.
 inline mapping map_of(const shared_memory& block, failure& f) {
   const unique_handle own = platform::reopen_block(block.native_handle(), !block.read_only(), f);
   return own ? platform::map_block(own, block.size(), 0, !block.read_only(), f) : mapping();
@@ -35,8 +35,8 @@ inline subject subject_of(const shared_memory& block, const unique_handle& own) 
   return {block.name(), platform::id_of(own), of.user, of.group};
 }
 
-/// The companion is for those who may use the block, and as they take part in it they write to it, too. Others,
-/// who may only read the block, could hold up its users if they could open it.
+/// The companion is open to the users that may read and write the block, because participants write to the companion. A
+/// user that may only read the block could block the others if it could open the companion.
 inline channel_options options_of(const unique_handle& own) {
   channel_options o;
   o.mode = participants_mode(platform::ownership_of(own).mode) | 0600;

@@ -1,4 +1,4 @@
-// An element of a shareable_list as the bytes that stand for it; the format is in shareable_list.cpp.
+// Encoding an element of a shareable_list; the format is in shareable_list.cpp.
 #pragma once
 
 #include "../base/utf8.hpp"
@@ -24,16 +24,16 @@ enum code : std::int8_t { number = 0, text = 1, octets = 2, none = 3 };
 
 /// A format has eight characters at most: seven digits and the `s`.
 inline constexpr std::uint64_t max_room = 9'999'992;
-/// With the `x` of ours there is a digit less.
+/// The same with our suffix `sx`: a digit less.
 inline constexpr std::uint64_t max_exact_string = 999'999;
 
-/// An element as the bytes that stand for it.
+/// An encoded element.
 struct encoded {
   std::array<char, 8> format{};
   std::int8_t code = number;
   std::uint64_t room = 8;
-  std::uint64_t word = 0;        // of a number
-  std::string_view string = {};  // of text and bytes
+  std::uint64_t word = 0;        // the data of a number
+  std::string_view string = {};  // the data of text and bytes
 
   bool is_string() const noexcept { return code == text || code == octets; }
 };
@@ -45,7 +45,7 @@ inline void write_format(std::array<char, 8>& out, std::string_view format) {
 
 constexpr std::uint64_t above(std::uint64_t length) { return 8 * (length / 8 + 1); }
 
-/// What a new element gets.
+/// The room of a new element, in bytes.
 inline std::uint64_t room_for(const std::string& s) {
   return std::max<std::uint64_t>(above(utf8_characters(s)), (s.size() + 7) / 8 * 8);
 }
@@ -53,17 +53,17 @@ inline std::uint64_t room_for(const bytes& b) { return above(b.size()); }
 
 inline void encode_string(encoded& e, std::string_view string) {
   if (string.size() > e.room) throw std::length_error("bytes/str item exceeds available storage");
-  if (e.room > max_room) throw std::length_error("an element has 9999992 bytes of room at most");
+  if (e.room > max_room) throw std::length_error("an element can have at most 9999992 bytes of room");
   e.string = string;
   const bool exact = string.ends_with('\0');
   if (exact && string.size() > max_exact_string) {
-    throw std::length_error("a string that ends in NULs may have 999999 bytes at most");
+    throw std::length_error("a string that ends in NULs can have at most 999999 bytes");
   }
   write_format(e.format,
                exact ? std::to_string(string.size()) + "sx" : std::to_string(e.room) + 's');
 }
 
-/// `room` is what an element has for its data; 0 while its room is still to be chosen.
+/// `room`: the bytes that the element has for its data; 0 for a new element.
 inline encoded encode(const shareable_list::value& v, std::uint64_t room) {
   encoded e;
   if (room != 0) e.room = room;

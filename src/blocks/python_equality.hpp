@@ -14,9 +14,9 @@ inline std::int64_t number_of(std::int64_t i) { return i; }
 inline double number_of(double d) { return d; }
 
 inline bool equal_numbers(std::int64_t a, std::int64_t b) { return a == b; }
-/// Without rounding: above 2^53 not every integer is a float.
+/// Exact, without rounding: above 2^53 not every integer is a double.
 inline bool equal_numbers(std::int64_t i, double d) {
-  constexpr double end = 0x1p63;  // the first above all integers
+  constexpr double end = 0x1p63;  // above all 64-bit integers
   return d >= -end && d < end && static_cast<std::int64_t>(d) == i &&
          static_cast<double>(static_cast<std::int64_t>(d)) == d;
 }

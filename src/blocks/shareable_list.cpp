@@ -1,22 +1,23 @@
 // The layout of CPython's ShareableList (Lib/multiprocessing/shared_memory.py, 3.9 and later), for N
-// elements with K bytes of data, everything little-endian and at multiples of 8 but for the last line:
+// elements with K bytes of data. Everything is little-endian and at a multiple of 8, except the last line:
 //
 //   0               i64            N
 //   8               (N + 1) * i64  where each element's data begins, relative to the data; the first
 //                                  is 0, the last K
-//   8 (N + 2)       K bytes        the data, every element's at a multiple of 8
-//   8 (N + 2) + K   N * 8 bytes    the format of each, in the notation of Python's `struct`
-//   ... + 8 N       N * i8         what to make of it: 0 number, 1 text, 2 bytes, 3 None
+//   8 (N + 2)       K bytes        the data; each element begins at a multiple of 8
+//   8 (N + 2) + K   N * 8 bytes    the format of each element, in the notation of Python's `struct`
+//   ... + 8 N       N * i8         the type of each element: 0 number, 1 text, 2 bytes, 3 None
 //
 //   integer  "q"         float  "d"         bool  "xxxxxxx?"         None  "xxxxxx?x"
 //   text and bytes: "%ds" of the room, padded with NULs, which are stripped on reading.
 //
-// The room of bytes is the next multiple of 8 above their number, and so is that of text above its number of
-// characters. CPython cuts off what has more bytes (gh-88336); here such text gets the room that it needs.
+// The room of bytes is the next multiple of 8 greater than their number; the room of text is the next multiple of 8
+// greater than its number of characters. CPython truncates text with more bytes than that (gh-88336); here such text
+// gets the room that it needs.
 //
-// "%ds" of less than the room is an exact length. Ours alone is "%dsx" with the exact length, for a value
-// that ends in NULs: CPython can read and write such an element, stripping them as it always does; in one
-// with a shorter "%ds" it would cut off what it writes.
+// "%ds" with less than the room is an exact length. "%dsx" with the exact length is used only by this library, for a
+// value that ends in NULs. CPython can read such an element, stripping the NULs as always, and write it. If its format
+// were a shorter "%ds", CPython would truncate what it writes.
 #include "../base/utf8.hpp"
 #include "block_maker.hpp"
 #include "list_element.hpp"
@@ -53,7 +54,7 @@ void store_data(std::byte* data, const encoded& e) {
   std::memset(data + e.string.size(), 0, e.room - e.string.size());
 }
 
-/// Read-only memory is never written to: set() sees to that.
+/// Read-only memory is never written: set() checks that.
 std::byte* bytes_of(const shared_memory& m) { return const_cast<std::byte*>(m.buf().data()); }
 
 [[noreturn]] void corrupted(const std::string& what) {
@@ -162,8 +163,8 @@ void shareable_list::adopt(shared_memory&& shm, detail::failure& f) {
   if (const std::uint64_t first = load(base + 8); first != 0) {
     return n != 0 && first % 8 == 0 && first < bytes
                ? reject(errc::incompatible,
-                        "looks like a list of CPython 3.8, which nobody else reads")
-               : reject(errc::corrupted, "has no list in it");
+                        "looks like a list of CPython 3.8, whose format only CPython 3.8 reads")
+               : reject(errc::corrupted, "does not contain a list");
   }
   const std::uint64_t data = load(base + 8 * (n + 1));
   if (data % 8 != 0 || data > bytes - 16 - 17 * n) {
@@ -174,7 +175,7 @@ void shareable_list::adopt(shared_memory&& shm, detail::failure& f) {
   shm_ = std::move(shm);
 }
 
-/// The block, which may have been closed, or exchanged for a smaller one, through shm().
+/// The block. Throws if the user has closed it, or replaced it by a smaller one, through shm().
 std::byte* shareable_list::memory() const {
   const std::span<const std::byte> all = shm_.buf();
   if (all.size() < 16 || all.size() - 16 < 17 * size_ + data_bytes_) {
@@ -190,7 +191,7 @@ shareable_list::slot shareable_list::slot_of(size_type i) const {
   const std::uint64_t end = load(offsets + 8 * (i + 1));
   if (begin % 8 != 0 || end % 8 != 0 || begin >= end || end > data_bytes_ ||
       end - begin > max_room) {
-    corrupted("element " + std::to_string(i) + ": its place in the list");
+    corrupted("element " + std::to_string(i) + ": its offsets are out of range");
   }
   return {8 * (size_ + 2) + begin, end - begin};
 }
@@ -222,7 +223,7 @@ value shareable_list::at(size_type i) const {
   const std::string_view suffix(end, static_cast<std::size_t>(format.data() + format.size() - end));
   if (error != std::errc() || (suffix != "s" && suffix != "sx") || length > s.bytes ||
       (what != text && what != octets)) {
-    corrupted("element " + std::to_string(i) + ": its format");
+    corrupted("element " + std::to_string(i) + ": its format is invalid");
   }
   std::string string(reinterpret_cast<const char*>(data), length);
   const bool padded = suffix == "s" && length == s.bytes;
@@ -240,7 +241,7 @@ void shareable_list::set(size_type i, const value& v) {
   if (i >= size_) throw std::out_of_range("assignment index out of range");
   std::byte* const base = memory();
   const slot s = slot_of(i);
-  const encoded e = encode(v, s.bytes);  // all that may fail has not failed
+  const encoded e = encode(v, s.bytes);  // everything that may throw comes before the first store
   std::uint64_t format;
   std::memcpy(&format, e.format.data(), 8);
   std::byte* const formats = base + 8 * (size_ + 2) + data_bytes_;
@@ -251,7 +252,7 @@ void shareable_list::set(size_type i, const value& v) {
 }
 
 shareable_list::size_type shareable_list::count(const value& v, equality how) const {
-  memory();  // of an empty list, too
+  memory();  // throws for a closed list, even an empty one
   size_type n = 0;
   for (size_type i = 0; i != size_; ++i) n += equal(v, at(i), how);
   return n;

@@ -10,7 +10,7 @@ namespace belfry {
 shared_memory detail::block_maker::make(std::size_t bytes, unsigned mode, failure& f) {
   shared_memory m;
   if (bytes == 0) {
-    f = {std::make_error_code(std::errc::invalid_argument), "a block must have a size"};
+    f = {std::make_error_code(std::errc::invalid_argument), "the size of a block must not be 0"};
     return {};
   }
   m.block_ = platform::new_block(bytes, mode, f);
@@ -98,7 +98,7 @@ shared_memory shared_memory::open(std::string_view name, access a, error_code& e
 
 void shared_memory::unlink(std::string_view name, detail::failure& f) {
   if (!platform::check_name(name, platform::max_name, f)) return;
-  // Participants of the companion that live remove it when they leave.
+  // If the companion has live participants, the last one removes it when it leaves.
   if (platform::unlink_block(name, f)) detail::remove_companion_if_over(name);
 }
 

@@ -1,4 +1,4 @@
-// Transactions of a shared_memory: a member of the companion segment that waits in its thread.
+// Transactions of a shared_memory: a participant of the companion segment that waits in the caller's thread.
 #include "../base/deadline.hpp"
 #include "../platform/block.hpp"
 #include "../platform/handle.hpp"
@@ -34,14 +34,14 @@ class block_member final : public std::enable_shared_from_this<block_member>,
     if (!f) lock_.emplace(std::move(own), watch_view(me_.segment().ring()), me_.peers());
   }
 
-  ~block_member() { me_.leave(); }  // before the lock's description goes
+  ~block_member() { me_.leave(); }  // before lock_ closes its description
 
   bool is_inherited() const noexcept { return me_.is_inherited(); }
 
   transaction begin(clock::time_point deadline, const std::stop_token& stop, failure& f) {
     if (lock_->held()) {
       f = {std::make_error_code(std::errc::resource_deadlock_would_occur),
-           "a transaction of this block is open here"};
+           "a transaction of this block is already open in this object"};
       return {};
     }
     const ring_on_stop wake(stop, me_.bell());
@@ -54,7 +54,7 @@ class block_member final : public std::enable_shared_from_this<block_member>,
       if (!stopped && lock_->try_acquire() == attempt::done) break;
       if (stopped || !in_time) {
         lock_->withdraw();
-        me_.peers().notify();  // another may be next now
+        me_.peers().notify();  // another participant may be next now
         f = {stopped ? std::error_code(to_net(operation_aborted()))
                      : std::make_error_code(std::errc::timed_out),
              "begin a transaction"};
@@ -74,8 +74,8 @@ class block_member final : public std::enable_shared_from_this<block_member>,
   }
 
  private:
-  /// Until there is a reason to try again; false if the deadline has come before. An error: there is no sleep
-  /// without hearing of deaths.
+  /// Sleeps until there is a reason to try again. False: the deadline has passed. An error: the participant cannot
+  /// watch its peers, so it must not sleep.
   bool sleep(clock::time_point deadline, const std::stop_token& stop, std::error_code& error) {
     bool in_time = true;
     // The request to stop may have notified before the bell was drained.
@@ -93,7 +93,7 @@ class block_member final : public std::enable_shared_from_this<block_member>,
   }
 
   void end_transaction() noexcept override {
-    if (!me_.is_open()) return;  // the parent's
+    if (!me_.is_open()) return;  // in a forked child: it is the parent's transaction
     lock_->release();
     me_.peers().notify();
   }

@@ -23,7 +23,7 @@ void watch_endpoint::open(const shared_memory& block, failure& f) {
     f = {std::make_error_code(std::errc::bad_file_descriptor), "watch a block that is not open"};
     return;
   }
-  // Both of our own: the lock belongs to its description, the memory may outlive the block's object.
+  // Its own description and mapping: locks belong to a description, and the block's object may be destroyed first.
   unique_handle own = platform::open_guarded(
       [&] { return platform::reopen_block(block.native_handle(), !block.read_only(), f); });
   if (!own) return;
@@ -39,7 +39,7 @@ void watch_endpoint::open(const shared_memory& block, failure& f) {
 
 std::error_code watch_endpoint::notify() noexcept {
   if (!is_open()) return make_error_code(errc::closed);
-  peers().reaches_peers();  // those who can be are told all the same
+  peers().reaches_peers();  // if it fails, the peers that can be reached are notified all the same
   view_.change(peers().slot());
   peers().notify();
   return peers().unreachable();
@@ -72,17 +72,17 @@ bool watch_endpoint::worth_trying() noexcept {
   return pause.count() != 0 && !retry_after(pause);
 }
 
-/// Tries again by and by. False: there can be no timer, so it has to be now.
+/// Retries after a pause. False: no timer could be set, so the caller must try now.
 bool watch_endpoint::retry_after(std::chrono::nanoseconds pause) noexcept {
   retrying_.store(true, std::memory_order_relaxed);
   try {
-    // Owned by its handler, as it must not outlive the context.
+    // The handler owns the timer, because the timer must not outlive the context.
     const auto timer = std::make_shared<net::steady_timer>(executor(), pause);
     timer->async_wait([timer, weak = weak_from_this()](const error_code&) {
       const std::shared_ptr<endpoint> alive = weak.lock();
       if (!alive) return;
       auto& self = static_cast<watch_endpoint&>(*alive);
-      // Before the attempt, which may set the next one.
+      // Before the attempt, which may set the next timer.
       self.retrying_.store(false, std::memory_order_relaxed);
       self.retry();
     });
@@ -96,7 +96,7 @@ void watch_endpoint::stop_waiting(bool withdraw) noexcept {
   const bool last = waiting_.fetch_sub(1, std::memory_order_relaxed) == 1;
   if (!withdraw || !last || !is_open()) return;
   lock_->withdraw();
-  peers().notify();  // another may be next now
+  peers().notify();  // another participant may be next now
 }
 
 void watch_endpoint::end_transaction() noexcept {
@@ -106,7 +106,7 @@ void watch_endpoint::end_transaction() noexcept {
   retry();
 }
 
-// A transaction that is still open ends here: the lock goes with its description.
+// Ends a transaction that is still open.
 void watch_endpoint::closing() noexcept {
   if (lock_ && lock_->held()) end_transaction();
   if (lock_) lock_->withdraw();

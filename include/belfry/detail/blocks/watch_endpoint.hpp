@@ -1,4 +1,4 @@
-// The engine below a watch: an endpoint of the companion segment, and the block itself.
+// The engine below a watch: an endpoint of the companion segment, with the block.
 #pragma once
 
 #include <belfry/asio.hpp>
@@ -30,7 +30,7 @@ class watch_endpoint final : public endpoint, private transaction_owner {
 
   void open(const shared_memory& block, failure& f);
 
-  /// Stays what it was when the endpoint is closed; 0 if it was never open.
+  /// Still readable after close(); 0 if the endpoint was never open.
   std::uint64_t version() const noexcept { return view_ ? view_.version() : 0; }
   bool changed_since(std::uint64_t seen, std::span<const std::size_t> elements) const noexcept {
     return view_.changed_since(seen, elements);
@@ -38,10 +38,10 @@ class watch_endpoint final : public endpoint, private transaction_owner {
   std::error_code notify() noexcept;
   std::error_code notify(std::size_t element) noexcept;
 
-  /// `done`: `out` holds the lock.
+  /// Tries to begin a transaction. `done`: `out` holds the lock.
   attempt begin(transaction& out) noexcept;
   bool worth_trying() noexcept;
-  /// The ticket is the watch's, for all its operations that wait: it goes with the last of them.
+  /// All waiting operations of this watch share one ticket, which is dropped with the last of them.
   void start_waiting() noexcept { waiting_.fetch_add(1, std::memory_order_relaxed); }
   void stop_waiting(bool withdraw) noexcept;
 
@@ -58,13 +58,13 @@ class watch_endpoint final : public endpoint, private transaction_owner {
   mapping block_;
   bool read_only_ = false;
   std::unique_ptr<block_lock> lock_;
-  std::atomic<std::size_t> waiting_{0};  // operations that have tried in vain
+  std::atomic<std::size_t> waiting_{0};  // operations whose attempt would have blocked
   std::atomic<bool> retrying_{false};    // a timer is set
 };
 
-/// void(error_code, std::uint64_t): the block has another version than the one that was seen.
+/// void(error_code, std::uint64_t version): the version of the block differs from `seen`.
 struct changed_action {
-  std::shared_ptr<watch_endpoint> endpoint;  // completes by post, perhaps after its watch has gone
+  std::shared_ptr<watch_endpoint> endpoint;  // keeps it alive: the handler may run after the watch is destroyed
   std::uint64_t seen;
   std::vector<std::size_t> elements{};  // empty: all
 
@@ -78,7 +78,7 @@ struct changed_action {
   }
 };
 
-/// void(error_code, transaction): held.
+/// void(error_code, transaction): the transaction holds the lock.
 struct txn_action {
   struct stop_waiting {
     void operator()(watch_endpoint* e) const noexcept { e->stop_waiting(true); }
@@ -86,7 +86,7 @@ struct txn_action {
 
   std::shared_ptr<watch_endpoint> endpoint;
   transaction held{};
-  // Also what is destroyed without an end, as its executor's context has gone, waits no longer.
+  // Stops waiting also if the action is destroyed without finish(), because its context was destroyed.
   std::unique_ptr<watch_endpoint, stop_waiting> waiting{};
 
   attempt try_once() noexcept {
