@@ -31,27 +31,25 @@ namespace belfry::inline BELFRY_ASIO_FLAVOUR {
 ///       for (std::uint64_t seq = 0;; ++seq) co_await tx.async_send({seq, price()}, net::use_awaitable);
 ///     }
 ///
-/// What is sent is in the ring, whether a consumer is there or not: it may come later. Only when the
-/// ring is full does a send wait; then it is also told, once, that the consumer has died
-/// (`errc::peer_died`; the next send waits for its successor), or that it has closed (`errc::closed`,
-/// until another one comes: `async_wait_peer`).
+/// A sent value is in the ring, whether a consumer is attached or not; a consumer may start later. A send waits only
+/// while the ring is full. Then it also reports, once, that the consumer has died (`errc::peer_died`; the next send
+/// waits for the next consumer), or that the consumer has closed (`errc::closed`, until another consumer joins:
+/// `async_wait_peer`).
 ///
-/// A coroutine that awaits an operation which is ready is not suspended (with `use_awaitable`, also in
-/// `redirect_error` or `as_tuple`), but for its first, or, from Asio 1.36, if it can be cancelled, and now and
-/// then, so that other handlers get their turn. No handler is ever called from within the function that has
-/// initiated its operation.
+/// A coroutine that awaits a ready operation is not suspended (with `use_awaitable`, also in `redirect_error` or
+/// `as_tuple`). Exceptions: its first operation; from Asio 1.36, a coroutine that can be cancelled; and from time to
+/// time, so that other handlers can run. A handler is never called from within the initiating function.
 ///
-/// Thread safety: distinct objects are safe; a shared one is not. Operations that are pending on one
-/// producer are served first come, first served, but that one whose executor does not
-/// run is passed by.
+/// Thread safety: distinct objects are safe; a shared one is not. Pending operations of one producer are served in
+/// order, but an operation whose executor does not run does not hold up the others.
 ///
-/// A consumer that sleeps has to be woken. Where the system does not let that happen (the bell of a newcomer cannot
-/// be opened: no descriptor is left, or this process is another user's by now, or in a chroot), a send is that
-/// error, and has sent nothing; it may be tried again.
+/// A send must be able to wake a sleeping consumer. If the system does not allow that, it fails with the system's
+/// error, and has sent nothing; it may be tried again. This happens when the bell of a new consumer cannot be opened:
+/// no descriptor is left, or this process has changed its user, or is in a chroot.
 ///
-/// Cancellation: every type (terminal, partial, total) gives the strongest guarantee: an operation
-/// that completes with `operation_aborted` has sent nothing (`async_send_n`: so many as it says).
-/// Destroying the producer, `close()` and `cancel()` complete its operations with it.
+/// Cancellation: every type (terminal, partial, total) gives the strongest guarantee: an operation that completes with
+/// `operation_aborted` has sent nothing (`async_send_n`: only as many values as it reports). Destroying the producer,
+/// `close()` and `cancel()` complete its operations with `operation_aborted`.
 template <ring Ring, class Executor = net::any_io_executor>
 class basic_producer
     : public detail::endpoint_handle<typename detail::endpoints_of<Ring>::producer, Executor> {
@@ -61,7 +59,7 @@ class basic_producer
   static constexpr bool in_place = requires(endpoint_type & e, claim& c) { e.reserve(1, c); };
 
  public:
-  /// What is sent: a value, or the bytes of a message.
+  /// A value, or the bytes of a message.
   using value_type = typename Ring::sendable;
   template <class Other>
   struct rebind_executor {
@@ -73,31 +71,30 @@ class basic_producer
   template <std::convertible_to<Executor> Other>
   basic_producer(basic_producer<Ring, Other>&& other) : base(std::move(other)) {}
 
-  /// Sends at once, or not at all. False if there is no room (or never will be: see max_message(),
-  /// or the ring is corrupted, or a consumer could not be woken: `send`, `async_send` and finish_wait() say which).
-  /// Wakes a sleeping consumer; makes no system call if it is awake.
+  /// Sends immediately, or not at all. False: there is no room; or the message is larger than max_message(), the ring
+  /// is corrupted, or a consumer could not be woken (`send`, `async_send` and finish_wait() report which). Wakes a
+  /// sleeping consumer; makes no system call if the consumer is awake.
   bool try_send(const value_type& value) noexcept {
     return this->is_open() && this->endpoint().put(value) == attempt::done;
   }
   template <std::convertible_to<net::const_buffer> Buffer>
   bool try_send(const Buffer& bytes) noexcept requires in_place { return try_send(value_of(bytes)); }
 
-  /// Sends as many as there is room for, from the front, and returns how many. They become visible,
-  /// and pay for the consumer's wake-up, all at once: much cheaper than one by one.
+  /// Sends as many values as there is room for, from the front, and returns how many. All become visible together,
+  /// with one notification: much cheaper than one send per value.
   std::size_t try_send_n(std::span<const value_type> values) noexcept {
     std::size_t sent = 0;
     if (this->is_open()) this->endpoint().put_n(values, sent);
     return sent;
   }
 
-  /// Waits in this thread until the value is in the ring. `timed_out` after the timeout, at once if that
-  /// is zero or less; else as async_send. Not while asynchronous operations are pending
-  /// (`operation_in_progress`).
+  /// Blocks this thread until the value is in the ring. Errors: `timed_out` after the timeout (immediately if it is
+  /// zero or less); `operation_in_progress` while asynchronous operations are pending; otherwise as async_send.
   error_code send(const value_type& value, std::chrono::nanoseconds timeout = detail::for_ever) {
     return this->block(detail::send_action<endpoint_type>{this->target(), value}, timeout);
   }
-  /// The same with a way out: `operation_aborted`, and nothing was sent, if a stop is requested before it
-  /// is done. It may be requested in any thread, but not in a signal handler.
+  /// The same, and a request to stop ends the wait: `operation_aborted`, and nothing was sent. Any thread may request
+  /// the stop, but a signal handler must not.
   error_code send(const value_type& value, const std::stop_token& stop,
                   std::chrono::nanoseconds timeout = detail::for_ever) {
     return this->block(detail::send_action<endpoint_type>{this->target(), value}, timeout, stop);
@@ -110,9 +107,8 @@ class basic_producer
                   std::chrono::nanoseconds timeout = detail::for_ever)
     requires in_place { return send(value_of(bytes), stop, timeout); }
 
-  /// Completes when the value is in the ring. Signature: void(error_code). Errors: `peer_died`,
-  /// `closed`, `corrupted`, `message_too_large`, and what the class says of cancellation.
-  /// The bytes of a message must stay valid until then.
+  /// Completes when the value is in the ring. Signature: void(error_code). Errors: `peer_died`, `closed`, `corrupted`,
+  /// `message_too_large`, and `operation_aborted` (see the class). The bytes of a message must stay valid until then.
   template <class Token = default_token>
   auto async_send(const value_type& value, Token&& token = Token()) {
     return this->template initiate<void(error_code)>(
@@ -132,15 +128,15 @@ class basic_producer
         std::forward<Token>(token));
   }
 
-  /// Room for a message, to be written in place and committed; empty if there is none. One at a time.
+  /// Room for a message of so many bytes, to be written in place and committed; empty if there is none. One claim at a
+  /// time.
   claim try_claim(std::size_t bytes) noexcept requires in_place {
     claim result;
     if (this->is_open()) this->endpoint().reserve(bytes, result);
     return result;
   }
 
-  /// Completes with room for a message of so many bytes. Signature: void(error_code, claim). Errors
-  /// as async_send.
+  /// Completes with room for a message of so many bytes. Signature: void(error_code, claim). Errors: as async_send.
   template <class Token = default_token>
   auto async_claim(std::size_t bytes, Token&& token = Token()) requires in_place {
     return this->template initiate<void(error_code, claim)>(
@@ -148,7 +144,7 @@ class basic_producer
         std::forward<Token>(token));
   }
 
-  /// Bytes of the largest message that the ring could hold.
+  /// The size of the largest possible message, in bytes.
   std::size_t max_message() const noexcept requires in_place {
     return this->capacity() == 0 ? 0 : this->capacity() - sizeof(layout::record_header);
   }
@@ -174,18 +170,17 @@ class basic_producer
 ///       }
 ///     }
 ///
-/// Everything that was sent is received first; then a receive is told, once, that a producer has
-/// died (`errc::peer_died`; the next one waits for its successor), or that it has closed
-/// (`errc::closed`, until another one comes). What a killed consumer had not received its successor
-/// receives. Of coroutines the same holds as for a producer.
+/// A consumer first receives everything that was sent. Then a receive reports, once, that a producer has died
+/// (`errc::peer_died`; the next receive waits for the next producer), or that the producer has closed (`errc::closed`,
+/// until another producer joins). If a consumer is killed, the next consumer receives what it had not received.
+/// Coroutines: as for a producer.
 ///
-/// Thread safety: distinct objects are safe; a shared one is not. Operations that are pending on one
-/// consumer are served first come, first served, but that one whose executor does not
-/// run is passed by.
+/// Thread safety: distinct objects are safe; a shared one is not. Pending operations of one consumer are served in
+/// order, but an operation whose executor does not run does not hold up the others.
 ///
-/// Cancellation: every type (terminal, partial, total) gives the strongest guarantee: an operation
-/// that completes with `operation_aborted` has taken nothing out of the ring, also under `||` and
-/// `&&`. Destroying the consumer, `close()` and `cancel()` complete its operations with it.
+/// Cancellation: every type (terminal, partial, total) gives the strongest guarantee: an operation that completes with
+/// `operation_aborted` has taken nothing out of the ring, also under `||` and `&&`. Destroying the consumer, `close()`
+/// and `cancel()` complete its operations with `operation_aborted`.
 template <ring Ring, class Executor = net::any_io_executor>
 class basic_consumer
     : public detail::endpoint_handle<typename detail::endpoints_of<Ring>::consumer, Executor> {
@@ -194,7 +189,7 @@ class basic_consumer
   using default_token = net::default_completion_token_t<Executor>;
 
  public:
-  /// What is received: a value, or a message in place.
+  /// A value, or a message in place.
   using value_type = typename Ring::received;
   template <class Other>
   struct rebind_executor {
@@ -205,10 +200,9 @@ class basic_consumer
   template <std::convertible_to<Executor> Other>
   basic_consumer(basic_consumer<Ring, Other>&& other) : base(std::move(other)) {}
 
-  /// Takes the next value if there is one. Makes no system call, unless the producer sleeps because
-  /// the ring was full. Empty also where values were lost (of a broadcast_ring that overwrites): the next
-  /// call goes on behind them, total_lost() counts them, and the next operation, receive() or finish_wait()
-  /// tells `lagged`.
+  /// Takes the next value if there is one. Makes no system call, unless a producer sleeps because the ring was full.
+  /// Empty also if values were lost (in a broadcast_ring that overwrites): the next call continues after them,
+  /// total_lost() counts them, and the next operation, receive() or finish_wait() reports `lagged`.
   std::optional<value_type> try_receive() noexcept {
     std::optional<value_type> value;
     if (!this->is_open()) return value;
@@ -216,7 +210,7 @@ class basic_consumer
     return value;
   }
 
-  /// Takes what is there, in order, as many as find room, and returns how many; none where values were
+  /// Takes as many values as there are, in order, at most `values.size()`, and returns how many. None if values were
   /// lost, as try_receive().
   std::size_t try_receive_n(std::span<value_type> values) noexcept {
     std::size_t taken = 0;
@@ -224,13 +218,13 @@ class basic_consumer
     return taken;
   }
 
-  /// Waits in this thread for a value. `timed_out` after the timeout, at once if that is zero or less; else
-  /// as async_receive. Not while asynchronous operations are pending (`operation_in_progress`).
+  /// Blocks this thread until there is a value. Errors: `timed_out` after the timeout (immediately if it is zero or
+  /// less); `operation_in_progress` while asynchronous operations are pending; otherwise as async_receive.
   error_code receive(value_type& value, std::chrono::nanoseconds timeout = detail::for_ever) {
     return receive(value, std::stop_token(), timeout);
   }
-  /// The same with a way out: `operation_aborted`, and nothing was taken, if a stop is requested before it
-  /// is done. It may be requested in any thread, but not in a signal handler.
+  /// The same, and a request to stop ends the wait: `operation_aborted`, and nothing was taken. Any thread may request
+  /// the stop, but a signal handler must not.
   ///
   ///     void work(std::stop_token stop) {                        // of a std::jthread
   ///       ticks::consumer rx(io, "ticks");
@@ -244,32 +238,32 @@ class basic_consumer
     return ec;
   }
 
-  /// Completes with the next value. Signature: void(error_code, value_type). Errors: `peer_died`,
-  /// `closed`, `corrupted`, of a broadcast_ring that overwrites `lagged`, once, before the oldest value
-  /// that is still there (see lost()), and what the class says of cancellation.
+  /// Completes with the next value. Signature: void(error_code, value_type). Errors: `peer_died`, `closed`,
+  /// `corrupted`, and `operation_aborted` (see the class). In a broadcast_ring that overwrites also `lagged`, once for
+  /// each loss (see lost()): the next receive gets the oldest value that is still there.
   template <class Token = default_token>
   auto async_receive(Token&& token = Token()) {
     return this->template initiate<void(error_code, value_type)>(
         detail::receive_action<endpoint_type>{this->target()}, std::forward<Token>(token));
   }
 
-  /// The same, but the item stays this consumer's until it says what becomes of it: acknowledged, or given
-  /// back; if it is killed before, another one gets it. Signature: void(error_code, lease<value_type>).
+  /// The same, but this consumer holds the item until it acknowledges it or gives it back. If the consumer is killed
+  /// before, another consumer receives the item. Signature: void(error_code, lease<value_type>).
   template <class Token = default_token>
   auto async_receive_lease(Token&& token = Token()) requires detail::leasing_ring<Ring> {
     return this->template initiate<void(error_code, lease<value_type>)>(
         detail::lease_action<endpoint_type, lease<value_type>>{this->target()},
         std::forward<Token>(token));
   }
-  /// The same at once; an empty lease if there is nothing.
+  /// The same, immediately; an empty lease if there is no item.
   lease<value_type> try_receive_lease() noexcept requires detail::leasing_ring<Ring> {
     lease<value_type> l;
     if (this->is_open()) this->endpoint().take_lease(l);
     return l;
   }
 
-  /// Completes with as many values as are there, at least one. Signature: void(error_code,
-  /// std::size_t). The span must stay valid until then. Errors as async_receive.
+  /// Completes with as many values as there are, at least one. Signature: void(error_code, std::size_t received). The
+  /// span must stay valid until then. Errors: as async_receive.
   template <class Token = default_token>
   auto async_receive_n(std::span<value_type> values, Token&& token = Token()) {
     return this->template initiate<void(error_code, std::size_t)>(
@@ -280,7 +274,7 @@ class basic_consumer
   /// How many values the last `errc::lagged` was about.
   std::uint64_t lost() const noexcept requires requires(typename Ring::reader& r) { r.lost(); }
   { return this->is_open() ? this->endpoint().lost() : 0; }
-  /// How many values this consumer has lost since it joined, told or not: it only grows.
+  /// How many values this consumer has lost since it joined, reported or not. It only grows.
   std::uint64_t total_lost() const noexcept
     requires requires(typename Ring::reader& r) { r.total_lost(); }
   { return this->is_open() ? this->endpoint().reader().total_lost() : 0; }
@@ -291,7 +285,7 @@ class basic_consumer
   }
 };
 
-/// Ring type and name, which both programs agree upon: usually one line in a header that both include.
+/// The type that both programs agree on: usually one line in a header that both include.
 ///
 ///     using ticks = belfry::channel<belfry::spsc_ring<tick, 4096>>;
 ///
@@ -366,7 +360,7 @@ struct channel {
   using producer = basic_producer<Ring>;
   using consumer = basic_consumer<Ring>;
 
-  /// The handles of a new channel without a name; of the options only `capacity` counts. Throws
+  /// Creates a channel without a name, and returns its handles. Of the options only `capacity` is used. Throws
   /// std::system_error.
   static channel_handles make_handles(const channel_options& options = {}) {
     detail::failure f;
@@ -374,7 +368,7 @@ struct channel {
     if (f) f.raise();
     return handles;
   }
-  /// The same, but empty and `ec` set if it fails.
+  /// The same. Sets `ec`; after an error the handles are empty.
   static channel_handles make_handles(const channel_options& options, error_code& ec) {
     detail::failure f;
     channel_handles handles(detail::segment::create_anonymous(Ring::traits, options, f));
@@ -383,9 +377,8 @@ struct channel {
   }
   static channel_handles make_handles(error_code& ec) { return make_handles({}, ec); }
 
-  /// Removes a channel by its name, whatever is left in it. Who takes part in it goes on, unseen by
-  /// whoever comes later under this name. Throws std::system_error, for instance
-  /// `std::errc::no_such_file_or_directory`.
+  /// Removes the name of a channel, even if values are unread. Its participants continue. A later participant that uses
+  /// this name creates a new channel. Throws std::system_error, for instance `std::errc::no_such_file_or_directory`.
   static void unlink(std::string_view name) {
     detail::failure f;
     if (!detail::segment::unlink(name, Ring::traits.participants(), f)) f.raise();
