@@ -1,5 +1,5 @@
-// One producer, many consumers, every value to each of them. The shared bytes, and who repairs what a
-// dead process leaves: broadcast_control in segment/layout.hpp.
+// One producer, many consumers; every consumer receives every value. The shared bytes, and how a dead
+// process's state is repaired: broadcast_control in segment/layout.hpp.
 #pragma once
 
 #include <belfry/detail/layout/fence.hpp>
@@ -19,10 +19,10 @@
 
 namespace belfry {
 
-/// What happens when a consumer of a broadcast_ring is a whole ring behind.
+/// What happens when a consumer of a broadcast_ring has fallen a whole ring behind.
 enum class overflow : std::uint64_t {
-  block,      ///< the producer waits for it
-  overwrite,  ///< it has lost the oldest values, and is told so
+  block,      ///< the producer waits for that consumer
+  overwrite,  ///< that consumer loses the oldest values, and is told so
 };
 
 namespace detail {
@@ -36,23 +36,27 @@ struct broadcast_room<overflow::overwrite> {
 
 }  // namespace detail
 
-/// A stream that every consumer sees in full.
+/// A stream that every consumer receives completely.
 ///
 ///     struct item { std::uint64_t id; std::array<char, 48> what; };
 ///     using news = belfry::channel<belfry::broadcast_ring<item, 1024, belfry::overflow::block>>;
 ///
-/// Up to 63 consumers, each with a place of its own in the stream. `block`: the slowest living one holds
-/// the producer when it is `N` values behind; nobody does who is dead, or has left. `overwrite`: a send
-/// never waits and never fails, and costs the same with any number of consumers. One that was lapped is
-/// told so, once (`errc::lagged`), with the count of values that it has lost, and goes on with the oldest
-/// that are there, save N / 8: else it would be lapped again at once.
+/// Up to 63 consumers, each with its own position in the stream.
 ///
-/// Whoever is killed: all that was sent is whole, and a successor of the producer goes on behind it.
-/// Without any consumer values go by, and the newest `N` stay for one that begins at the oldest. Where
-/// others hold the producer back, that is the oldest that it knew one of them to need.
+/// `block`: the producer waits while the slowest live consumer is `N` values behind. A consumer that is dead,
+/// or has left, does not hold the producer back.
 ///
-/// Like any ring of ours it trusts nobody: whatever a process scribbles over it, a receive gives some value
-/// or `errc::corrupted`, and touches nothing outside.
+/// `overwrite`: a send never waits and never fails, and costs the same with any number of consumers. A
+/// consumer that was lapped gets `errc::lagged` once, with the number of values that it lost. It continues
+/// N/8 values after the oldest that is left: at the oldest it would be lapped again at once.
+///
+/// When a process is killed, every value already sent stays whole. A successor of the producer continues
+/// after the last of them. Without consumers the producer does not wait; the newest `N` values stay for a
+/// consumer that joins with `start::oldest`. While consumers hold the producer back, `start::oldest` begins
+/// at the oldest value that the producer knew a consumer to need.
+///
+/// The ring trusts no process: whatever a process writes over it, a receive gives some value or
+/// `errc::corrupted`, and accesses nothing outside the ring.
 template <class T, std::size_t N, overflow Mode = overflow::block>
 class broadcast_ring : public detail::broadcast_room<Mode> {
   static_assert(std::is_trivially_copyable_v<T>,
@@ -67,7 +71,7 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
   using word = std::atomic<std::uint64_t>;
   static constexpr bool blocks = Mode == overflow::block;
 
-  /// Readers may look while the producer writes; the stamp says whether it was in vain.
+  /// Consumers may read while the producer writes; the stamp tells whether the value read is whole.
   struct slot {
     word stamp;
     detail::atomic_words<T> value;
@@ -75,7 +79,7 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
 
   static constexpr std::size_t slots_offset =
       sizeof(control) + (blocks ? layout::max_participants * sizeof(cursor) : 0);
-  /// No honest position comes near; so no sum of two overflows.
+  /// No valid position comes near this; so the sum of two positions cannot overflow.
   static constexpr std::uint64_t end_of_time = std::uint64_t{1} << 62;
 
   static control& control_of(const ring_memory& memory) noexcept {
@@ -95,7 +99,7 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
     return layout::broadcast_whole(position);
   }
 
-  /// The end of the sent, also if the last producer died before it had told so.
+  /// The end of the sent values, even if the last producer died before it stored `tail`.
   static std::uint64_t end_of(const ring_memory& memory) noexcept {
     // Pairs with the release in writer::write().
     const std::uint64_t tail = control_of(memory).tail.load(std::memory_order_acquire);
@@ -108,7 +112,7 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
     return std::uint64_t{1} << slot % layout::max_participants;
   }
   static void detach(const ring_memory& memory, std::size_t slot) noexcept {
-    // Our reads are over. Pairs with the acquire in writer::room().
+    // Our reads are done. Pairs with the acquire in writer::room().
     control_of(memory).attached.fetch_and(~bit_of(slot), std::memory_order_release);
   }
 
@@ -131,9 +135,9 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
       const std::uint64_t before = tail_ < N ? 0 : whole(tail_ - N);
       corrupted_ = tail_ >= end_of_time || (stamp != before && stamp != writing(tail_)) ||
                    (blocks && claim_ - tail_ > N);
-      // For a predecessor that died before it had told.
+      // In case the previous producer died before it stored `tail`.
       if (!corrupted_) control_->tail.store(tail_, std::memory_order_release);
-      // P2, for the claim of a predecessor. Pairs with the fence in reader::join().
+      // P2, for the previous producer's claim. Pairs with the fence in reader::join().
       if constexpr (blocks) detail::seq_cst_fence();
     }
 
@@ -161,8 +165,8 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
     }
     bool corrupted() const noexcept { return corrupted_; }
 
-    /// What the slowest consumer has not received, as far as it has told; without consumers, or if nobody
-    /// waits for them, what none has received, and is there. A snapshot.
+    /// With attached consumers that block: how many values the slowest has not received, as far as its cursor
+    /// tells. Otherwise: how many of the values still in the ring no consumer has received. A snapshot.
     std::size_t size() noexcept {
       if (blocks && control_->attached.load(std::memory_order_relaxed) != 0) return N - room();
       const std::uint64_t received = control_->received.load(std::memory_order_relaxed);
@@ -174,26 +178,25 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
    private:
     void write(const T& value) noexcept {
       slot& to = slots_[tail_ % N];
-      // Who sees that this one is being overwritten sees the tail. Pairs with the acquires in
+      // A reader that sees this slot being overwritten also sees the tail. Pairs with the acquires in
       // reader::take().
       to.stamp.store(writing(tail_), std::memory_order_release);
-      // Who sees one of these words sees the stamp. Pairs with the fence in reader::take().
+      // A reader that sees one of these words sees the stamp. Pairs with the fence in reader::take().
       detail::release_fence();
       to.value.store(value);
-      // Who sees the stamp sees the words. Pairs with the acquire in reader::take().
+      // A reader that sees the stamp sees the words. Pairs with the acquire in reader::take().
       to.stamp.store(whole(tail_), std::memory_order_release);
       ++tail_;
-      // Who begins at the tail sees what is before it. Pairs with the acquire in end_of().
+      // A newcomer that begins at the tail sees what is before it. Pairs with the acquire in end_of().
       control_->tail.store(tail_, std::memory_order_release);
     }
 
-    /// Looks at the cursors again. They are many cache lines, and hot ones: only when the room that was
-    /// known is used up.
+    /// Reads the cursors again. They are many contended cache lines; so only when the known room is used up.
     bool make_room() noexcept {
       std::uint64_t end = tail_ + room();
       if (end > claim_) {
         claim_ = end;
-        // P1. Release: who sees the claim sees a tail that is less than N behind. Pairs with oldest().
+        // P1. Release: a newcomer that sees the claim sees a tail less than N behind it. Pairs with oldest().
         control_->claim.store(claim_, std::memory_order_release);
         // P2. Pairs with the fence in reader::join().
         detail::seq_cst_fence();
@@ -203,16 +206,16 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
       return limit_ != tail_ && !corrupted_;
     }
 
-    /// How many places there are that no consumer needs; one, if there is no consumer.
+    /// How many slots no consumer needs; one, if there is no consumer.
     std::uint64_t room() noexcept {
-      // Who sees the bit sees the cursor, and not a former owner's: pairs with reader::join(). Who no longer
-      // sees it may write what was read: pairs with detach().
+      // If we see a bit set, we see its owner's cursor, not a former owner's: pairs with reader::join(). If
+      // we see it cleared, we may overwrite what that consumer read: pairs with detach().
       std::uint64_t attached = control_->attached.load(std::memory_order_acquire);
       if (attached == 0) return 1;
       std::uint64_t behind = 0;
       for (; attached != 0; attached &= attached - 1) {
         const cursor& c = cursors_[std::countr_zero(attached)];
-        // Its reads are over. Pairs with the release in reader::take().
+        // That consumer's reads are done. Pairs with the release in reader::take().
         const std::uint64_t position = c.position.load(std::memory_order_acquire);
         if (position > tail_) [[unlikely]] {
           corrupted_ = true;
@@ -220,7 +223,7 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
         }
         behind = std::max(behind, tail_ - position);
       }
-      // More than N behind is who is just joining, and about to move up.
+      // A consumer more than N behind is just joining, and about to move its cursor up.
       return behind < N ? N - behind : 0;
     }
 
@@ -228,16 +231,16 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
     cursor* cursors_;
     slot* slots_;
     std::uint64_t tail_;
-    std::uint64_t limit_;  // up to here there is room
-    std::uint64_t claim_;  // what the shared one says
+    std::uint64_t limit_;  // up to this position there is room
+    std::uint64_t claim_;  // copy of the shared claim
     bool corrupted_ = false;
   };
 
   /// A consumer's side.
   class reader {
    public:
-    /// `slot` is the consumer's in the roster. A producer that waits for room must be notified
-    /// afterwards: for a moment it may have seen us where we did not stay.
+    /// `slot` is the consumer's slot in the roster. Afterwards the caller must notify a producer that waits
+    /// for room: the producer may have seen the temporary cursor that join() sets first.
     reader(const ring_memory& memory, std::size_t slot, start where = start::newest) noexcept
         : memory_(memory),
           control_(&control_of(memory)),
@@ -248,7 +251,7 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
       } else {
         const std::uint64_t end = end_of(memory);
         next_ = where == start::newest ? end : end - std::min<std::uint64_t>(end, N);
-        // The next one may have been begun where the oldest was.
+        // The producer may already be overwriting the oldest slot.
         if (next_ != end && stamp(next_) != whole(next_)) ++next_;
       }
       corrupted_ = corrupted_ || next_ >= end_of_time;
@@ -259,7 +262,7 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
       const attempt a = take(value);
       return a == attempt::lagged ? catch_up() : a;
     }
-    /// If there are some before those that are lost, only they; the next attempt tells of the loss.
+    /// Stops before lost values if it has received any; the next attempt then reports the loss.
     attempt pop_n(std::span<T> values, std::size_t& popped) noexcept {
       for (popped = 0; popped != values.size(); ++popped) {
         const attempt a = take(values[popped]);
@@ -269,24 +272,24 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
       return attempt::done;
     }
 
-    /// If not, all that was received has been told.
+    /// If false, `received` counts everything that this consumer has received.
     bool readable() noexcept {
       if (corrupted_ || stamp(next_) >= whole(next_)) return true;
       tell();
       return false;
     }
     bool corrupted() const noexcept { return corrupted_; }
-    /// Values that are to come, and there; a snapshot.
+    /// Values in the ring that this consumer has not received; a snapshot.
     std::size_t size() const noexcept {
       const std::uint64_t tail = control_->tail.load(std::memory_order_relaxed);
       return tail > next_ ? static_cast<std::size_t>(std::min<std::uint64_t>(tail - next_, N)) : 0;
     }
-    /// How many values the last `attempt::lagged` was about.
+    /// How many values were lost at the last `attempt::lagged`.
     std::uint64_t lost() const noexcept { return lost_; }
-    /// How many values all of them were about.
+    /// How many values were lost altogether.
     std::uint64_t total_lost() const noexcept { return total_lost_; }
 
-    /// What the fastest consumer has received, for those who ask whether something is left.
+    /// Raises the shared `received`, from which writer::size() and `drained` see whether anything is unread.
     void tell() noexcept {
       if (next_ == told_) return;
       told_ = next_;
@@ -296,14 +299,14 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
       }
     }
 
-    /// The last thing to be done: the producer is not held by us any more.
+    /// Must be the last call; afterwards this consumer no longer holds the producer back.
     void leave() noexcept {
       tell();
       if constexpr (blocks) detach(memory_, own_);
     }
 
    private:
-    /// After how many values at the latest it is told what was received.
+    /// `received` is raised after this many values at the latest.
     static constexpr std::uint64_t batch = std::clamp<std::uint64_t>(N / 4, 1, 64);
 
     void join(start where) noexcept {
@@ -320,14 +323,14 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
       if (!corrupted_) own_cursor().store(next_, std::memory_order_release);
     }
 
-    /// Before it the producer may write as it likes.
+    /// The producer may overwrite everything before this position.
     std::uint64_t oldest() const noexcept {
       // Pairs with the release in writer::make_room().
       const std::uint64_t claim = control_->claim.load(std::memory_order_acquire);
       return claim - std::min<std::uint64_t>(claim, N);
     }
 
-    /// `lagged` if the next one is gone; nothing is changed then.
+    /// `lagged` if the next value was overwritten; nothing is changed then.
     attempt take(T& value) noexcept {
       if (corrupted_) [[unlikely]]
         return attempt::corrupted;
@@ -341,22 +344,22 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
       const slot& from = slots_[next_ % N];
       const auto words = from.value.load();
       if constexpr (!blocks) {
-        // If one of these words was a later one, this sees it in the stamp. Pairs with the fence in
-        // writer::write(); the acquire, with the release there.
+        // If one of these words belongs to a later value, the stamp read below shows it. The fence pairs with
+        // the fence in writer::write(), the acquire with the release there.
         detail::acquire_fence();
         if (from.stamp.load(std::memory_order_acquire) != there) return attempt::lagged;
       }
       from.value.unpack(words, value);
       ++next_;
-      // Our reads of this slot are over. Pairs with the acquire in writer::room().
+      // Our reads of this slot are done. Pairs with the acquire in writer::room().
       if constexpr (blocks) own_cursor().store(next_, std::memory_order_release);
       if (next_ - told_ >= batch) tell();
       return attempt::done;
     }
 
-    /// Goes on where there is something, and not in the next moment overwritten.
+    /// Continues at a value that exists and will not be overwritten at once.
     attempt catch_up() noexcept {
-      // The producer has come round to our slot: its tail is N ahead at least. Pairs with end of write().
+      // The producer has lapped us: its tail is at least N ahead. Pairs with the end of write().
       const std::uint64_t tail = control_->tail.load(std::memory_order_acquire);
       if (blocks || tail >= end_of_time || tail < next_ + N) {
         corrupted_ = true;
@@ -415,7 +418,7 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
           },
       .recover =
           [](const ring_memory& memory, std::size_t slot) {
-            if (blocks) detach(memory, slot);  // a value that is half written nobody reads
+            if (blocks) detach(memory, slot);  // readers ignore a half-written value
           },
   };
 };

@@ -17,16 +17,16 @@ namespace belfry {
 ///
 ///     using frames = belfry::channel<belfry::byte_ring>;      // channel_options::capacity in bytes
 ///
-/// A message is contiguous wherever it lies, because the data is mapped twice in a row. The largest
-/// one has `capacity - 8` bytes.
+/// A message is always contiguous, because the data is mapped twice in a row. The largest message has
+/// `capacity - 8` bytes.
 ///
-/// When someone is killed: what was claimed and not committed vanishes; what was delivered and not
-/// released is delivered again, and so is everything behind it.
+/// When a process is killed: a claim that was not committed is discarded; a message that was delivered and
+/// not released is delivered again, with all messages after it.
 ///
-/// Neither side trusts the other. What the peer may have written (the opposite index, a length) is
-/// read once, and compared with what this side knows for itself, before it is used; what cannot be
-/// is `errc::corrupted`, and stays it. The contents of a message are still memory that the peer may
-/// change: if it may be hostile, copy first, then check, then use.
+/// Neither side trusts the other. What the peer may have written (the opposite index, a length) is read once
+/// and checked against what this side knows itself before it is used. If the check fails, every later attempt
+/// gives `errc::corrupted`. The peer can still change the contents of a message: if it may be hostile, copy
+/// first, then check, then use.
 class byte_ring {
  public:
   using sendable = std::span<const std::byte>;
@@ -46,12 +46,12 @@ class byte_ring {
   static std::byte* data(const ring_memory& memory) noexcept {
     return memory.at + (memory.bytes - memory.capacity);
   }
-  /// A record's header, read and written as a whole: the peer may be changing it. Relaxed: the indices order it.
+  /// A record's header, accessed as a whole: the peer may be changing it. Relaxed: the indices order it.
   static std::atomic_ref<layout::record_header> header_at(std::byte* record) noexcept {
     return std::atomic_ref(*reinterpret_cast<layout::record_header*>(record));
   }
-  /// Whether the opposite index can be true: not behind the one that it must follow, not more than a
-  /// capacity ahead of it, at the start of a record.
+  /// Whether the opposite index can be true: not behind the index that it must follow, at most a capacity
+  /// ahead of it, at the start of a record.
   static bool plausible(std::uint64_t ahead, std::uint64_t behind,
                         std::uint64_t capacity) noexcept {
     return ahead - behind <= capacity && ahead % alignof(layout::record_header) == 0;
@@ -63,12 +63,12 @@ class byte_ring::writer {
  public:
   explicit writer(const ring_memory& memory) noexcept
       : control_(control(memory)), data_(data(memory)), capacity_(memory.capacity) {
-    tail_ = control_->tail.load(std::memory_order_relaxed);  // ours: of the producer before us
+    tail_ = control_->tail.load(std::memory_order_relaxed);  // where the previous producer stopped
     cached_head_ = control_->head.load(std::memory_order_acquire);
     corrupted_ = !plausible(tail_, cached_head_, capacity_) || cached_head_ % 8 != 0;
   }
 
-  /// Room for a message of so many bytes. One claim at a time.
+  /// Reserves room for a message of `bytes` bytes. Only one claim at a time.
   attempt claim(std::uint64_t bytes, std::span<std::byte>& out) noexcept {
     const attempt a = reserve(tail_, bytes);
     if (a != attempt::done) return a;
@@ -92,7 +92,7 @@ class byte_ring::writer {
     }
     return a;
   }
-  /// As many as there is room for, published with one store.
+  /// Sends as many messages as there is room for, published with one store.
   attempt push_n(std::span<const sendable> messages, std::size_t& pushed) noexcept {
     std::uint64_t position = tail_;
     attempt a = attempt::done;
@@ -107,11 +107,11 @@ class byte_ring::writer {
     return a;
   }
 
-  /// Whether an attempt to send so many bytes would not block.
+  /// Whether an attempt to send a message of `bytes` bytes would not block.
   bool writable(std::uint64_t bytes) noexcept {
     return reserve(tail_, bytes) != attempt::would_block;
   }
-  /// The same for what the last attempt wanted, and did not get.
+  /// The same for the size of the last attempt that blocked.
   bool writable() noexcept { return writable(wanted_); }
   bool corrupted() const noexcept { return corrupted_; }
   std::uint64_t max_message() const noexcept { return capacity_ - sizeof(layout::record_header); }
@@ -140,7 +140,7 @@ class byte_ring::writer {
   }
 
   void refresh_head() noexcept {
-    // Pairs with the release in reader::release: what lies before it is ours to write again.
+    // Pairs with the release in reader::release: we may overwrite what is before the head.
     const std::uint64_t head = control_->head.load(std::memory_order_acquire);
     if (plausible(head, cached_head_, tail_ - cached_head_)) {
       cached_head_ = head;
@@ -165,15 +165,15 @@ class byte_ring::writer {
   }
   void publish(std::uint64_t tail) noexcept {
     tail_ = tail;
-    // Pairs with the acquire in reader::refresh_tail: who sees the tail sees the records before it.
+    // Pairs with the acquire in reader::refresh_tail: a reader that sees the tail sees the records before it.
     control_->tail.store(tail, std::memory_order_release);
   }
 
   layout::byte_ring_control* control_;
   std::byte* data_;
   std::uint64_t capacity_;
-  std::uint64_t tail_;         // what we have published
-  std::uint64_t cached_head_;  // the last head that made sense
+  std::uint64_t tail_;         // published so far
+  std::uint64_t cached_head_;  // the last head that was plausible
   std::uint64_t wanted_ = 0;
   bool corrupted_;
   bool claimed_ = false;
@@ -182,7 +182,7 @@ class byte_ring::writer {
 /// The consumer's side.
 class byte_ring::reader {
  public:
-  /// A message where it lies, and the position by which it is released.
+  /// A message in place, and the position by which it is released.
   struct view {
     std::span<const std::byte> bytes;
     std::uint64_t position = 0;
@@ -190,7 +190,7 @@ class byte_ring::reader {
 
   explicit reader(const ring_memory& memory) noexcept
       : control_(control(memory)), data_(data(memory)), capacity_(memory.capacity) {
-    head_ = control_->head.load(std::memory_order_relaxed);  // ours: of the consumer before us
+    head_ = control_->head.load(std::memory_order_relaxed);  // where the previous consumer stopped
     next_ = cached_tail_ = head_;
     corrupted_ = head_ % 8 != 0;
   }
@@ -212,8 +212,8 @@ class byte_ring::reader {
     return attempt::done;
   }
 
-  /// Any number may be held at a time, and released in any order. The room is given back as soon as
-  /// nothing older is held.
+  /// Any number may be held at a time, and released in any order. The producer gets the room of a message
+  /// when it and all older messages are released.
   void release(std::uint64_t position, std::uint64_t bytes) noexcept {
     if (position != head_) {
       flags(position).store(layout::record_released, std::memory_order_relaxed);
@@ -229,14 +229,14 @@ class byte_ring::reader {
       }
       head_ += layout::record_bytes(header.bytes);
     }
-    // Pairs with the acquire in writer::refresh_head: our reads of these bytes are over.
+    // Pairs with the acquire in writer::refresh_head: our reads of these bytes are done.
     control_->head.store(head_, std::memory_order_release);
   }
 
   bool readable() noexcept {
     if (next_ == cached_tail_) refresh_tail();
     if (next_ != cached_tail_ || corrupted_) return true;
-    // Who polls has the record's cache line on its way when the index that tells of it arrives.
+    // For a consumer that polls: fetches the record's cache line while the index is still on its way.
     __builtin_prefetch(at(next_));
     return false;
   }
@@ -267,9 +267,9 @@ class byte_ring::reader {
   layout::byte_ring_control* control_;
   std::byte* data_;
   std::uint64_t capacity_;
-  std::uint64_t head_;         // what we have released
-  std::uint64_t next_;         // what we have looked at
-  std::uint64_t cached_tail_;  // the last tail that made sense
+  std::uint64_t head_;         // released so far
+  std::uint64_t next_;         // delivered so far
+  std::uint64_t cached_tail_;  // the last tail that was plausible
   bool corrupted_;
 };
 

@@ -1,4 +1,4 @@
-// One producer, many consumers, the newest value only.
+// One producer, many consumers; only the newest value.
 #pragma once
 
 #include <belfry/detail/layout/fence.hpp>
@@ -16,18 +16,18 @@
 
 namespace belfry {
 
-/// The newest value of a type, with a version; every consumer sees it, and none sees what was overwritten
-/// before it looked.
+/// The newest value of a type, with a version. Every consumer can receive it; a value that was overwritten
+/// before a consumer looked is skipped by that consumer.
 ///
 ///     struct position { double x, y, z; std::uint64_t time; };
 ///     using positions = belfry::channel<belfry::latest<position>>;
 ///
-/// A send never waits and never fails. A receive completes when there is a version that this consumer
-/// has not had; one that comes late has the newest at once. A value is always whole: a producer that is
-/// killed while it writes leaves the one before.
+/// A send never waits and never fails. A receive completes when there is a version that this consumer has not
+/// received; a consumer that joins late receives the newest at once. A value is always whole: if a producer
+/// is killed while it writes, the previous value stays.
 ///
-/// Up to 63 consumers. Like any ring of ours it trusts nobody: whatever a process scribbles over it, a
-/// receive gives some value or `errc::corrupted`, and touches nothing outside.
+/// Up to 63 consumers. The ring trusts no process: whatever a process writes over it, a receive gives some
+/// value or `errc::corrupted`, and accesses nothing outside the ring.
 template <class T>
 class latest {
   static_assert(std::is_trivially_copyable_v<T>,
@@ -64,15 +64,15 @@ class latest {
 
     attempt push(const T& value) noexcept {
       const std::uint64_t next = version_ + 1;
-      // Who sees one of these words sees that the version is near. Pairs with the fence in pop().
+      // A reader that sees one of these words sees that the version is near. Pairs with the fence in pop().
       detail::release_fence();
       place(memory_, next).store(value);
-      // Who sees the version sees the words. Pairs with the acquire in pop().
+      // A reader that sees the version sees the words. Pairs with the acquire in pop().
       control_->version.store(next, std::memory_order_release);
       version_ = next;
       return attempt::done;
     }
-    /// Only the last of them is ever seen.
+    /// Only the last value can ever be received, so only that one is written.
     attempt push_n(std::span<const T> values, std::size_t& pushed) noexcept {
       pushed = values.size();
       return values.empty() ? attempt::done : push(values.back());
@@ -86,7 +86,7 @@ class latest {
    private:
     ring_memory memory_;
     control* control_;
-    std::uint64_t version_;  // kept aside, as the readers have the line of the shared one
+    std::uint64_t version_;  // a private copy: readers hold the cache line of the shared one
   };
 
   /// A consumer's side.
@@ -98,21 +98,21 @@ class latest {
       for (int attempts = 0; attempts != 100; ++attempts) {
         const std::uint64_t version = control_->version.load(std::memory_order_acquire);
         if (version == seen_) return attempt::would_block;
-        if (version < seen_) return attempt::corrupted;  // it only grows
+        if (version < seen_) return attempt::corrupted;  // versions only grow
         const auto words = place(memory_, version).load();
         // Pairs with the fence in push().
         detail::acquire_fence();
         const std::uint64_t after = control_->version.load(std::memory_order_relaxed);
-        // The one after these is being written, perhaps where we have read.
+        // The version after `after` is being written, perhaps to the place that we have read.
         if (after - version > control::places - 2) continue;
         value_words::unpack(words, value);
         seen_ = version;
         note(version);
         return attempt::done;
       }
-      return attempt::corrupted;  // nobody writes so often in the time that it takes to read
+      return attempt::corrupted;  // no honest producer writes so often during one read
     }
-    /// One at the most: there are no others.
+    /// Receives at most one value: there are no others.
     attempt pop_n(std::span<T> values, std::size_t& popped) noexcept {
       popped = 0;
       if (values.empty()) return attempt::done;
@@ -129,7 +129,7 @@ class latest {
     std::size_t size() const noexcept { return readable() ? 1 : 0; }
 
    private:
-    /// That this version was received, by whoever was first.
+    /// Raises the shared `read` to this version, if another consumer has not done so.
     void note(std::uint64_t version) noexcept {
       std::uint64_t read = control_->read.load(std::memory_order_relaxed);
       while (read < version &&
@@ -168,7 +168,7 @@ class latest {
             return c.read.load(std::memory_order_relaxed) ==
                    c.version.load(std::memory_order_relaxed);
           },
-      .recover = [](const ring_memory&, std::size_t) {},  // what was half-written nobody reads
+      .recover = [](const ring_memory&, std::size_t) {},  // readers ignore a half-written value
   };
 };
 

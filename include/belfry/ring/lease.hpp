@@ -1,4 +1,4 @@
-// Items that are taken, and not acknowledged yet: what a consumer of a work_ring may ask for.
+// Items that are received and not yet acknowledged: the consumer's side of a work_ring with leases.
 #pragma once
 
 #include <belfry/ring/ring.hpp>
@@ -11,7 +11,7 @@
 namespace belfry {
 namespace detail {
 
-/// Which item, and that it is still the same one.
+/// Which slot, and at which lap: tells a stale ticket from a valid one.
 struct lease_ticket {
   std::size_t index = 0;
   std::uint64_t lap = 0;
@@ -34,14 +34,14 @@ concept leasing_ring = ring<R> && requires(typename R::reader& r, const lease_ti
 
 }  // namespace detail
 
-/// A work item that this consumer has, until it says what becomes of it.
+/// A work item that this consumer holds until it acknowledges or requeues it.
 ///
 ///     belfry::lease<job> l = co_await rx.async_receive_lease(net::use_awaitable);
 ///     if (work_on(l.value())) l.ack(); else l.requeue();
 ///
-/// If its process is killed before, the item is delivered again, to one other consumer; so it is if the
-/// lease is dropped, or its consumer closed, without a word. Movable, not copyable; to be used where its
-/// consumer may be used: not thread-safe.
+/// If the process is killed first, the item is delivered again, to one other consumer. The same happens if
+/// the lease is destroyed, or its consumer closed, before either call. Movable, not copyable. Not
+/// thread-safe: use it only where its consumer may be used.
 template <class T>
 class lease {
  public:
@@ -65,14 +65,14 @@ class lease {
 
   /// A copy of the item.
   const T& value() const noexcept { return value_; }
-  /// Whether there is one, of which nothing was said yet.
+  /// Whether this lease holds an item that was neither acknowledged nor requeued.
   explicit operator bool() const noexcept { return source_ != nullptr; }
 
-  /// It is done: nobody gets it again. False if it was too late to say so, as the consumer is closed.
+  /// The item is done and is not delivered again. False if it is too late, because the consumer is closed.
   bool ack() noexcept {
     return source_ != nullptr && std::exchange(source_, nullptr)->acknowledge(ticket_);
   }
-  /// Somebody is to have it again, perhaps this consumer.
+  /// Delivers the item again, perhaps to this consumer. False if the consumer is closed.
   bool requeue() noexcept {
     return source_ != nullptr && std::exchange(source_, nullptr)->give_back(ticket_);
   }

@@ -1,4 +1,4 @@
-// Messages in place: what a consumer of a byte_ring gets, what its producer fills.
+// Messages in place: what a consumer of a byte_ring receives, and what its producer fills.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,7 @@
 namespace belfry {
 namespace detail {
 
-/// The consumer, as a message sees it.
+/// The consumer of a message, as the message sees it.
 class message_source {
  public:
   virtual void release(std::uint64_t position, std::size_t bytes) noexcept = 0;
@@ -18,7 +18,7 @@ class message_source {
   ~message_source() = default;
 };
 
-/// The producer, as a claim sees it.
+/// The producer of a claim, as the claim sees it.
 class claim_source {
  public:
   virtual void commit(std::size_t bytes) noexcept = 0;
@@ -30,15 +30,15 @@ class claim_source {
 
 }  // namespace detail
 
-/// A received message, read where it lies in the ring; released on destruction, after which the
-/// producer may use its bytes again.
+/// A received message, read in place in the ring. The destructor releases it; then the producer may use its
+/// bytes again.
 ///
 ///     while (auto m = rx.try_receive()) out.write(m->bytes());
 ///
-/// Any number may be held at a time and released in any order; the room that they take is missing to
-/// the producer. A message may outlive its consumer: its bytes stay readable, but as it was not
-/// released in time the next consumer gets it again. Aligned to 8 bytes. Movable, not copyable. To be
-/// used, and destroyed, where its consumer may be used: not thread-safe.
+/// Any number may be held at a time and released in any order; the producer cannot use their room meanwhile.
+/// A message may outlive its consumer: its bytes stay readable, but the next consumer receives it again,
+/// because it was not released in time. Aligned to 8 bytes. Movable, not copyable. Not thread-safe: use and
+/// destroy it only where its consumer may be used.
 class message {
  public:
   message() noexcept = default;
@@ -61,10 +61,10 @@ class message {
 
   std::span<const std::byte> bytes() const noexcept { return bytes_; }
   std::size_t size() const noexcept { return bytes_.size(); }
-  /// Whether there is a message; one may be empty all the same.
+  /// Whether there is a message; the message itself may be empty.
   explicit operator bool() const noexcept { return source_ != nullptr; }
 
-  /// Gives the bytes back before the end of its life.
+  /// Releases the message before its destructor does.
   void release() noexcept {
     if (source_ != nullptr) {
       std::exchange(source_, nullptr)->release(position_, std::exchange(bytes_, {}).size());
@@ -77,15 +77,15 @@ class message {
   std::uint64_t position_ = 0;
 };
 
-/// Room for one message, to be written where it will lie. Dropped uncommitted: nothing was sent.
+/// Room for one message, written in place in the ring. A claim destroyed without a commit sends nothing.
 ///
 ///     if (auto c = tx.try_claim(4096)) {
 ///       const std::size_t n = read_frame(c.bytes());
 ///       c.commit(n);
 ///     }
 ///
-/// While a claim is open its producer sends nothing else. A claim may outlive its producer; it then
-/// sends nothing. Movable, not copyable, not thread-safe.
+/// While a claim is open its producer can send nothing else. A claim may outlive its producer; it then sends
+/// nothing. Movable, not copyable, not thread-safe.
 class claim {
  public:
   claim() noexcept = default;
@@ -108,7 +108,7 @@ class claim {
   /// Whether there was room.
   explicit operator bool() const noexcept { return source_ != nullptr; }
 
-  /// Sends the message: all of it, or its first `bytes`.
+  /// Sends the message: the whole claim, or its first `bytes`. Does nothing without a claim.
   void commit() noexcept { commit(bytes_.size()); }
   void commit(std::size_t bytes) noexcept {
     if (source_ == nullptr) return;

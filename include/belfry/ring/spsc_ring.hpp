@@ -22,14 +22,14 @@ namespace belfry {
 ///     struct tick { std::uint64_t seq; double price; };
 ///     using ticks = belfry::channel<belfry::spsc_ring<tick, 4096>>;
 ///
-/// Everything that was sent and not received is there for the next consumer, whoever was killed: a
-/// value counts as sent, or as received, with the one store of an index that ends the operation.
+/// Every value that was sent and not received is there for the next consumer, whichever process was killed: a
+/// value becomes sent, or received, with the single store of an index that ends the operation.
 ///
-/// The queue is the library's, and it trusts its peer: a process that scribbles over the indices can
-/// make the other read or write outside the ring. Use `byte_ring` between processes that do not
-/// trust each other. Its layout is the library's too, found by asking it, and enters the ABI fingerprint:
-/// programs with different versions of Boost share a ring if both lay out their queue alike, and else one of
-/// them is told `incompatible`.
+/// The queue is Boost's, and it trusts its peer: a process that overwrites the indices can make the other one
+/// read or write outside the ring. Use `byte_ring` between processes that do not trust each other. The layout
+/// is Boost's too. It is found at run time and enters the ABI fingerprint: programs with different versions
+/// of Boost share a ring if both versions lay out the queue alike; otherwise joining fails with
+/// `incompatible`.
 template <class T, std::size_t N>
 class spsc_ring {
   static_assert(std::is_trivially_copyable_v<T>,
@@ -46,7 +46,7 @@ class spsc_ring {
     return std::launder(reinterpret_cast<queue*>(memory.at));
   }
 
-  // Where the queue keeps its indices and values.
+  // The positions of the queue's indices and values.
   using index = std::atomic<std::size_t>;
   static_assert(index::is_always_lock_free);
   static const detail::queue_layout& inside() { return detail::layout_of_queue<T, N>(); }
@@ -59,7 +59,7 @@ class spsc_ring {
   static T* values(const ring_memory& memory) {
     return reinterpret_cast<T*>(memory.at + inside().values);
   }
-  // The queue has one place more than it holds values.
+  // The queue has one place more than it can hold values.
   static std::size_t until_end(std::size_t i) noexcept { return N + 1 - i; }
   static std::size_t after(std::size_t i, std::size_t count) noexcept {
     return count < until_end(i) ? i + count : count - until_end(i);
@@ -75,10 +75,10 @@ class spsc_ring {
 
   static constexpr std::size_t max_capacity = N;
 
-  // The queue's own push and pop read both indices every time. The other side's is a cache line's way
-  // between two cores; so is one's own, as the other side, which looks at it all the time, has taken its
-  // line. Here one's own index is kept aside, and the other one is read when what was seen of it last is
-  // used up.
+  // The queue's own push and pop read both indices every time. The other side's index has to come from
+  // another core's cache; often so has our own, because the other side has just read it. Here each side keeps
+  // a private copy of its own index, and reads the other one only when the room or the values known from the
+  // last read are used up.
 
   /// The producer's side.
   class writer {
@@ -87,7 +87,7 @@ class spsc_ring {
         : index_(written(memory)),
           opposite_(read(memory)),
           values_(values(memory)),
-          next_(index_->load(std::memory_order_relaxed)) {}  // ours: of the producer before us
+          next_(index_->load(std::memory_order_relaxed)) {}  // where the previous producer stopped
 
     attempt push(const T& value) noexcept {
       if (room_ == 0 && (room_ = room()) == 0) return attempt::would_block;
@@ -110,7 +110,7 @@ class spsc_ring {
 
    private:
     std::size_t room() const noexcept {
-      // Pairs with the release in reader::release(): what was read is ours to write again.
+      // Pairs with the release in reader::release(): we may overwrite what was read.
       return N - distance(opposite_->load(std::memory_order_acquire), next_);
     }
     void publish(std::size_t count) noexcept {
@@ -124,7 +124,7 @@ class spsc_ring {
     const index* opposite_;
     T* values_;
     std::size_t next_;
-    std::size_t room_ = 0;  // at least so much
+    std::size_t room_ = 0;  // there is at least this much room
   };
 
   /// The consumer's side.
@@ -134,7 +134,7 @@ class spsc_ring {
         : index_(read(memory)),
           opposite_(written(memory)),
           values_(values(memory)),
-          next_(index_->load(std::memory_order_relaxed)) {}  // ours: of the consumer before us
+          next_(index_->load(std::memory_order_relaxed)) {}  // where the previous consumer stopped
 
     attempt pop(T& value) noexcept {
       if (!readable()) return attempt::would_block;
@@ -153,7 +153,7 @@ class spsc_ring {
     }
     bool readable() noexcept {
       if (there_ != 0 || (there_ = there()) != 0) return true;
-      // Who polls has the value's cache line on its way when the index that tells of it arrives.
+      // For a consumer that polls: fetches the value's cache line while the index is still on its way.
       __builtin_prefetch(values_ + next_);
       return false;
     }
@@ -162,7 +162,7 @@ class spsc_ring {
 
    private:
     std::size_t there() const noexcept {
-      // Pairs with the release in writer::publish(): who sees the index sees the values.
+      // Pairs with the release in writer::publish(): a reader that sees the index sees the values.
       return distance(next_, opposite_->load(std::memory_order_acquire));
     }
     void release(std::size_t count) noexcept {
@@ -176,7 +176,7 @@ class spsc_ring {
     const index* opposite_;
     T* values_;
     std::size_t next_;
-    std::size_t there_ = 0;  // at least so many
+    std::size_t there_ = 0;  // there are at least this many values
   };
 
   static constexpr ring_traits traits{
@@ -196,7 +196,7 @@ class spsc_ring {
       .construct = [](const ring_memory& memory) { new (memory.at) queue; },
       .drained = [](const ring_memory& memory) { return at(memory)->empty(); },
       .recover = [](const ring_memory&,
-                    std::size_t) {},  // an unfinished operation has left no trace
+                    std::size_t) {},  // an unfinished operation leaves no trace
       .library_layout = []() -> std::uint64_t {
         const detail::queue_layout& q = inside();
         return q.known ? detail::mix(detail::mix(detail::mix(1, q.written), q.read), q.values) : 0;

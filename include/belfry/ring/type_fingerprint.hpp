@@ -1,4 +1,4 @@
-// A number by which two programs recognise that they mean the same type.
+// A number by which two programs recognise that they use the same type.
 #pragma once
 
 #include <belfry/detail/layout/type_text.hpp>
@@ -13,13 +13,13 @@
 
 namespace belfry {
 
-/// The name that enters a type's fingerprint. Specialise it where two programs know one layout by
+/// The name of a type for its fingerprint. Specialise it where two programs use the same layout under
 /// different names, or where two compilers spell a name differently:
 ///
 ///     template <> inline constexpr std::string_view belfry::type_name<my::tick> = "tick, version 2";
 ///
-/// GCC and Clang agree on ordinary types, on numbers, arrays, and on templates of these; not on types in an
-/// inline namespace, or in a function, or whose template arguments are objects or unnamed enumerators.
+/// GCC and Clang agree on ordinary types, numbers, arrays, and templates of these. They disagree on types in
+/// an inline namespace or in a function, and on templates whose arguments are objects or unnamed enumerators.
 template <class T>
 inline constexpr std::string_view type_name = detail::compilers_name<T>();
 
@@ -32,7 +32,7 @@ constexpr std::uint64_t mix(std::uint64_t hash, std::uint64_t value) {
   return hash;
 }
 
-/// Arithmetic types, and what a compiler has beside them: whether `__int128` is one depends on `-std`.
+/// Arithmetic types, including extended ones: whether `__int128` counts as arithmetic depends on `-std`.
 template <class T>
 concept number =
     !std::is_class_v<T> && !std::is_union_v<T> && !std::is_enum_v<T> && !std::is_pointer_v<T> &&
@@ -42,7 +42,7 @@ concept number =
   T(1) / T(2);
 };
 
-/// Bits of the significand: a `long double` may be as large as a `__float128`.
+/// Bits of the significand: tells a `long double` from a `__float128` of the same size.
 template <class T>
 constexpr std::uint64_t float_digits() {
   std::uint64_t digits = 0;
@@ -50,7 +50,7 @@ constexpr std::uint64_t float_digits() {
   return digits;
 }
 
-/// Of a number, only the kind and the size count: `long` and `long long` are the same eight bytes.
+/// For a number only its kind and size count: `long` and `long long` are the same eight bytes.
 template <number T>
 constexpr std::uint64_t number_hash() {
   std::uint64_t hash = 0;
@@ -67,7 +67,7 @@ constexpr std::uint64_t number_hash() {
 template <class T>
 constexpr std::uint64_t name_hash();
 
-/// What is not a template of types: its name.
+/// Anything but a template of types: its name.
 template <class T>
 struct structure {
   static constexpr std::uint64_t hash() { return text_hash(type_name<T>); }
@@ -83,7 +83,8 @@ struct structure<std::ratio<Num, Den>> {
                static_cast<std::uint64_t>(Den));
   }
 };
-/// The template's name, and each argument, also those that a compiler does not show: std::chrono's types, say.
+/// The template's name, and every argument, including default ones that a compiler leaves out (as in
+/// std::chrono).
 template <template <class...> class Template, class... Args>
 struct structure<Template<Args...>> {
   static constexpr std::uint64_t hash() {

@@ -1,5 +1,5 @@
-// Many producers, many consumers, every value to one of them. The slots and their protocol: work_word in
-// segment/layout.hpp; checked with Spin in tests/model/work_ring.pml.
+// Many producers, many consumers; one consumer receives each value. The slots and their protocol: work_word
+// in segment/layout.hpp; checked with Spin in tests/model/work_ring.pml.
 #pragma once
 
 #include <belfry/detail/layout/prefetch.hpp>
@@ -26,15 +26,17 @@ namespace belfry {
 ///     struct job { std::uint64_t id; std::array<char, 48> what; };
 ///     using jobs = belfry::channel<belfry::work_ring<job, 1024>>;
 ///
-/// Up to 32 producers and 32 consumers. Items are taken about in the order in which they were sent; one that
-/// is still being written is passed by. Nobody waits for anybody who holds an item, be he slow, stopped or
-/// dead. (But one who was woken for an item, and then stopped before he took it, keeps it waiting until the
-/// next one is sent, or he is killed.) What a killed producer had not finished has never been; what a killed consumer had taken and not
-/// acknowledged is delivered again, to one other. `async_receive` acknowledges at once,
-/// `async_receive_lease` when the consumer says so.
+/// Up to 32 producers and 32 consumers. Items are received roughly in the order in which they were sent;
+/// consumers skip an item that is still being written. A slow, stopped or dead process that holds an item
+/// holds up no other. One exception: if a consumer was woken for an item and is stopped before it takes it,
+/// the item waits until the next send, or until that consumer is killed.
 ///
-/// Like any ring of ours it trusts nobody: whatever a process scribbles over it, a receive gives some value
-/// or `errc::corrupted`, and touches nothing outside.
+/// When a producer is killed, an item that it had not finished is discarded. When a consumer is killed, an
+/// item that it had received and not acknowledged is delivered again, to one other consumer. `async_receive`
+/// acknowledges at once; with `async_receive_lease` the consumer decides when.
+///
+/// The ring trusts no process: whatever a process writes over it, a receive gives some value or
+/// `errc::corrupted`, and accesses nothing outside the ring.
 template <class T, std::size_t N>
 class work_ring {
   static_assert(std::is_trivially_copyable_v<T>,
@@ -49,7 +51,7 @@ class work_ring {
   using state = layout::work_state;
   static constexpr std::size_t prefetched = 4;  // slots
 
-  /// Consumers copy a value before they know whether it is theirs; the change of the word says so.
+  /// Consumers copy a value before they own it; the compare-and-swap on the word then tells whether they do.
   struct slot {
     std::atomic<std::uint64_t> word;
     detail::atomic_words<T> value;
@@ -65,9 +67,9 @@ class work_ring {
 
   static constexpr std::uint64_t lap_of(std::uint64_t position) noexcept { return position / N; }
 
-  // The words and `tail` are read and written in one order that is the same for all (seq_cst): who reads that
-  // the tail is past a place, and then what is there, must not miss what was done to it before. The model
-  // shows what is lost otherwise. Hints alone may be relaxed.
+  // The words and `tail` are read and written in one total order (seq_cst): a participant that reads a tail
+  // past a slot, and then reads the slot, must not miss what was done to the slot before. The model shows
+  // what is lost otherwise. Only hints may be relaxed.
   static constexpr auto ordered = std::memory_order_seq_cst;
 
   static void raise(std::atomic<std::uint64_t>& hint, std::uint64_t to) noexcept {
@@ -76,7 +78,7 @@ class work_ring {
     }
   }
 
-  /// What both sides have: the ring, and the owner that their slots say.
+  /// Common to both sides: the ring, and the owner number that they write into slots.
   class side {
    public:
     side(const ring_memory& memory, std::size_t owner) noexcept
@@ -84,7 +86,7 @@ class work_ring {
           slots_(slots_of(memory).data()),
           owner_(static_cast<std::uint8_t>(owner + 1)) {}
 
-    /// Values that nobody has taken yet; a snapshot, and an estimate.
+    /// Values that no consumer has taken yet; a snapshot, and an estimate.
     std::size_t size() const noexcept {
       const std::uint64_t tail = control_->tail.load(std::memory_order_relaxed);
       const std::uint64_t head = control_->head.load(std::memory_order_relaxed);
@@ -94,14 +96,14 @@ class work_ring {
 
    protected:
     static std::size_t index_of(std::uint64_t position) noexcept { return position % N; }
-    /// Slots come over from the other side's processor one after the other: the next ones meanwhile.
+    /// Slots come from the other side's cache one after the other; this fetches a later one meanwhile.
     void prefetch_after(std::uint64_t position) const noexcept {
       const slot& next = slots_[index_of(position + prefetched)];
       detail::prefetch_for_write(&next.word);
       if constexpr (sizeof(slot) > layout::cache_line)
         detail::prefetch_for_write(reinterpret_cast<const char*>(&next) + layout::cache_line);
     }
-    /// Who sees a state sees what was done before it. Pairs with change() and publish().
+    /// A participant that sees a state sees what was done before it. Pairs with change() and publish().
     word look(std::size_t index) const noexcept {
       return word::from(slots_[index].word.load(ordered));
     }
@@ -136,7 +138,7 @@ class work_ring {
       publish(place, value);
       return attempt::done;
     }
-    /// Claims several places before the tail is raised past all of them.
+    /// Claims several slots before it raises the tail past all of them.
     attempt push_n(std::span<const T> values, std::size_t& pushed) noexcept {
       std::array<hold, most_held> places;
       pushed = 0;
@@ -166,16 +168,16 @@ class work_ring {
    private:
     struct hold {
       std::uint64_t position = 0;
-      bool skipped = false;  // others were refused the place before, and went on: a consumer may have, too
+      bool skipped = false;  // others found the slot taken and continued; so may a consumer have done
     };
-    /// Not so many that the producers together could hold the whole ring, were all but one stopped.
+    /// Few enough that the producers together cannot hold the whole ring when all but one are stopped.
     static constexpr std::size_t most_held =
         std::clamp<std::size_t>(N / (layout::max_participants / 2), 1, 32);
 
-    /// The first free place from `position` on, which then is the one behind it. Whoever it is claimed for
-    /// must raise the tail past it.
+    /// Claims the first free slot from `position` on, and moves `position` behind it. The caller must raise
+    /// the tail past it.
     attempt claim(std::uint64_t& position, hold& place) noexcept {
-      std::size_t held = 0;  // places that somebody has not given back yet
+      std::size_t held = 0;  // slots of the last lap that are not free yet
       for (std::size_t looks = 0; held != N && looks != 4 * N + 64; ++looks) {
         const std::size_t index = this->index_of(position);
         const word seen = this->look(index);
@@ -189,10 +191,11 @@ class work_ring {
           return attempt::done;
         }
         if (seen.lap >= lap) {
-          // Taken, or over; whoever took it may have been killed before he came to this.
+          // Claimed, or already over. The producer that claimed it may have been killed before it raised the
+          // tail.
           raise(this->control_->tail, position + 1);
         } else {
-          if (seen.state == state::ready) break;  // nobody has taken the oldest yet
+          if (seen.state == state::ready) break;  // the oldest item has not been taken yet
           ++held;
         }
         ++position;
@@ -200,7 +203,7 @@ class work_ring {
       return attempt::would_block;
     }
 
-    /// A consumer that has given up waiting for this place must be told that there is something after all.
+    /// If a consumer has skipped this slot, `late` tells consumers that it holds an item after all.
     void publish(const hold& place, const T& value) noexcept {
       const std::size_t index = this->index_of(place.position);
       this->slots_[index].value.store(value);
@@ -231,18 +234,18 @@ class work_ring {
         return true;
       });
     }
-    /// The item is done, and its place free. False if it is no longer held.
+    /// The item is done, and its slot is free. False if this consumer no longer holds it.
     bool acknowledge(const detail::lease_ticket& what) noexcept {
       return this->change(what.index, {what.lap, this->owner_, state::leased},
                           {what.lap + 1, 0, state::free});
     }
-    /// Somebody else is to have it.
+    /// Makes the item ready again, for any consumer. False if this consumer no longer holds it.
     bool give_back(const detail::lease_ticket& what) noexcept {
       if (!this->change(what.index, {what.lap, this->owner_, state::leased},
                         {what.lap, 0, state::ready})) {
         return false;
       }
-      // Who is killed before this is recovered, which counts it. Pairs with find_late().
+      // A consumer killed before this line is recovered, and recover() counts it. Pairs with find_late().
       this->control_->late.fetch_add(1, std::memory_order_release);
       return true;
     }
@@ -254,8 +257,8 @@ class work_ring {
       }
     }
 
-    /// A lease and its acknowledgement in one: what was copied is whole if nobody has changed the word since.
-    /// But what it takes long to copy should be copied only by who has it.
+    /// A lease and its acknowledgement in one: the copy is whole if the word has not changed since. But a
+    /// value that takes long to copy is leased first, so that only one consumer copies it.
     attempt pop(T& value) noexcept {
       if constexpr (sizeof(slot) > 4 * layout::cache_line) {
         detail::lease_ticket what;
@@ -284,8 +287,8 @@ class work_ring {
       return a;
     }
 
-    /// No producer goes past an item that nobody has taken. Where that was an old one (put back, or passed by)
-    /// there may be free places behind it: what was taken last has made room for how many more.
+    /// Producers stop at an item that no consumer has taken. If that was an old item (given back, or skipped)
+    /// there may be free slots after it: how many more slots the item taken last has made usable.
     std::size_t more_room() noexcept {
       const word next = this->look(this->index_of(last_ + 1));
       const bool is_free = next.state == state::free && next.lap > lap_of(last_ + 1);
@@ -297,10 +300,9 @@ class work_ring {
     }
 
    private:
-    /// By how many places the others must have gone on before one that is being written is waited for no
-    /// longer.
-    static constexpr std::uint64_t patience = std::clamp<std::uint64_t>(N / 2, 1, 32);
-    /// How far behind the others' idea of the head may be.
+    /// A consumer waits for a slot that is being written until the tail is this many slots past it.
+    static constexpr std::uint64_t pass_after = std::clamp<std::uint64_t>(N / 2, 1, 32);
+    /// How far the shared head may be behind ours.
     static constexpr std::uint64_t unsaid = std::clamp<std::uint64_t>(N / 4, 1, 16);
 
     void taken(std::size_t index, word seen) noexcept {
@@ -309,10 +311,11 @@ class work_ring {
       if (last_ == head_ && ++head_ - told_head_ >= unsaid) tell_head();
     }
 
-    /// Looks for an item, the oldest first. `take` may find that somebody was faster.
+    /// Looks for an item, the oldest first. `take` returns false if another participant changed the slot
+    /// first.
     template <class Take>
     attempt find(Take take) noexcept {
-      // Others are far ahead: what they have left behind `late` tells of, if it is looked into once more.
+      // Others are far ahead. Items that they left behind are found by one look at all slots.
       if (const std::uint64_t head = this->control_->head.load(std::memory_order_relaxed);
           head > head_ + N / 2) {
         head_ = head;
@@ -320,7 +323,7 @@ class work_ring {
       }
       if (const attempt a = find_late(take); a != attempt::would_block) return a;
       std::uint64_t position = head_;
-      bool in_order = true;  // all before `position` is in somebody's hands, or over
+      bool in_order = true;  // all slots before `position` are held by a consumer, or over
       for (std::size_t looks = 0; looks != 4 * N + 64; ++looks) {
         const std::size_t index = this->index_of(position);
         const word seen = this->look(index);
@@ -336,13 +339,13 @@ class work_ring {
             tell_head();
             return attempt::would_block;
           }
-          // What it was before we knew the tail does not count.
+          // The state was read before the tail; it counts only if it is still the same.
           if (this->look(index).bits() != seen.bits()) continue;
           if (seen.state == state::free) {
-            // Nobody has used it, and nobody shall.
+            // Unused although the tail is past it: close it for this lap.
             if (!this->change(index, seen, {lap + 1, 0, state::free})) continue;
           } else if (seen.state == state::writing && seen.lap == lap) {
-            if (in_order && tail - position > patience) {
+            if (in_order && tail - position > pass_after) {
               if (!this->change(index, seen, {lap, seen.owner, state::passed})) continue;
             } else {
               in_order = false;
@@ -352,11 +355,11 @@ class work_ring {
         ++position;
         if (in_order) head_ = position;
       }
-      // So far behind that it would take too long: many were killed, and nobody was here.
+      // Too far behind to go slot by slot: many participants were killed, and no consumer was here.
       return find_anywhere(take, ~std::uint64_t{0});
     }
 
-    /// What has become available at a place that we have passed. `late` tells of it.
+    /// Takes an item that became ready in a slot that we have passed; `late` counts those.
     template <class Take>
     attempt find_late(Take take) noexcept {
       // Pairs with the releases in publish(), give_back() and recover().
@@ -395,12 +398,12 @@ class work_ring {
     std::uint64_t head_;
     std::uint64_t told_head_ = 0;
     std::uint64_t seen_late_ = 0;
-    std::uint64_t last_ = 0;   // the place that was taken last
-    bool went_past_ = false;  // a batch was not of places in a row, and nobody was told
-    bool look_back_ = true;  // others were here before
+    std::uint64_t last_ = 0;   // the position taken last
+    bool went_past_ = false;  // a batch had gaps, and more_room() has not reported it yet
+    bool look_back_ = true;  // other consumers may have left items behind before we joined
   };
 
-  /// Many may wait for the same thing: as many are woken as there is work for.
+  /// Many may wait for the same thing: as many are woken as there are items or free slots.
   static constexpr ring_traits traits{
       .kind = layout::ring_kind::work,
       .producers = layout::max_participants / 2,
@@ -429,7 +432,8 @@ class work_ring {
       .recover =
           [](const ring_memory& memory, std::size_t owner) {
             for (slot& s : slots_of(memory)) {
-              // Twice: a consumer may mark meanwhile that it has passed by. Nobody honest does more.
+              // Twice: a consumer may meanwhile mark the slot as passed. No honest process changes it more
+              // often.
               for (int attempt = 0; attempt != 2; ++attempt) {
                 std::uint64_t bits = s.word.load(ordered);
                 const word seen = word::from(bits);
@@ -442,7 +446,7 @@ class work_ring {
                 }
               }
             }
-            // Pairs with the acquire in reader::find_late(), as all that count it.
+            // Pairs with the acquire in reader::find_late(), as do all increments of `late`.
             control_of(memory).late.fetch_add(1, std::memory_order_release);
           },
       .competing = true,

@@ -1,4 +1,4 @@
-// A value in shared memory that others may copy while it is written.
+// A value in shared memory that may be read while it is written.
 #pragma once
 
 #include <array>
@@ -10,8 +10,8 @@
 
 namespace belfry::detail {
 
-/// The bytes of a T in words of 8, each written and read at once: to look too early, or too late, is no data
-/// race. Whether the words belong together, something else has to say.
+/// The bytes of a T as 8-byte words, each read and written atomically: so a read during a write is no data
+/// race. Whether the words belong to the same value must be found out in another way (a stamp, a version).
 template <class T>
 class atomic_words {
   static_assert(std::is_trivially_copyable_v<T>);
@@ -36,7 +36,8 @@ class atomic_words {
     }
   }
 
-  /// In two steps, for one who must not touch his value before he knows that the words belong together.
+  /// In two steps, for a reader that must not change its value before it knows that the words belong
+  /// together.
   image load() const noexcept {
     image words;
     for (std::size_t i = 0; i != count; ++i) words[i] = words_[i].load(std::memory_order_relaxed);

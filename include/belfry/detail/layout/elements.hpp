@@ -1,4 +1,4 @@
-// The elements of an aggregate: its bases and members, and those of its arrays one by one.
+// The elements of an aggregate: its bases and members, and each element of its arrays.
 #pragma once
 
 #include <cstddef>
@@ -7,15 +7,16 @@
 
 namespace belfry::detail {
 
-/// Becomes whatever an element is. To become one of which the predicate is false might throw, it says: so
-/// `noexcept` of an initialization tells of all its elements. (A conversion that did not exist would tell of one, but
-/// then the compiler looks for others: braces may be left out.) Never called.
+/// Converts to any element. The conversion to an element for which the predicate is false is not noexcept; so
+/// `noexcept` of an initialization tells whether the predicate holds for all elements. (A missing conversion
+/// would not do: the compiler then tries to initialize the members of that element instead, as if braces were
+/// left out.) Never called.
 template <class Aggregate, class Predicate>
 struct element {
   template <class T>
   requires(!std::is_same_v<T, Aggregate>) operator T() const noexcept(Predicate::template value<T>);
 };
-/// Becomes only an element that is a reference.
+/// Converts only to an element that is a reference.
 template <class Aggregate>
 struct reference_element {
   template <class T>
@@ -43,7 +44,8 @@ inline constexpr bool has_elements = can_initialize<T, always>(std::make_index_s
 
 inline constexpr std::size_t most_elements = 256;
 
-/// Has as many as `Low`, and not `High`. Where more can be initialized fewer can, too: the rest has defaults.
+/// The number of elements, between `Low` (possible) and `High` (impossible). If n can be initialized, so can
+/// fewer: the others have defaults.
 template <class T, std::size_t Low, std::size_t High>
 constexpr std::size_t count_between() {
   constexpr std::size_t middle = (Low + High) / 2;
@@ -66,16 +68,16 @@ constexpr std::size_t count_elements() {
   }
 }
 
-/// Whether the predicate holds for all elements that can be seen.
+/// Whether the predicate holds for all elements that can be found.
 template <class T, class Predicate>
 constexpr bool all_elements() {
   constexpr std::size_t n = count_elements<T>();
   constexpr auto all = std::make_index_sequence<n>();
-  // What is left out of the first 256 might throw, too.
+  // Elements after the first 256 are default-initialized, and that might throw as well.
   if constexpr (cannot_throw<T, always>(all) && !cannot_throw<T, Predicate>(all)) {
     return false;
   } else if constexpr (n < most_elements && can_initialize<T, always, reference_element<T>>(all)) {
-    return false;  // else it could have been initialized without
+    return false;  // had it been a value, it could have been left out
   } else {
     return true;
   }

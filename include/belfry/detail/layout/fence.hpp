@@ -1,4 +1,4 @@
-// A fence between what this process writes and what it reads next.
+// Memory fences.
 #pragma once
 
 #include <atomic>
@@ -6,8 +6,8 @@
 namespace belfry::detail {
 
 #if defined(__GNUC__) && !defined(__clang__)
-// GCC's thread sanitizer warns that it does not follow fences. It sees the threads of one process, whose order no
-// fence alone makes: what they share is also ordered by the atomics on either side.
+// GCC's thread sanitizer warns that it does not understand fences. It only sees the threads of one process,
+// and these order nothing by a fence alone: the atomics on either side order what they share.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wtsan"
 inline void seq_cst_fence() noexcept { __atomic_thread_fence(__ATOMIC_SEQ_CST); }

@@ -1,4 +1,4 @@
-// Tells the processor that this is a loop which waits for another one.
+// Tells the processor that this is a loop which waits for another processor.
 #pragma once
 
 namespace belfry::detail {

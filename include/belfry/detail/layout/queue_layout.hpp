@@ -1,4 +1,4 @@
-// Where Boost's queue keeps what it holds: found by asking it.
+// Where Boost's queue keeps its indices and values: found by observing it.
 #pragma once
 
 #include <boost/lockfree/policies.hpp>
@@ -14,16 +14,16 @@ namespace belfry::detail {
 template <class T, std::size_t N>
 using boost_queue = boost::lockfree::spsc_queue<T, boost::lockfree::capacity<N>>;
 
-/// Offsets into a `boost_queue`. Its members are the library's own business, and versions differ in their order.
+/// Offsets into a `boost_queue`. Its members are private to Boost, and their order differs between versions.
 struct queue_layout {
   std::size_t written = 0;  // the index of the place that is written next
   std::size_t read = 0;     // the index of the place that is read next
-  std::size_t values = 0;   // the places: one more than it holds values
-  bool known = false;       // false: the queue keeps its indices in a way that spsc_ring does not know
+  std::size_t values = 0;   // the places: one more than the queue can hold
+  bool known = false;       // false: spsc_ring cannot tell how this queue keeps its indices
 };
 
-/// Makes a queue, pushes and pops, and looks which of its words beside the places change. An index is such a word:
-/// the only one that changes in a step, from the number of a place to that of the next one.
+/// Makes a queue, pushes and pops, and observes which words outside the places change. An index is the only
+/// word that changes in a step, from the number of one place to that of the next.
 template <class T, std::size_t N>
 queue_layout ask_queue() {
   using queue = boost_queue<T, N>;
@@ -48,7 +48,7 @@ queue_layout ask_queue() {
     for (std::size_t at = 0; at + sizeof(word) <= sizeof(queue); at += sizeof(word)) {
       word content = 0;
       if (at + sizeof(word) > found.values && at < end) {
-        at = (end - 1) / sizeof(word) * sizeof(word);  // the last one with a place in it
+        at = (end - 1) / sizeof(word) * sizeof(word);  // the last word that overlaps a place
       } else {
         std::memcpy(&content, begin + at, sizeof content);
       }
@@ -84,12 +84,12 @@ queue_layout ask_queue() {
   return found;
 }
 
-/// The same for every queue of this type in the program.
+/// Observed once for every queue type of the program.
 template <class T, std::size_t N>
 const queue_layout& layout_of_queue() {
   static const queue_layout found = [] {
-    // How an index begins anew after the last place shows in small queues. Where their places are a power of two,
-    // it may do so in another way.
+    // How an index wraps after the last place is observed in small queues. It may differ where the number of
+    // places is a power of two, so both are tried.
     const bool begin_anew = ask_queue<std::size_t, 2>().known && ask_queue<std::size_t, 3>().known;
     return begin_anew ? ask_queue<T, N>() : queue_layout{};
   }();

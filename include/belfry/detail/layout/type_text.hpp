@@ -1,4 +1,4 @@
-// What a compiler calls a type, and the same for two compilers.
+// A type's name as the compiler spells it, made the same for GCC and Clang.
 #pragma once
 
 #include <cstddef>
@@ -11,13 +11,13 @@ inline constexpr std::uint64_t fnv1a_basis = 0xcbf29ce484222325;
 
 constexpr std::uint64_t fnv1a(std::string_view text, std::uint64_t hash = fnv1a_basis) {
   for (const char c : text) {
-    if (c == ' ') continue;  // compilers differ in where they put them
+    if (c == ' ') continue;  // compilers put spaces in different places
     hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
   }
   return hash;
 }
 
-/// The type's qualified name, out of what the compiler calls this very function.
+/// The type's qualified name, cut out of the compiler's name for this function.
 template <class T>
 constexpr std::string_view compilers_name() {
 #if defined(_MSC_VER)
@@ -27,7 +27,7 @@ constexpr std::string_view compilers_name() {
 #else
   const std::string_view text = __PRETTY_FUNCTION__;
   const std::size_t begin = text.find("T = ") + 4;
-  // GCC goes on with what std::string_view stands for.
+  // GCC appends what std::string_view stands for.
   const std::size_t more = text.rfind("; std::string_view = ");
   const std::size_t end = more != text.npos ? more : text.rfind(']');
 #endif
@@ -96,7 +96,7 @@ class text_hasher {
     if (is_digit(word[0])) {
       add(word.substr(0, word.find_last_not_of("uUlL") + 1));
     } else if (is_reserved(word) && take("::")) {
-      // a namespace that only one of them shows
+      // a namespace that only one compiler shows
     } else if (integer i; i.take(word)) {
       while (true) {  // the words of an integer type may come in any order
         const std::string_view before = rest_;

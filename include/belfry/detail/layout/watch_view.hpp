@@ -1,5 +1,5 @@
-// The versions and the queue for transactions in a block's companion segment: memory and atomics only.
-// The format, why everything has a single writer, and why no change is missed, is in segment/layout.hpp.
+// The versions and the queue for transactions in a block's companion segment: memory and atomics only. The
+// format, and why no change is missed: watch_state in segment/layout.hpp.
 #pragma once
 
 #include <belfry/detail/layout/fence.hpp>
@@ -23,16 +23,16 @@ class watch_view {
 
   explicit operator bool() const noexcept { return state_ != nullptr; }
 
-  /// What is read of the block after this shows every notification that the version counts, and of a
-  /// notification that it does not show, changed_since() this version tells.
+  /// A caller that reads the block after this call sees every change that the version counts. For a later
+  /// one, changed_since() with this version returns true.
   std::uint64_t version() const noexcept {
     const std::uint64_t v = sum();
-    // Before the caller reads the block. Pairs with the fence in publish().
+    // Orders the sum before the caller's reads of the block. Pairs with the fence in publish().
     seq_cst_fence();
     return v;
   }
 
-  /// The block has changed, or one element of it. The caller rings afterwards.
+  /// The block, or one element of it, has changed. The caller notifies the bells afterwards.
   void change(std::size_t slot) noexcept {
     const std::uint64_t v = publish(slot);
     state_->whole[slot].store(v, std::memory_order_relaxed);
@@ -44,8 +44,8 @@ class watch_view {
     state_->busy[slot].store(0, std::memory_order_release);
   }
 
-  /// Whether one of these elements, or the block as a whole, has changed since that version. A version
-  /// that this companion has not come to is another companion's: everything may have changed.
+  /// Whether one of these elements, or the block as a whole, has changed since that version. A version that
+  /// this companion has not reached is another companion's: everything may have changed.
   bool changed_since(std::uint64_t seen, std::span<const std::size_t> elements) const noexcept {
     if (sum() < seen) return true;
     for (const auto& v : state_->whole) {
@@ -69,13 +69,13 @@ class watch_view {
       const std::uint64_t n = t.load(std::memory_order_relaxed);
       if (n > highest) highest = n;
     }
-    // Two may get the same number; the lower slot goes first. The kernel's lock is what excludes.
+    // Two waiters may get the same ticket; the lower slot goes first. Only the kernel's lock excludes.
     state_->ticket[slot].store(highest + 1, std::memory_order_release);
   }
   void drop_ticket(std::size_t slot) noexcept {
     state_->ticket[slot].store(0, std::memory_order_release);
   }
-  /// Whether nobody who waits goes before this slot, which may have a ticket or not.
+  /// Whether no other waiter goes before this slot, with or without a ticket of its own.
   bool is_next(std::size_t slot) const noexcept {
     const std::uint64_t own = state_->ticket[slot].load(std::memory_order_relaxed);
     for (std::size_t i = 0; i != state_->ticket.size(); ++i) {
@@ -86,7 +86,7 @@ class watch_view {
     return true;
   }
 
-  /// Marks the block as being written to; true if the holder before had not come to its end.
+  /// Marks the block as being written; true if the previous holder died before it cleared the mark.
   bool set_dirty(std::size_t slot, std::uint32_t generation) noexcept {
     const bool was = is_dirty();
     // Pairs with the acquire in holder() and is_dirty().
@@ -95,14 +95,15 @@ class watch_view {
   }
   void clear_dirty() noexcept { state_->dirty.store(0, std::memory_order_release); }
 
-  /// What the slot's dead owner has left half-done.
+  /// Undoes or completes what the slot's dead owner left unfinished.
   void recover(std::size_t slot) noexcept {
     drop_ticket(slot);
     if (state_->busy[slot].load(std::memory_order_acquire) != 0) change(slot);
   }
   bool is_dirty() const noexcept { return state_->dirty.load(std::memory_order_acquire) != 0; }
 
-  /// The participant that has marked the block, and may be dead. None: a slot that there is not.
+  /// The participant that has marked the block, and may be dead. If there is none: a slot that does not
+  /// exist.
   struct owner {
     std::size_t slot;
     std::uint32_t generation;
@@ -119,8 +120,8 @@ class watch_view {
     auto& own = state_->changes[slot];
     // Pairs with the acquire in sum().
     own.store(own.load(std::memory_order_relaxed) + 1, std::memory_order_release);
-    // The store above must not wait while the counters of others are read: of two notifiers at once at
-    // least one has to count the other. Pairs with itself, and with the fence in version().
+    // The store above must be visible before the counters of others are read: of two notifiers at the same
+    // time, at least one must count the other. Pairs with itself, and with the fence in version().
     seq_cst_fence();
     return sum();
   }
