@@ -1,9 +1,9 @@
 // Which Asio is used: standalone (default) or Boost.Asio (BELFRY_BOOST_ASIO, set by the pkg-config file of a
-// library that was built with it). The rest of Belfry knows only `net`.
+// library that was built with it). The rest of Belfry only uses the namespace `net`.
 #pragma once
 
-// Asio asks the standard library whether there is aligned_alloc(), and allocates and frees by the answer:
-// it must be the same wherever it is included.
+// Asio asks the standard library whether there is aligned_alloc(), and allocates and frees accordingly: the
+// answer must be the same in every file that includes Asio.
 #include <cstdlib>
 
 #if defined(BELFRY_BOOST_ASIO)
@@ -44,7 +44,7 @@ using net_as_tuple_t = net::as_tuple_t<Token>;
 
 #else
 
-// Asio before 1.23 gives Clang coroutines only with libc++; they work with any library that has them.
+// Asio before 1.23 gives Clang coroutines only with libc++; they work with any library that supports them.
 #if defined(__clang__) && !defined(ASIO_HAS_CO_AWAIT) && __cpp_impl_coroutine >= 201902
 #if defined(ASIO_COMPLETION_TOKEN_FOR)
 #error "include <belfry/asio.hpp> before <asio.hpp>, or define ASIO_HAS_CO_AWAIT"
@@ -103,8 +103,8 @@ using net_as_tuple_t = net::as_tuple_t<Token>;
 
 #include <system_error>
 
-// Whether at_once.hpp has been tried with what this version does not document. A program that defines
-// BELFRY_PUBLIC_ASIO does without.
+// Whether at_once.hpp was tested with the undocumented parts of this version of Asio that it uses. A program
+// that defines BELFRY_PUBLIC_ASIO uses only documented ones.
 #if !defined(BELFRY_PUBLIC_ASIO) && BELFRY_ASIO_VERSION >= 102200 && BELFRY_ASIO_VERSION < 103900
 #define BELFRY_ASIO_KNOWN 1
 #else
@@ -118,7 +118,7 @@ struct boost::system::is_error_code_enum<belfry::errc> : std::true_type {};
 
 namespace belfry::detail {
 
-/// The two of Asio's own errors that are met below it.
+/// The two of Asio's own error codes that are used below the asynchronous layer.
 inline std::error_code operation_aborted() noexcept {
   return {static_cast<int>(net::error::operation_aborted), std::system_category()};
 }
@@ -126,9 +126,9 @@ inline std::error_code timed_out() noexcept {
   return {static_cast<int>(net::error::timed_out), std::system_category()};
 }
 
-/// Everything below the asynchronous layer speaks `std::error_code`; this is the way up. What has a
-/// name in `net::error` compares equal to it; what the system says, to `std::errc`. Boost's system
-/// category does both; standalone Asio's own knows no `std::errc`.
+/// Converts the `std::error_code` of the layers below to Asio's. A code that has a name in `net::error`
+/// compares equal to it, and a system's code to `std::errc`. Boost's system category does both; standalone
+/// Asio's knows no `std::errc`.
 inline error_code to_net(const std::error_code& ec) {
   if (!ec) return {};
 #if defined(BELFRY_BOOST_ASIO)

@@ -1,4 +1,4 @@
-// Belfry: programs on one machine that share memory and await each other.
+// Belfry: programs on one machine that share memory and wait for each other asynchronously.
 #pragma once
 
 #include <belfry/asio.hpp>

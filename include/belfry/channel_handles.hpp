@@ -1,4 +1,4 @@
-// Channels without names: their handles, and how another process gets them.
+// Channels without names: their handles, and how another process receives them.
 #pragma once
 
 #include <belfry/asio.hpp>
@@ -10,9 +10,9 @@
 
 namespace belfry {
 
-/// Everything that a process needs to take part in a channel that has no name: a memory block, sealed
-/// against a change of its size, and one bell for every participant. Nothing is visible in the file
-/// system, nothing is left behind, and nobody can take part who was not given the handles.
+/// Everything that a process needs to join a channel without a name: a memory block, sealed against a change
+/// of its size, and a bell per participant. Nothing is visible in the file system, nothing is left behind,
+/// and only a process that was given the handles can join.
 ///
 ///     belfry::channel_handles h = ticks::make_handles();
 ///     if (fork() == 0) {
@@ -22,9 +22,9 @@ namespace belfry {
 ///     }
 ///     ticks::producer tx(io, h);
 ///
-/// To an unrelated process they are sent over a Unix socket (send_handles), to a program that one
-/// starts they are inherited (to_inherit). Pids mean life and death here, so all participants must
-/// be in one PID namespace. Movable, not copyable; not thread-safe.
+/// Send them to an unrelated process over a Unix socket (send_handles). Let a program that you start inherit
+/// them (to_inherit). Participants recognise dead peers by their pids, so all must be in one PID namespace.
+/// Movable, not copyable; not thread-safe.
 class channel_handles {
  public:
   channel_handles() noexcept = default;
@@ -33,13 +33,13 @@ class channel_handles {
 
   explicit operator bool() const noexcept { return static_cast<bool>(handles_.block); }
 
-  /// Lets a program that is started with exec inherit the handles; the text, handed to it as an
-  /// argument or in its environment, tells it which they are. Throws std::system_error.
+  /// Lets a program that is started with exec inherit the handles. Pass it the returned text as an argument
+  /// or in its environment. Throws std::system_error.
   std::string to_inherit() const;
   std::string to_inherit(error_code& ec) const;
 
-  /// What the started program makes of that text. Takes the handles over and marks them close-on-exec
-  /// again. Throws std::system_error: `std::errc::invalid_argument` for what is no such text,
+  /// Called in the started program with that text. Takes over the handles and marks them close-on-exec again.
+  /// Throws std::system_error: `std::errc::invalid_argument` for any other text,
   /// `std::errc::bad_file_descriptor` for handles that were not inherited.
   static channel_handles inherited(std::string_view text);
   static channel_handles inherited(std::string_view text, error_code& ec);
@@ -56,15 +56,15 @@ class channel_handles {
 namespace detail {
 
 void send_handles(native_handle_type socket, const segment_handles& handles, failure& f);
-/// False, without a failure: the socket, which must not block, has no room.
+/// False without a failure: the socket, which must not block, has no room.
 bool try_send_handles(native_handle_type socket, const segment_handles& handles, failure& f);
 segment_handles receive_handles(native_handle_type socket, failure& f);
 
 }  // namespace detail
 
-/// Sends the handles to the process at the other end of a connected Unix stream socket (any object
-/// with `native_handle()`, such as `net::local::stream_protocol::socket`), which gets them with
-/// `receive_handles`. Blocks until they are in the socket's buffer. Throws std::system_error.
+/// Sends the handles to the process at the other end of a connected Unix stream socket (any object with
+/// `native_handle()`, such as `net::local::stream_protocol::socket`), which calls `receive_handles`. Blocks
+/// until they are in the socket's buffer. Throws std::system_error.
 template <class Socket>
 void send_handles(Socket& socket, const channel_handles& handles) {
   detail::failure f;
@@ -78,9 +78,9 @@ void send_handles(Socket& socket, const channel_handles& handles, error_code& ec
   ec = detail::to_net(f.code);
 }
 
-/// Receives handles; blocks until they are there. Throws std::system_error: `errc::protocol_error`
-/// for anything that send_handles has not sent, `std::errc::connection_reset` if the other end has
-/// closed the socket. Whatever was received then is closed.
+/// Receives handles; blocks until they arrive. Throws std::system_error: `errc::protocol_error` for anything
+/// not sent by send_handles, `std::errc::connection_reset` if the other end has closed the socket. On failure
+/// all handles received so far are closed.
 template <class Socket>
 channel_handles receive_handles(Socket& socket) {
   detail::failure f;
@@ -88,7 +88,7 @@ channel_handles receive_handles(Socket& socket) {
   if (f) f.raise();
   return channel_handles(std::move(handles));
 }
-/// The same, but empty and `ec` set if it fails.
+/// The same; on failure returns an empty object and sets `ec`.
 template <class Socket>
 channel_handles receive_handles(Socket& socket, error_code& ec) {
   detail::failure f;

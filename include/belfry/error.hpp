@@ -1,4 +1,4 @@
-// The library's own errors. Whatever is not in this list is the system's error code.
+// The library's own errors. All other errors are the system's error codes.
 #pragma once
 
 #include <string>
@@ -6,7 +6,7 @@
 
 namespace belfry {
 
-/// What can go wrong that the system has no code for.
+/// Errors for which the system has no code.
 ///
 ///     auto [ec, t] = co_await rx.async_receive(as_tuple(use_awaitable));
 ///     if (ec == belfry::errc::closed) co_return;              // the producer has finished
@@ -14,8 +14,8 @@ namespace belfry {
 ///
 /// A cancelled operation is always `net::error::operation_aborted`, never one of these.
 enum class errc {
-  closed = 1,             ///< the other side has left for good and everything it sent was delivered
-  peer_died,              ///< a process at the other side was killed; told once per death
+  closed = 1,             ///< the other side has left for good, and everything it sent was delivered
+  peer_died,              ///< a process at the other side was killed; reported once per death
   owner_died,             ///< the holder of a transaction was killed; the data may be half-written
   role_taken,             ///< a ring for one producer (or consumer) has one already
   roster_full,            ///< every slot for this role is taken
@@ -24,7 +24,7 @@ enum class errc {
   lagged,                 ///< a slow consumer was lapped and has lost values
   message_too_large,      ///< larger than the ring could ever hold
   authentication_failed,  ///< wrong key
-  protocol_error,         ///< a peer said what the protocol does not allow
+  protocol_error,         ///< the peer sent what the protocol does not allow
 };
 
 /// The category `"belfry"`.
@@ -36,8 +36,8 @@ inline std::error_code make_error_code(errc e) noexcept {
 
 namespace detail {
 
-/// An error with what is worth knowing beside its code: which name, which field, which numbers.
-/// Lives only between the place that found out and the setup function that throws or returns it.
+/// An error code with its context: which name, which field, which numbers. Passed from where the error is
+/// found to the setup function that throws or returns it.
 struct failure {
   std::error_code code;
   std::string what;

@@ -1,4 +1,4 @@
-// Whether a type's values mean the same in another process.
+// Whether the values of a type mean the same in another process.
 #pragma once
 
 #include <belfry/detail/layout/elements.hpp>
@@ -24,13 +24,14 @@ constexpr bool looks_shareable();
 
 }  // namespace detail
 
-/// False for what is seen to hold an address: pointers, references, std::string_view, std::span and their
-/// like, and arrays and aggregates of these, however deep. Rings and typed views of blocks refuse such a type:
-/// at that address another process has something else, or nothing. Not seen is what a class keeps private, what
-/// a union holds, a member that is a reference to const, and what lies behind the first 256 elements of an
-/// aggregate, those of its arrays counted one by one.
+/// False for types that visibly hold an address: pointers, references, std::string_view, std::span and the
+/// like, and arrays and aggregates of these, however deep. Rings and typed views of blocks refuse such a
+/// type: in another process that address means something else, or nothing. What cannot be seen: private
+/// members of a class, members of a union, a member that is a reference to const, and anything after the
+/// first 256 elements of an aggregate, counting each element of its arrays.
 ///
-/// Specialise it to insist, where the address is never followed elsewhere, or to refuse a type of one's own:
+/// Specialise it to allow a type whose address is never followed in another process, or to refuse your own
+/// type:
 ///
 ///     template <> inline constexpr bool belfry::shareable<my::job> = true;
 template <class T>
@@ -38,7 +39,7 @@ inline constexpr bool shareable = detail::looks_shareable<T>();
 
 namespace detail {
 
-/// Classes of the standard library that do not show what they hold.
+/// Classes of the standard library that hide what they hold.
 template <class T>
 struct holds_address : std::false_type {};
 template <class C, class Traits>

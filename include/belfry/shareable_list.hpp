@@ -39,18 +39,18 @@ class bytes : public std::vector<std::byte> {
   std::string_view view() const noexcept { return {reinterpret_cast<const char*>(data()), size()}; }
 };
 
-/// What counts as equal to a value in search of it.
+/// What counts as equal when a list is searched for a value.
 enum class equality {
-  /// The same type and the same value, as `==` of two values has it: 1, 1.0 and true differ.
+  /// The same type and the same value, as with `==` of two values: 1, 1.0 and true differ.
   typed,
-  /// Python's `==`, which CPython's list has: 1, 1.0 and True are equal, and an integer equals a float that is
+  /// Python's `==`, as in CPython's list: 1, 1.0 and True are equal, and an integer equals a float that is
   /// exactly the same number. Text never equals bytes; NaN equals nothing.
   python,
 };
 
-/// A list of fixed length in shared memory, whose elements may change their values and, within the
-/// room that each had at first, their types. Byte for byte what CPython 3.9 and later have in a
-/// `ShareableList`, so that both sides can read and write the same one.
+/// A list of fixed length in shared memory. Its elements may change their values and, within the room that
+/// each had at first, their types. Byte for byte the format of a CPython `ShareableList` (3.9 and later), so
+/// that both sides can read and write the same list.
 ///
 ///     belfry::shareable_list l{"howdy", belfry::bytes("HoWdY"), -273.154, 100, nullptr, true, 42};
 ///     auto m = belfry::shareable_list::open(l.shm().name());      // or in Python: ShareableList(name=...)
@@ -58,22 +58,22 @@ enum class equality {
 ///     if (m.at(2) == belfry::shareable_list::value("dry ice")) ...
 ///     l.shm().unlink();
 ///
-/// Two differences remain, where CPython loses data. Text whose UTF-8 does not fit in the room that CPython
-/// chooses by the number of characters is cut off there; here the room is made large enough. And a text or
-/// byte string keeps its length exactly, trailing NUL bytes included, between programs that use this class;
+/// Two differences remain, where CPython loses data. CPython chooses the room for a text by its number of
+/// characters, and cuts the text off if its UTF-8 does not fit; here the room is large enough. And between
+/// programs that use this class, a text or byte string keeps its exact length, including trailing NUL bytes;
 /// CPython strips these on reading. Positions are unsigned; there are no negative ones. The format is
 /// described in src/blocks/shareable_list.cpp.
 ///
-/// What is in the block is checked before use: a malformed list is `errc::corrupted`.
+/// The contents of the block are checked before use: a malformed list gives `errc::corrupted`.
 ///
-/// Concurrent use: integers and floats are read and written as a whole, so a reader sees the old or
-/// the new one, as long as the type of the element stays the same. Anything else (text, bytes, a
-/// change of type) takes several stores: a reader may see a mixture, or `errc::corrupted`. The format
-/// has no room for more; use a transaction where that matters. Assignments to different elements do
-/// not disturb each other. Distinct objects are thread-safe, for one list as for several.
+/// Concurrent use: integers and floats are read and written as a whole, so a reader sees the old or the new
+/// one, as long as the type of the element stays the same. Anything else (text, bytes, a change of type)
+/// takes several stores: a reader may see a mixture, or `errc::corrupted`. The format cannot prevent that;
+/// use a transaction where it matters. Assignments to different elements do not disturb each other. Distinct
+/// objects are thread-safe, even for the same list.
 ///
-/// After `shm().close()` the list keeps its size, and every access is `std::errc::bad_file_descriptor`. A list
-/// that was moved from, or whose `shm()` was, behaves the same.
+/// After `shm().close()` the list keeps its size, and every access fails with
+/// `std::errc::bad_file_descriptor`. So it does for a moved-from list, or one whose `shm()` was moved from.
 ///
 /// Errors, thrown: std::out_of_range for a position, std::length_error for text or bytes that do not
 /// fit in their element, std::invalid_argument for text that is not UTF-8 and for a value that is not
@@ -91,7 +91,7 @@ class shareable_list {
   using iterator = basic_iterator<shareable_list, reference>;
   using const_iterator = basic_iterator<const shareable_list, value>;
 
-  /// A list without a block; to be assigned to.
+  /// A list without a block, to be assigned to.
   shareable_list() noexcept = default;
   /// Creates a block with these values. An empty name is replaced by a free one.
   shareable_list(std::initializer_list<value> values, std::string_view name = {})
@@ -107,17 +107,17 @@ class shareable_list {
   shareable_list(Range&& values, std::string_view name, error_code& ec)
       : shareable_list(std::span<const value>(collect(values)), name, ec) {}
 
-  /// Opens the list that somebody else has created. `errc::incompatible` for the layout of CPython
-  /// 3.8, `errc::corrupted` for a block that holds no list.
+  /// Opens a list that another program has created. `errc::incompatible` for the layout of CPython 3.8,
+  /// `errc::corrupted` for a block that holds no list.
   static shareable_list open(std::string_view name, access a = access::read_write);
   static shareable_list open(std::string_view name, access a, error_code& ec);
 
-  /// Element access; the non-const one gives something to assign to that reads as a value.
+  /// Element access; the non-const form returns a reference that can be read and assigned to.
   reference operator[](size_type i);
   value operator[](size_type i) const { return at(i); }
   value at(size_type i) const;
 
-  /// Gives the element a new value. If that fails the element is what it was.
+  /// Gives the element a new value. On failure the element is unchanged.
   void set(size_type i, const value& v);
 
   size_type size() const noexcept { return size_; }
@@ -127,11 +127,11 @@ class shareable_list {
   /// The position of the first element that equals `v`.
   size_type index(const value& v, equality how = equality::typed) const;
 
-  /// The elements' formats in a row, in the notation of Python's `struct`.
+  /// The formats of all elements, one after the other, in the notation of Python's `struct`.
   std::string format() const;
   std::string format(size_type i) const;
 
-  /// The bytes of the element's own room: what text assigned to it may have at most.
+  /// The size in bytes of the element's room: the longest text that can be assigned to it.
   size_type room(size_type i) const;
 
   shared_memory& shm() noexcept { return shm_; }
@@ -145,7 +145,7 @@ class shareable_list {
   std::vector<value> to_vector() const;
   explicit operator std::vector<value>() const { return to_vector(); }
 
-  /// Of types and values, element by element; whichever blocks they are in.
+  /// Equal types and values, element by element; the lists may be in different blocks.
   friend bool operator==(const shareable_list& a, const shareable_list& b);
 
  private:
@@ -175,7 +175,7 @@ class shareable_list {
 
 std::ostream& operator<<(std::ostream& out, const shareable_list::value& v);
 
-/// An element of a list that is not const.
+/// A reference to an element of a list that is not const.
 class shareable_list::reference {
  public:
   operator value() const { return list_->at(i_); }

@@ -26,19 +26,19 @@ class block_maker;
 class block_member;
 }  // namespace detail
 
-/// A named block without any structure of ours, shared with other processes, also with CPython's:
-/// `SharedMemory(name=...)` there is the same block.
+/// A named block without a structure defined by Belfry, shared with other processes, including CPython's:
+/// `SharedMemory(name=...)` opens the same block.
 ///
 ///     auto a = belfry::shared_memory::create("frame", 4096);
 ///     std::memcpy(a.buf().data(), pixels, 4096);
 ///     auto b = belfry::shared_memory::open("frame");            // here, or in another process
 ///     a.unlink();                                                // the memory goes with its last user
 ///
-/// Nobody ever sees a block half-made, and its memory is really there: a full /dev/shm is reported
-/// when the block is created, not by a signal when it is used.
+/// No process sees an unfinished block, and its memory is reserved: a full /dev/shm is reported when the
+/// block is created, not by a signal when it is used.
 ///
-/// The destructor closes; it does not unlink: a block lives until someone removes its name. Movable,
-/// not copyable. Distinct objects are thread-safe; what is in the memory is the users' to protect.
+/// The destructor closes and does not unlink: a block lives until a process removes its name. Movable, not
+/// copyable. Distinct objects are thread-safe; protecting the contents is the users' concern.
 ///
 /// Setup throws std::system_error, or sets the last argument:
 ///   `invalid_argument`            an empty name, a slash or a NUL in it; size 0; an empty file opened
@@ -48,8 +48,8 @@ class shared_memory {
  public:
   shared_memory() noexcept = default;
 
-  /// Creates a block of so many bytes, all zero. An empty name is replaced by a free one,
-  /// `psm_xxxxxxxx`. `mode` are its permission bits.
+  /// Creates a block of `bytes` zero bytes. An empty name is replaced by a free one, `psm_xxxxxxxx`. `mode`
+  /// are its permission bits.
   static shared_memory create(std::string_view name, std::size_t bytes, unsigned mode = 0600);
   static shared_memory create(std::string_view name, std::size_t bytes, unsigned mode,
                               error_code& ec);
@@ -57,23 +57,24 @@ class shared_memory {
     return create(name, bytes, 0600, ec);
   }
 
-  /// Opens the block of this name. Read-only memory cannot be written to, by anybody's cast.
+  /// Opens the block of this name. Read-only memory cannot be written, not even through a cast.
   static shared_memory open(std::string_view name, access a = access::read_write);
   static shared_memory open(std::string_view name, access a, error_code& ec);
 
   /// Removes the name, and what dead participants have left of the block's companion. Processes that have the
-  /// block open go on using it.
+  /// block open can still use it.
   static void unlink(std::string_view name);
   static void unlink(std::string_view name, error_code& ec);
   void unlink() { unlink(name_); }
 
-  /// The memory. Of a read-only block the one to be written to is empty.
+  /// The memory. For a read-only block the writable form is empty.
   std::span<std::byte> buf() noexcept {
     return read_only_ ? std::span<std::byte>() : std::span(map_.data(), map_.size());
   }
   std::span<const std::byte> buf() const noexcept { return {map_.data(), map_.size()}; }
 
-  /// As many elements of a type as the block has room for. Throws std::length_error if that is none.
+  /// As many elements of type T as the block has room for. Throws std::length_error if there is room for
+  /// none, std::invalid_argument if the memory is not aligned for T.
   template <class T>
   std::span<T> as() {
     return detail::typed<T>(buf());
@@ -83,10 +84,10 @@ class shared_memory {
     return detail::typed<const T>(buf());
   }
 
-  /// Exclusive access among processes, see transaction. Waits for whoever is before us, first come,
+  /// Exclusive access among processes, see transaction. Waits for earlier holders and waiters, first come,
   /// first served. Throws std::system_error: `timed_out`, at once if the timeout is zero or less;
   /// `permission_denied` for a read-only block; `resource_deadlock_would_occur` if this object has a
-  /// transaction already. The other form gives these in `ec`, and also `errc::owner_died`, with the
+  /// transaction already. The other form sets `ec` to these, and also to `errc::owner_died`, with the
   /// transaction held.
   transaction txn(std::chrono::nanoseconds timeout = std::chrono::nanoseconds::max()) {
     return txn(std::stop_token(), timeout);
@@ -95,8 +96,8 @@ class shared_memory {
     return txn(std::stop_token(), timeout, ec);
   }
   transaction txn(error_code& ec) { return txn(std::chrono::nanoseconds::max(), ec); }
-  /// The same with a way out: `operation_aborted` if a stop is requested before the transaction is held. It
-  /// may be requested in any thread, but not in a signal handler.
+  /// The same, but can be stopped: `operation_aborted` if a stop is requested before the transaction is held.
+  /// Any thread may request it, but not a signal handler.
   transaction txn(const std::stop_token& stop,
                   std::chrono::nanoseconds timeout = std::chrono::nanoseconds::max());
   transaction txn(const std::stop_token& stop, std::chrono::nanoseconds timeout, error_code& ec);
@@ -104,13 +105,13 @@ class shared_memory {
     return txn(stop, std::chrono::nanoseconds::max(), ec);
   }
 
-  /// Both remain what they were after close().
+  /// Both stay the same after close().
   const std::string& name() const noexcept { return name_; }
   std::size_t size() const noexcept { return bytes_; }
   bool read_only() const noexcept { return read_only_; }
   bool is_open() const noexcept { return static_cast<bool>(map_); }
 
-  /// Unmaps the memory: buf() is empty from here on. May be called again.
+  /// Unmaps the memory: then buf() is empty. May be called again.
   void close() noexcept {
     map_ = {};
     block_.reset();

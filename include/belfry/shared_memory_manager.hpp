@@ -20,8 +20,7 @@
 
 namespace belfry::inline BELFRY_ASIO_FLAVOUR {
 
-/// Makes blocks whose end is somebody else's concern: a server process removes them all when it is shut
-/// down, and when whoever has started it dies.
+/// Makes blocks that a server process removes when it is shut down, or when the process that started it dies.
 ///
 ///     belfry::shared_memory_manager mgr;
 ///     mgr.start();                                             // a process of its own
@@ -32,26 +31,27 @@ namespace belfry::inline BELFRY_ASIO_FLAVOUR {
 ///
 ///     auto same = belfry::shared_memory_manager::connect(address, authkey);
 ///
-/// The server is a manager_server (`belfry serve`), or CPython's: both can be connected to. Who knows
-/// address and key may ask for anything, also to shut the server down. With a server of ours a process may be
-/// killed anywhere without leaving a block that nobody removes.
+/// The server is a manager_server (`belfry serve`) or CPython's; it can connect to both. A process that knows
+/// address and key may ask for anything, including shutdown. With Belfry's server a process may be killed at
+/// any point: every block is still removed.
 ///
-/// The blocking forms wait 20 seconds at most (`timed_out`); the server must then run in another
-/// process, or another thread. All wait for a server that is behind with accepting connections. The `async_` forms take any completion token, use the executor that the
-/// manager was made with (or else Asio's system_executor, which has threads of its own), and have the
-/// error code first; any number may be pending. Cancelling one, by any type, completes it with
-/// `operation_aborted`; what it had asked for may have been carried out, but never yields a block.
+/// The blocking forms wait 20 seconds at most (`timed_out`); the server must then run in another process or
+/// another thread. All forms wait for a server that is slow to accept connections. The `async_` forms take
+/// any completion token and complete with the error code first. They use the executor that the manager was
+/// made with, or else Asio's system_executor, which has threads of its own. Any number may be pending.
+/// Cancelling one, by any type, completes it with `operation_aborted`; the server may have carried out the
+/// request, but a block that it made is removed.
 ///
 /// Errors, thrown as std::system_error or set in the last argument:
 ///   `not_connected`               neither started nor connected, or shut down
 ///   `already_connected`           start() of a manager that has a server
 ///   `errc::authentication_failed` the server has another key, or proves it only by MD5 (manager_options::md5)
-///   `errc::protocol_error`        the other side said what the protocol does not allow, or refused
-///   `connection_refused`, `no_such_file_or_directory`, `connection_reset`: there is no server, or no more
+///   `errc::protocol_error`        the other side sent what the protocol does not allow, or refused
+///   `connection_refused`, `no_such_file_or_directory`, `connection_reset`: there is no server, or it has ended
 ///   and those of shared_memory and shareable_list.
 ///
-/// Thread safety: distinct objects are safe; a shared one is not. Movable, not copyable. A child that was
-/// forked may use its copy; it ends nothing.
+/// Thread safety: distinct objects are safe; a shared one is not. Movable, not copyable. A forked child may
+/// use its copy; destroying that copy ends no server.
 class shared_memory_manager {
   using list_value = belfry::shareable_list::value;
 
@@ -63,31 +63,31 @@ class shared_memory_manager {
   template <std::derived_from<net::execution_context> Context>
   explicit shared_memory_manager(Context& context)
       : shared_memory_manager(executor_type(context.get_executor())) {}
-  /// What was moved from has no server.
+  /// A moved-from manager has no server.
   shared_memory_manager(shared_memory_manager&&) noexcept;
   shared_memory_manager& operator=(shared_memory_manager&&) noexcept;
-  /// If it has started a server: shuts it down, or, if it does not listen, kills it and cleans up.
+  /// If it has started a server: shuts it down; if the server does not answer, kills it and cleans up.
   ~shared_memory_manager();
 
   executor_type get_executor() const noexcept { return executor_; }
 
-  /// Starts a server: the program `belfry`, which is looked for where the environment's BELFRY_EXECUTABLE says,
-  /// where it was installed with this library, and in the PATH. It ends with this process, however that ends,
-  /// and an interrupt from the terminal does not reach it. Without an address it gets one, and
-  /// without a key, that nobody else knows.
+  /// Starts a server: the program `belfry`. It is looked for where the environment variable BELFRY_EXECUTABLE
+  /// says, where it was installed with this library, and in the PATH. The server ends with this process,
+  /// however that ends; an interrupt from the terminal does not reach it. If no address and key are given, it
+  /// gets ones that no other process knows.
   void start(const manager_options& options = {}) { start({}, random_key(), options); }
   void start(std::string_view address, std::string_view authkey,
              const manager_options& options = {});
   void start(std::string_view address, std::string_view authkey, const manager_options& options,
              error_code& ec);
 
-  /// Uses a server that is there.
+  /// Connects to a running server.
   static shared_memory_manager connect(std::string_view address, std::string_view authkey,
                                        const manager_options& options = {});
   static shared_memory_manager connect(std::string_view address, std::string_view authkey,
                                        const manager_options& options, error_code& ec);
 
-  /// Completes when that is done. Signature: void(error_code).
+  /// Complete when the server is started, or connected. Signature: void(error_code).
   template <class Token = net::default_completion_token_t<executor_type>>
   auto async_start(Token&& token = Token()) {
     return run<detail::nothing>(starting({}, random_key(), {}), std::forward<Token>(token));
@@ -107,7 +107,7 @@ class shared_memory_manager {
     return run<detail::nothing>(connecting(address, authkey, options), std::forward<Token>(token));
   }
 
-  /// A new block, which the server removes at its end. An empty name is replaced by a free one.
+  /// Creates a block, which the server removes when it ends. An empty name is replaced by a free one.
   belfry::shared_memory shared_memory(std::size_t bytes, std::string_view name = {});
   belfry::shared_memory shared_memory(std::size_t bytes, std::string_view name, error_code& ec);
   /// Signature: void(error_code, belfry::shared_memory).
@@ -120,7 +120,7 @@ class shared_memory_manager {
     return run<belfry::shared_memory>(making_block(bytes, name), std::forward<Token>(token));
   }
 
-  /// A new list, likewise. Throws also what belfry::shareable_list throws.
+  /// Creates a list, likewise. Also throws what belfry::shareable_list throws.
   belfry::shareable_list shareable_list(std::initializer_list<list_value> values,
                                         std::string_view name = {}) {
     return shareable_list(std::span<const list_value>(values.begin(), values.size()), name);
@@ -129,14 +129,14 @@ class shared_memory_manager {
                                         std::string_view name = {});
   belfry::shareable_list shareable_list(std::span<const list_value> values, std::string_view name,
                                         error_code& ec);
-  /// Signature: void(error_code, belfry::shareable_list). A value that cannot be in a list is
+  /// Signature: void(error_code, belfry::shareable_list). A value that no list can hold fails with
   /// `invalid_argument`.
   template <class Token = net::default_completion_token_t<executor_type>>
   auto async_shareable_list(std::span<const list_value> values, Token&& token = Token()) {
     return run<belfry::shareable_list>(making_list(values, {}), std::forward<Token>(token));
   }
 
-  /// The names of the blocks that the server is going to remove.
+  /// The names of the blocks that the server tracks.
   std::vector<std::string> list_segments();
   std::vector<std::string> list_segments(error_code& ec);
   /// Signature: void(error_code, std::vector<std::string>).
@@ -145,7 +145,7 @@ class shared_memory_manager {
     return run<std::vector<std::string>>(listing(), std::forward<Token>(token));
   }
 
-  /// Removes one of them now. `no_such_file_or_directory`: the server knows of none.
+  /// Removes one of them now. `no_such_file_or_directory`: the server does not track it.
   void release(std::string_view name);
   void release(std::string_view name, error_code& ec);
   void release(const belfry::shared_memory& block) { release(block.name()); }
@@ -155,8 +155,8 @@ class shared_memory_manager {
     return run<detail::nothing>(releasing(name), std::forward<Token>(token));
   }
 
-  /// Removes all of them, and ends the server: one's own, whose process has gone then, or one that is
-  /// shared with others. The manager can be started again.
+  /// Removes all of them and ends the server, whether this manager started it or shares it with others. A
+  /// server that it started has exited when this returns. The manager can be started again.
   void shutdown();
   void shutdown(error_code& ec);
   /// Signature: void(error_code).

@@ -14,7 +14,7 @@
 namespace belfry {
 namespace detail {
 
-/// Whoever holds the lock on behalf of a transaction.
+/// The holder of the lock behind a transaction.
 class transaction_owner {
  public:
   virtual void end_transaction() noexcept = 0;
@@ -38,20 +38,20 @@ std::span<T> typed(std::span<Byte> bytes) {
 
 }  // namespace detail
 
-/// Exclusive access to a block from its construction to its end, which tells everybody who watches
-/// the block that it has changed.
+/// Exclusive access to a block, from construction to destruction; then all watchers of the block are notified
+/// of a change.
 ///
 ///     {
-///       auto t = a.txn();                         // a shared_memory; waits for whoever is before us
+///       auto t = a.txn();                         // a shared_memory; waits for earlier holders
 ///       t.as<int>()[0] += 1;
 ///       t[7] = 42;
 ///     }                                           // visible, unlocked, notified
 ///
-/// If the process is killed in between, the next one who gets a transaction is told that the data
-/// may be half-written: `owner_died()`. It tells one, who puts it right.
+/// If the process is killed meanwhile, the next process that gets a transaction is told that the data may be
+/// half-written: `owner_died()`. Only this one is told; it must repair the data.
 ///
-/// Excludes other transactions, in this and in other processes, and nothing else: whoever writes
-/// without one is not hindered. Movable, not copyable, not thread-safe; must not outlive a fork.
+/// Excludes other transactions, in this and in other processes, and nothing else: a process that writes
+/// without a transaction is not stopped. Movable, not copyable, not thread-safe; must not outlive a fork.
 class transaction {
  public:
   transaction() noexcept = default;
@@ -73,12 +73,12 @@ class transaction {
   }
   ~transaction() { end(); }
 
-  /// Whether it is held.
+  /// Whether the transaction is held.
   explicit operator bool() const noexcept { return owner_ != nullptr; }
-  /// The holder before this one was killed, and may have left the data half-written.
+  /// The previous holder was killed, and may have left the data half-written.
   bool owner_died() const noexcept { return owner_died_; }
 
-  /// A byte of the block. Throws std::out_of_range if there is none, as there is not after its end.
+  /// A byte of the block. Throws std::out_of_range beyond its end, and after end().
   unsigned char& operator[](std::size_t i) const {
     if (i >= bytes_.size()) throw std::out_of_range("no such byte, or no transaction");
     return reinterpret_cast<unsigned char*>(bytes_.data())[i];
@@ -90,7 +90,7 @@ class transaction {
     return detail::typed<T>(bytes_);
   }
 
-  /// Ends it before the end of its life.
+  /// Notifies and unlocks now, instead of in the destructor.
   void end() noexcept {
     bytes_ = {};
     if (const auto owner = std::exchange(owner_, nullptr)) owner->end_transaction();

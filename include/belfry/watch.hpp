@@ -21,7 +21,7 @@
 
 namespace belfry::inline BELFRY_ASIO_FLAVOUR {
 
-/// Lets programs wait for each other's changes in a block, also in one that CPython has made.
+/// Lets programs wait for each other's changes in a block, including a block made by CPython.
 ///
 ///     belfry::watch w(io, config);                            // a shared_memory, or a list's shm()
 ///     for (std::uint64_t seen = w.version();;) {
@@ -32,15 +32,15 @@ namespace belfry::inline BELFRY_ASIO_FLAVOUR {
 ///     limits[3] = 100;                                         // the other program
 ///     belfry::watch(io, limits.shm()).notify(3);
 ///
-/// Versions, watchers and bells are in a companion segment, `<name>.watch`, which is there as long as
-/// somebody watches. Up to 64 watches of a block at a time, in all processes together. Nothing
-/// forces a writer to notify; one that is killed while it does is taken for having notified.
+/// Versions, watchers and bells are in a companion segment, `<name>.watch`, which exists as long as a watch
+/// does. Up to 64 watches of a block at a time, in all processes together. Nothing forces a writer to notify.
+/// If a writer is killed while it notifies, it counts as having notified.
 ///
 /// Thread safety: distinct objects are safe; a shared one is not.
 ///
-/// Cancellation: every type completes an operation with `operation_aborted`; it then holds nothing.
-/// Destroying the watch, `close()` and `cancel()` do the same. A transaction must not outlive its
-/// watch: it ends with it.
+/// Cancellation: every type completes an operation with `operation_aborted`; it then holds nothing. So do
+/// destroying the watch, `close()` and `cancel()`. A transaction must not outlive its watch: it ends with the
+/// watch.
 template <class Executor = net::any_io_executor>
 class basic_watch {
   using default_token = net::default_completion_token_t<Executor>;
@@ -52,9 +52,9 @@ class basic_watch {
     using other = basic_watch<Other>;
   };
 
-  /// Watches the block, which may be closed afterwards. A read-only one can be watched and notified,
-  /// and permits no transactions. Throws std::system_error: `errc::roster_full`, `errc::incompatible`
-  /// if something else has the companion's name, or what the system says.
+  /// Watches the block, which may be closed afterwards. A read-only block can be watched and notified, but
+  /// permits no transactions. Throws std::system_error: `errc::roster_full`, `errc::incompatible` if
+  /// something else has the companion's name, or the system's error.
   basic_watch(const Executor& executor, const shared_memory& block)
       : endpoint_(std::make_shared<detail::watch_endpoint>(net::any_io_executor(executor))),
         executor_(executor) {
@@ -73,7 +73,7 @@ class basic_watch {
   basic_watch(Context& context, Arguments&&... arguments)
       : basic_watch(Executor(context.get_executor()), std::forward<Arguments>(arguments)...) {}
 
-  /// What was moved from is as if it were closed.
+  /// A moved-from watch behaves as a closed one.
   basic_watch(basic_watch&& other) noexcept
       : endpoint_(std::move(other.endpoint_)), executor_(other.executor_) {}
   basic_watch& operator=(basic_watch&& other) noexcept {
@@ -97,33 +97,33 @@ class basic_watch {
     if (endpoint_) endpoint_->cancel_all();
   }
 
-  /// Grows with every notification, also across the lives of the companion (should the clock not be set
-  /// back in between). What is read of the block after this shows everything whose notification the version
-  /// counts; all else is told by async_changed() of this version.
+  /// Grows with every notification, even if the companion is removed and made again (unless the clock is set
+  /// back in between). A program that reads the block after this call sees all changes that the version
+  /// counts; async_changed() with this version reports the others.
   std::uint64_t version() const noexcept { return endpoint_ ? endpoint_->version() : 0; }
 
-  /// The block has changed: publishes a new version and wakes who waits for it. No system call if
-  /// nobody sleeps. An error says that some watcher could not be woken (its bell could not be opened, as at the
-  /// limit of descriptors); all others were. It is woken by the next notification, if that succeeds. `closed` of a
-  /// watch that is closed.
+  /// Call it after changing the block: publishes a new version and wakes the waiting watchers. No system call
+  /// if none sleeps. An error means that a watcher could not be woken (its bell could not be opened, for
+  /// example at the limit of descriptors); all others were. The next notification that succeeds wakes that
+  /// one, too. `closed` if this watch is closed.
   error_code notify() noexcept {
     return detail::to_net(endpoint_ ? endpoint_->notify() : make_error_code(errc::closed));
   }
-  /// Only this element has changed. Exact for the first 1024 elements; of more, those whose numbers
-  /// are equal modulo 1024 are told alike.
+  /// Call it after changing only this element. Exact for the first 1024 elements; beyond them, elements whose
+  /// numbers are equal modulo 1024 are notified together.
   error_code notify(std::size_t element) noexcept {
     return detail::to_net(endpoint_ ? endpoint_->notify(element) : make_error_code(errc::closed));
   }
 
-  /// Completes when the block has another version than `seen`, at once if it has already, with the
-  /// newest one: who has missed ten changes is told once. Signature: void(error_code, std::uint64_t).
+  /// Completes with the newest version as soon as it is not `seen`, at once if it already is another: after
+  /// ten missed changes it completes once. Signature: void(error_code, std::uint64_t).
   template <class Token = default_token>
   auto async_changed(std::uint64_t seen, Token&& token = Token()) {
     return initiate_changed(detail::changed_action{target(), seen}, std::forward<Token>(token));
   }
 
-  /// The same for a change of one of these elements, or of the block as a whole, since `seen`. (GCC 12
-  /// takes no braced list in a `co_await`: give it an array.)
+  /// The same for a change of one of these elements, or of the block as a whole, since `seen`. (GCC 12 takes
+  /// no braced list in a `co_await`: give it an array.)
   template <class Token = default_token>
   auto async_changed(std::uint64_t seen, std::span<const std::size_t> elements,
                      Token&& token = Token()) {
@@ -138,11 +138,11 @@ class basic_watch {
                          std::forward<Token>(token));
   }
 
-  /// Completes when this process, and within it this watch, has exclusive access to the block.
-  /// Signature: void(error_code, transaction). First come, first served, among all who wait. Errors:
-  /// `errc::owner_died` if the holder before was killed, and *the transaction is held*: put the data
-  /// right (with `use_awaitable` that is an exception, and the transaction ended; use `as_tuple`);
-  /// `permission_denied` for a read-only block.
+  /// Completes when this process, and within it this watch, has exclusive access to the block. Signature:
+  /// void(error_code, transaction). First come, first served, among all waiters. Errors: `errc::owner_died`
+  /// if the previous holder was killed, and *the transaction is held*: repair the data (with `use_awaitable`
+  /// this error is an exception, and the transaction has ended; use `as_tuple`); `permission_denied` for a
+  /// read-only block.
   template <class Token = default_token>
   auto async_txn(Token&& token = Token()) {
     detail::txn_action action{target()};
@@ -152,7 +152,7 @@ class basic_watch {
   }
 
  private:
-  /// What an operation is for: after a move a closed endpoint, which completes it.
+  /// The endpoint for an operation; after a move, a new closed one, which completes the operation.
   const std::shared_ptr<detail::watch_endpoint>& target() {
     if (!endpoint_)
       endpoint_ = std::make_shared<detail::watch_endpoint>(net::any_io_executor(executor_));

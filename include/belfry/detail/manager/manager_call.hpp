@@ -1,4 +1,4 @@
-// What is done with a manager, step by step; whoever drives it only has to wait.
+// A request to a manager as a sequence of steps; its driver only has to wait between them.
 #pragma once
 
 #include <belfry/asio.hpp>
@@ -29,7 +29,7 @@ class manager_client;
 
 class manager_call {
  public:
-  /// Until its socket is ready to be read from, or written to.
+  /// What to wait for: until the socket can be read from, or written to.
   enum class wait { to_read, to_write, none };
 
   manager_call() = default;
@@ -37,10 +37,10 @@ class manager_call {
   manager_call(const manager_call&) = delete;
   manager_call& operator=(const manager_call&) = delete;
 
-  /// Goes as far as it can without waiting. `none`: it is over, see error().
+  /// Does all it can without waiting. `none`: the call is over, see error().
   virtual wait proceed() = 0;
   virtual native_handle_type socket() const noexcept = 0;
-  /// Nothing more is done; what was asked may have been carried out or not.
+  /// Ends the call with this error; the server may or may not have carried out the request.
   void give_up(const std::error_code& why) { error_ = {why, "wait for the manager"}; }
   const failure& error() const noexcept { return error_; }
 
@@ -48,10 +48,10 @@ class manager_call {
   failure error_;
 };
 
-/// Drives it in this thread.
+/// Drives a call in this thread.
 void complete(manager_call& call, std::chrono::steady_clock::time_point deadline);
 
-/// A call that ends with something.
+/// A call with a result.
 template <class Result>
 class manager_call_for : public manager_call {
  public:
@@ -70,7 +70,7 @@ using client_ptr = std::shared_ptr<manager_client>;
 
 namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 
-/// A socket that somebody else owns, for as long as it is waited for.
+/// A socket that belongs to a call, lent to Asio while it is waited for.
 class borrowed_socket {
  public:
   using type = net::basic_stream_socket<net::generic::stream_protocol>;
@@ -93,16 +93,16 @@ class borrowed_socket {
   type socket_;
 };
 
-/// Drives it in the reactor. void(error_code, Result), or void(error_code).
+/// Drives a call in the reactor. Signature: void(error_code, Result), or void(error_code).
 template <class Result>
 struct manager_operation {
   call_ptr<Result> call;
-  std::unique_ptr<borrowed_socket> socket;  // goes before the call, and stays where it is
+  std::unique_ptr<borrowed_socket> socket;  // destroyed before the call; its address must not change
   bool started = false;
 
   template <class Self>
   void operator()(Self& self, error_code ec = {}) {
-    if (!std::exchange(started, true)) {  // in the initiating function nothing is done
+    if (!std::exchange(started, true)) {  // the initiating function does nothing itself
       self.reset_cancellation_state(net::enable_total_cancellation());
       return net::post(std::move(self));
     }

@@ -1,4 +1,4 @@
-// The engine below a manager_server.
+// The implementation of manager_server.
 #pragma once
 
 #include <belfry/asio.hpp>
@@ -38,19 +38,20 @@
 
 namespace belfry {
 
-/// What a server permits.
+/// What a server permits, and its limits.
 struct manager_options {
-  /// To listen at an address that other machines can reach.
+  /// Whether it may listen at an address that other machines can reach.
   bool remote = false;
-  /// CPython to 3.11 can prove that it knows the key only by MD5. Not set: for Unix sockets alone.
+  /// CPython to 3.11 can prove that it knows the key only by MD5. Not set: permitted for Unix sockets only.
   std::optional<bool> md5{};
-  /// Who has not yet proved that it knows the key makes room for whoever comes when there are so many.
+  /// The most connections. Beyond them, a connection that has not proved that it knows the key is closed for
+  /// a new one.
   std::size_t connections = 1024;
-  /// Bytes of a request.
+  /// The longest request, in bytes.
   std::size_t request = 64 << 10;
-  /// For the proof, and for the rest of a request once it has begun.
+  /// The time for the proof, and for the rest of a request once it has begun.
   std::chrono::nanoseconds patience = std::chrono::seconds(10);
-  /// Where the record is kept that lets others clean up after a server that was killed. Empty: /run/belfry
+  /// The directory of the record by which others clean up after a server that was killed. Empty: /run/belfry
   /// for root, else $XDG_RUNTIME_DIR/belfry, /run/user/UID/belfry or /tmp/belfry-UID.
   std::string run_directory{};
 };
@@ -64,7 +65,7 @@ class tracked_blocks;
 
 namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 
-/// Everything but the blocks is touched on its strand alone.
+/// All members are used on its strand only, except the tracked blocks.
 class manager_service : public std::enable_shared_from_this<manager_service> {
  public:
   manager_service(net::any_io_executor executor, std::string_view authkey,
@@ -75,7 +76,7 @@ class manager_service : public std::enable_shared_from_this<manager_service> {
 
   void start(std::string_view address, failure& f);
   void end() noexcept;
-  /// In the child of a fork: the server is its parent's.
+  /// In the child of a fork: the server belongs to the parent.
   bool is_inherited() const noexcept {
     return fork_generation_ != fork_generation.load(std::memory_order_relaxed);
   }
@@ -88,7 +89,7 @@ class manager_service : public std::enable_shared_from_this<manager_service> {
 
   using strand = net::strand<net::any_io_executor>;
   const strand& own_strand() const noexcept { return strand_; }
-  /// Never expires; cancelled at the end.
+  /// Never expires; cancelled when the server ends.
   net::steady_timer& end_timer() noexcept { return end_timer_; }
 
  private:
@@ -116,9 +117,9 @@ class manager_service : public std::enable_shared_from_this<manager_service> {
   bool md5_allowed_ = false;
   bool listening_ = false;
   std::string address_;
-  std::uint64_t socket_id_ = 0;  // of the socket at a path
+  std::uint64_t socket_id_ = 0;  // inode of the socket at a path
   std::unique_ptr<parts> parts_;
-  std::list<std::shared_ptr<connection>> connections_;  // the oldest first
+  std::list<std::shared_ptr<connection>> connections_;  // oldest first
   std::atomic<bool> ended_{false};
   std::mutex accepting_;  // held while the acceptor is used
   unsigned fork_generation_ = fork_generation.load(std::memory_order_relaxed);
@@ -134,7 +135,7 @@ struct manager_end_wait {
     switch (std::exchange(at, next(at))) {
       case state::starting:
         self.reset_cancellation_state(net::enable_total_cancellation());
-        if (!service) {  // of a server that was moved from
+        if (!service) {  // a moved-from server
           at = state::finishing;
           return net::post(std::move(self));
         }
@@ -148,7 +149,7 @@ struct manager_end_wait {
         return keep->end_timer().async_wait(
             net::bind_executor(keep->own_strand(), std::move(self)));
       }
-      case state::over: return net::post(std::move(self));  // to where its handler is to be called
+      case state::over: return net::post(std::move(self));  // to the executor of its handler
       case state::finishing: break;
     }
     const bool ended = !service || service->has_ended();

@@ -1,4 +1,4 @@
-// A range of this process's memory that is shared with others.
+// A mapping of shared memory into this process.
 #pragma once
 
 #include <cstddef>
@@ -27,7 +27,7 @@ class mapping {
   ~mapping() { unmap(); }
 
   std::byte* data() const noexcept { return data_; }
-  /// Bytes of the block; a mirrored tail (see `map_block`) lies behind them and is not counted.
+  /// Bytes of the block; the mirrored tail after them (see `map_block`) is not counted.
   std::size_t size() const noexcept { return bytes_; }
   explicit operator bool() const noexcept { return data_ != nullptr; }
   void unmap() noexcept;

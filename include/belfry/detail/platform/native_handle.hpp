@@ -1,4 +1,4 @@
-// The operating system's handle and its owner.
+// The operating system's handle, and a class that owns one.
 #pragma once
 
 #include <atomic>
@@ -20,7 +20,7 @@ inline constexpr native_handle_type no_handle = nullptr;
 inline constexpr native_handle_type no_handle = -1;
 #endif
 
-/// Grows by one in the child of every fork, to which what was opened before does not belong.
+/// Grows by one in the child of every fork. What was opened at a lower value belongs to the parent.
 inline std::atomic<unsigned> fork_generation{0};
 
 void close_handle(native_handle_type handle) noexcept;
