@@ -1,12 +1,12 @@
-// When the wait of a thread is over.
+// The end of a thread's wait.
 #pragma once
 
 #include <chrono>
 
 namespace belfry::detail {
 
-/// The moment at which a timeout that begins now is over: at once if it is zero or less, never
-/// (`time_point::max()`) if it is so long that the clock ends before.
+/// The end of a timeout that begins now. A timeout of zero or less ends at once. A timeout beyond the clock's
+/// range never ends (`time_point::max()`).
 inline std::chrono::steady_clock::time_point deadline_after(
     std::chrono::nanoseconds timeout) noexcept {
   using clock = std::chrono::steady_clock;

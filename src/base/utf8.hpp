@@ -1,4 +1,4 @@
-// Text from outside is checked before it is called text.
+// Checks that text from outside is UTF-8.
 #pragma once
 
 #include <cstddef>
@@ -34,7 +34,7 @@ inline bool is_utf8(std::string_view text) noexcept {
   return true;
 }
 
-/// Of well-formed UTF-8, what Python's `len` gives: characters, not bytes.
+/// The number of characters, as Python's `len` gives it, of well-formed UTF-8.
 inline std::size_t utf8_characters(std::string_view text) noexcept {
   std::size_t n = 0;
   for (const char c : text) n += (static_cast<std::uint8_t>(c) & 0xc0) != 0x80;

@@ -1,5 +1,5 @@
-// One function per command: declares its options, and what is done when they have been read. A failure is
-// an exception.
+// One function per command. It declares the command's options and what to do once they are parsed. Failures
+// are exceptions.
 #pragma once
 
 namespace CLI {

@@ -1,4 +1,4 @@
-// belfry gc: cleans up after servers, and participants of companions, that were killed.
+// belfry gc: cleans up after killed servers, and after killed participants of companion segments.
 #include "../blocks/companion.hpp"
 #include "../manager/server/collect.hpp"
 #include "../manager/server/tracked_blocks.hpp"
@@ -35,8 +35,8 @@ void collect(std::string directory) {
 void add_gc(CLI::App& app) {
   const auto directory = std::make_shared<std::string>();
   CLI::App* const command = app.add_subcommand(
-      "gc", "Remove what servers, and watchers of blocks, that were killed have left, unless a living process uses it");
-  command->add_option("--run-directory", *directory, "Where those servers have kept their records");
+      "gc", "Remove what killed servers and killed watchers of blocks have left, unless a living process uses it");
+  command->add_option("--run-directory", *directory, "The directory with the servers' records");
   command->callback([directory] { collect(*directory); });
 }
 

@@ -9,8 +9,8 @@
 
 int main(int argc, char** argv) try {
   belfry::platform::fill_standard_streams();
-  std::signal(SIGPIPE, SIG_IGN);  // an output that nobody reads is an error like others
-  CLI::App app("Shared memory between processes, and what belongs to it", "belfry");
+  std::signal(SIGPIPE, SIG_IGN);  // a closed pipe at standard output is an ordinary error
+  CLI::App app("Tools for shared memory between processes", "belfry");
   app.set_version_flag("--version", "belfry " BELFRY_VERSION);
   app.require_subcommand(1);
   belfry::cli::add_serve(app);

@@ -28,7 +28,7 @@ struct serve_options {
   std::string key_file;
   int key_handle = -1;
   int lifeline = -1;
-  std::int64_t patience_ms = 10'000;
+  std::int64_t timeout_ms = 10'000;
   manager_options server;
 };
 
@@ -39,7 +39,7 @@ std::string read_key(const serve_options& o) {
     key = platform::read_to_end(o.key_handle, f);
   } else if (!o.key_file.empty()) {
     key = platform::read_whole_file(o.key_file, true, f);
-    if (key.ends_with('\n')) key.pop_back();  // an editor's
+    if (key.ends_with('\n')) key.pop_back();  // an editor adds it
   } else if (const char* const text = std::getenv("BELFRY_AUTHKEY"); text != nullptr) {
     key = text;
     ::unsetenv("BELFRY_AUTHKEY");
@@ -51,7 +51,8 @@ std::string read_key(const serve_options& o) {
   return key;
 }
 
-/// Ends the server when the other end of the socket is closed, by whoever started us or by his death.
+/// Ends the server when the other end of the socket is closed: by the process that started it, or by its
+/// death.
 void end_with(net::posix::stream_descriptor& lifeline, manager_server& server) {
   lifeline.async_wait(net::posix::stream_descriptor::wait_read, [&](const error_code& ec) {
     std::array<char, 64> said;
@@ -63,7 +64,7 @@ void end_with(net::posix::stream_descriptor& lifeline, manager_server& server) {
 }
 
 void serve(serve_options o) {
-  o.server.patience = std::chrono::milliseconds(o.patience_ms);
+  o.server.patience = std::chrono::milliseconds(o.timeout_ms);
   const std::string key = read_key(o);
   net::io_context io(1);
   manager_server server(io, o.address, key, o.server);
@@ -85,7 +86,7 @@ void serve(serve_options o) {
     if (lifeline.is_open()) lifeline.close();
   });
   std::cout << server.address() << std::endl;
-  if (!std::cout) server.close();  // whoever wanted to know has gone
+  if (!std::cout) server.close();  // the reader of the address has gone
   io.run();
 }
 
@@ -104,7 +105,7 @@ void add_serve(CLI::App& app) {
                                          "The file with the key, which only its owner may read");
   command
       ->add_option("--authkey-fd", options->key_handle,
-                   "The descriptor to read the key from, to its end")
+                   "The descriptor to read the key from, until end of file")
       ->excludes(file)
       ->check(CLI::NonNegativeNumber);
   command
@@ -114,22 +115,22 @@ void add_serve(CLI::App& app) {
   command->add_option("--run-directory", options->server.run_directory,
                       "Where to keep the record that lets `belfry gc` clean up after a crash");
   command->add_flag("--remote", options->server.remote,
-                    "Permit an address that other machines can reach");
+                    "Allow an address that other machines can reach");
   command->add_flag_callback(
       "--md5", [options] { options->server.md5 = true; },
-      "Let CPython to 3.11 connect, too; default: over Unix sockets only");
+      "Allow HMAC-MD5, which CPython up to 3.11 needs; default: over Unix sockets only");
   command->add_flag_callback("--no-md5", [options] { options->server.md5 = false; });
-  command->add_option("--connections", options->server.connections, "At most so many at a time")
+  command->add_option("--connections", options->server.connections, "The most connections at a time")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  command->add_option("--request", options->server.request, "Most bytes of a request")
+  command->add_option("--request", options->server.request, "The most bytes of a request")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  command->add_option("--patience", options->patience_ms, "Milliseconds for authentication")
+  command->add_option("--patience", options->timeout_ms, "Milliseconds for authentication")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   command->footer(
-      "Without an option for it, the key is taken from the environment: BELFRY_AUTHKEY.");
+      "Without one of these options the key is taken from BELFRY_AUTHKEY in the environment.");
   command->callback([options] { serve(*options); });
 }
 

@@ -1,4 +1,4 @@
-// Bells: what a participant sleeps on, and others ring.
+// Bells: a participant sleeps on its own, and others notify it.
 #pragma once
 
 #include <belfry/detail/platform/native_handle.hpp>
@@ -13,40 +13,40 @@ namespace belfry::platform {
 using detail::failure;
 using detail::unique_handle;
 
-/// Creates the named bell, replacing what a dead process left, and opens its sleeping end. Others may ring it
-/// as far as `mode` says; its group is the block's, and if root has made it so is its owner.
+/// Creates the named bell and opens its sleeping end; replaces a bell that a dead process left. Other users
+/// may notify it if `mode` lets them. Its group is the block's; if root creates it, so is its owner.
 unique_handle new_named_bell(std::string_view name, const unique_handle& block, unsigned mode,
                              failure& f);
 
-/// Which bell is meant: a bell of this name, made beside this block, and of this identity (as id_of()).
+/// Identifies one bell: its name, the block beside which it was made, and its identity (as id_of()).
 struct named_bell {
   std::string_view name;
   const unique_handle& block;
   std::uint64_t id;
 };
-/// Opens the ringing end, and makes sure that it is the bell which is meant. `nobody_listens` if its owner is
-/// dead; `no_such_file_or_directory` if there is none of this name, or it is another one.
+/// Opens the notifying end, and checks that it is the expected bell. `nobody_listens` if its owner is dead;
+/// `no_such_file_or_directory` if no bell has this name, or it is another one.
 unique_handle open_named_bell(const named_bell& bell, std::error_code& error) noexcept;
-/// The same for a bell that has lost its name, through its owner's handle for it.
+/// The same for a bell that has lost its name, through its owner's descriptor.
 unique_handle open_bell_of_process(std::uint32_t pid, std::uint32_t handle, const named_bell& bell,
                                    std::error_code& error) noexcept;
 inline constexpr std::errc nobody_listens = std::errc::no_such_device_or_address;
 void unlink_named_bell(std::string_view name) noexcept;
 
-/// As id_of(); 0 also if it is no bell.
+/// As id_of(); 0 also if it is not a bell.
 std::uint64_t named_bell_id(std::string_view name) noexcept;
 
-/// A bell without a name, to be handed over (a pipe). Not to be rung, or drained, itself: those who share a
-/// description share whether it blocks, too.
+/// A bell without a name, to be handed to other processes (a pipe). Neither notify it nor drain it directly:
+/// processes that share a file description also share its non-blocking flag.
 unique_handle new_anonymous_bell(failure& f);
-/// Both ends of such a bell, through a description of one's own, which nobody else can make block.
+/// Opens both ends of such a bell through a new file description, which no other process can make blocking.
 unique_handle open_anonymous_bell(const unique_handle& bell, std::error_code& error) noexcept;
-/// Whether a handle that came from somewhere else is one.
+/// Whether a handle that another process sent is such a bell.
 bool is_anonymous_bell(const unique_handle& bell) noexcept;
 
-/// False if nobody is left who could hear it. Raises no signal.
+/// False if the bell has no reader left. Raises no signal.
 bool ring_bell(native_handle_type bell) noexcept;
-/// The same for a bell of which this handle is the sleeping end as well, so that it cannot be deserted.
+/// The same for a handle that is also the sleeping end, so that there always is a reader.
 void ring_own_bell(native_handle_type bell) noexcept;
 void drain_bell(const unique_handle& bell) noexcept;
 

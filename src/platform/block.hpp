@@ -1,4 +1,4 @@
-// Blocks: shared memory, with a name or without.
+// Blocks: shared memory, with or without a name.
 #pragma once
 
 #include <belfry/detail/platform/mapping.hpp>
@@ -19,62 +19,63 @@ using detail::failure;
 using detail::mapping;
 using detail::unique_handle;
 
-/// Longest name of a block in bytes.
+/// The longest name of a block, in bytes.
 inline constexpr std::size_t max_name = 255;
 
-/// Rejects what could not name a block: empty, `.`, `..`, a slash, an embedded NUL, longer than `max`.
+/// Rejects what cannot be the name of a block: empty, `.`, `..`, a slash, an embedded NUL, longer than `max`.
 bool check_name(std::string_view name, std::size_t max, failure& f);
 
-/// A block that has no name yet, all its bytes zero and really there, so that a full memory is
-/// reported now and not by a signal later.
+/// A block that has no name yet. Its bytes are zero and already allocated: a full memory is reported now, and
+/// not by a signal later.
 unique_handle new_block(std::uint64_t bytes, unsigned mode, failure& f);
 
-/// Gives a nameless block its name in one step; nobody ever sees it half-built.
+/// Gives a nameless block its name in one step: no process ever sees an unfinished block.
 /// `std::errc::file_exists` if the name is taken.
 bool publish_block(const unique_handle& block, std::string_view name, failure& f);
 
 unique_handle open_block(std::string_view name, bool writable, failure& f);
 bool unlink_block(std::string_view name, failure& f);
 
-/// The names of all that lies where blocks are.
+/// The names of all files in the directory of blocks.
 std::vector<std::string> block_names();
 
-/// Whether the block has a name still; without one nobody will ever join it.
+/// Whether the block still has a name; without one no process can join it any more.
 bool has_name(const unique_handle& block) noexcept;
 
-/// Whether this user may remove its name; root may always.
+/// Whether this user may remove the block's name; root always may.
 bool owns(const unique_handle& block) noexcept;
 
-/// Whether the name still means this block.
+/// Whether the name still belongs to this block.
 bool is_name_of(std::string_view name, const unique_handle& block) noexcept;
-/// Removes the name if it still means this block. The system cannot do both at once: all who remove the names of
-/// such blocks must hold the same lock.
+/// Removes the name if it still belongs to this block. The system cannot do both in one step: so every
+/// process that removes the name of such a block must hold the same lock.
 void unlink_this_block(std::string_view name, const unique_handle& block) noexcept;
 
-/// A block without a name for ever, sealed against a change of its size.
+/// A block that never gets a name, sealed against a change of its size.
 unique_handle new_anonymous_block(std::uint64_t bytes, failure& f);
-/// Whether a handle that came from somewhere else is such a block: else its memory could be taken away while it is
-/// used. `errc::incompatible`, and the text says what is wrong. Opens nothing.
+/// Whether a handle that another process sent is such a block: otherwise its memory could be taken away while
+/// it is used. `errc::incompatible`, and the text says what is wrong. Opens nothing.
 bool check_sealed(const unique_handle& block, failure& f);
 
-/// An open file description of one's own for the same block: locks belong to descriptions.
+/// A new file description for the same block: locks belong to descriptions.
 unique_handle reopen_block(native_handle_type block, bool writable, failure& f);
 
-/// Tells a block, or a bell, from another that had the same name; 0 if there is none.
+/// Tells a block or bell from another one that had the same name (its inode); 0 if there is none.
 std::uint64_t id_of(const unique_handle& handle) noexcept;
 std::uint64_t named_block_id(std::string_view name) noexcept;
 
-/// Whether nobody but the caller, who has opened it once and not mapped it, has the block open or mapped.
-/// False also where the system does not tell, as it does not of somebody else's block.
+/// Whether no other process has the block open or mapped. The caller has opened it once and not mapped it.
+/// False also where the system does not tell, for example for another user's block.
 bool is_unused_by_others(const unique_handle& block) noexcept;
 
 std::uint64_t block_size(const unique_handle& block, failure& f);
 
-/// Copies the block's first bytes; false if it has fewer. Never faults, whoever truncates the file.
+/// Copies the block's first bytes; false if it has fewer. Never faults, even if the file is truncated
+/// meanwhile.
 bool peek_block(const unique_handle& block, std::span<std::byte> out) noexcept;
 
-/// Maps `bytes` of the block. The last `mirrored` bytes of it are mapped a second time right behind,
-/// so that a record which crosses the end of a ring is contiguous all the same.
+/// Maps `bytes` of the block. The last `mirrored` bytes are mapped a second time right after them, so that a
+/// record that crosses the end of a ring is contiguous.
 mapping map_block(const unique_handle& block, std::uint64_t bytes, std::uint64_t mirrored,
                   bool writable, failure& f);
 

@@ -1,4 +1,4 @@
-// Files that a server keeps about itself.
+// The files of a server.
 #pragma once
 
 #include <belfry/detail/platform/native_handle.hpp>
@@ -14,7 +14,7 @@ namespace belfry::platform {
 using detail::failure;
 using detail::unique_handle;
 
-/// Where they are, for this user alone; created if it is not there.
+/// The directory of those files, accessible to this user alone; created if missing.
 std::string run_directory(failure& f);
 bool use_directory(const std::string& path, failure& f);
 std::vector<std::string> files_in(const std::string& directory);
@@ -22,14 +22,14 @@ std::vector<std::string> files_in(const std::string& directory);
 unique_handle open_file(const std::string& path, bool create, failure& f);
 std::uint64_t file_id(const std::string& path) noexcept;  // as id_of(); 0 if there is none
 std::string read_file(const unique_handle& file, failure& f);
-/// All of it, or, if it fails, nothing.
+/// Appends everything; on failure, nothing.
 bool append_to_file(const unique_handle& file, std::string_view bytes, failure& f);
 bool truncate_file(const unique_handle& file, std::uint64_t bytes, failure& f);
 bool rename_file(const std::string& from, const std::string& to, failure& f);
 void remove_file(const std::string& path) noexcept;
-/// What a user wants to be read: a key, say. Refuses one that others may read, if `secret`.
+/// A file that the user names, such as a key. With `secret`, refuses a file that other users may read.
 std::string read_whole_file(const std::string& path, bool secret, failure& f);
-/// Waits for what a pipe or socket still has to say.
+/// Reads a pipe or socket until the other end is closed; blocks.
 std::string read_to_end(native_handle_type handle, failure& f);
 
 }  // namespace belfry::platform

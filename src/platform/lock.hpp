@@ -1,4 +1,4 @@
-// Locks on single bytes of a block, dropped by the kernel with their holder.
+// Locks on single bytes of a block, which the kernel drops when their holder dies.
 #pragma once
 
 #include <belfry/detail/platform/native_handle.hpp>
@@ -9,7 +9,7 @@ namespace belfry::platform {
 
 using detail::unique_handle;
 
-bool lock_byte(const unique_handle& block, std::uint64_t offset) noexcept;  // waits
+bool lock_byte(const unique_handle& block, std::uint64_t offset) noexcept;  // blocks
 bool try_lock_byte(const unique_handle& block, std::uint64_t offset) noexcept;
 void unlock_byte(const unique_handle& block, std::uint64_t offset) noexcept;
 bool is_locked_by_another(const unique_handle& block, std::uint64_t offset) noexcept;

@@ -1,4 +1,4 @@
-// What the machine is, and random bytes.
+// Properties of the machine, and random bytes.
 #pragma once
 
 #include <belfry/error.hpp>
@@ -12,10 +12,10 @@ using detail::failure;
 
 std::size_t page_size() noexcept;
 
-/// Processors of the machine, whatever this process may use of them.
+/// The machine's processors, even those that this process may not use.
 unsigned processors() noexcept;
 
-/// Bytes that cannot be guessed. Fails where the system refuses them in every way.
+/// Bytes that cannot be guessed. Fails if the system provides none.
 bool fill_random(std::span<std::byte> out, failure& f);
 
 }  // namespace belfry::platform

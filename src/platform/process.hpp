@@ -1,4 +1,4 @@
-// Processes: their numbers, and their end.
+// Processes: their numbers and their end.
 #pragma once
 
 #include <belfry/detail/platform/native_handle.hpp>
@@ -11,7 +11,7 @@ namespace belfry::platform {
 using detail::unique_handle;
 
 std::uint32_t process_id() noexcept;
-/// Pids mean the same to two processes only if this is equal.
+/// Pids mean the same to two processes only if they have the same value here.
 std::uint64_t process_namespace() noexcept;
 /// A handle that becomes ready when the process ends.
 unique_handle watch_process(std::uint32_t pid, std::error_code& error) noexcept;

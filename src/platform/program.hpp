@@ -1,4 +1,4 @@
-// Programs that are started.
+// Starting programs.
 #pragma once
 
 #include <belfry/detail/platform/native_handle.hpp>
@@ -14,24 +14,24 @@ namespace belfry::platform {
 using detail::failure;
 using detail::unique_handle;
 
-/// A program that was started. Its number stays its own until it is reaped.
+/// A program that was started. Its pid is not reused until it is reaped.
 struct child_process {
   std::uint32_t pid = 0;
-  unique_handle handle;  // ready when it has ended
+  unique_handle handle;  // ready when the program has ended
 };
-/// Starts a program, whose handle `i` is what `handles[i]` is here; nothing else is inherited. An
-/// interrupt from the terminal is held back from it until it says otherwise.
+/// Starts a program, in which descriptor `i` is a duplicate of `handles[i]`; nothing else is inherited.
+/// SIGINT is blocked in it until it calls ignore_interrupt().
 child_process start_program(const std::string& path, std::span<const std::string> arguments,
                             std::span<const native_handle_type> handles, failure& f);
-/// Lets an interrupt from the terminal pass by, and takes what was held back.
+/// Ignores SIGINT from now on, including one that is pending.
 void ignore_interrupt() noexcept;
 enum class how_to_end { please, now };
 void end_process(const child_process& child, how_to_end how) noexcept;
-/// Waits, and forgets it. False if the time has come before.
+/// Waits until the program has ended, and reaps it. False if the deadline comes first.
 bool reap_process(child_process& child, std::chrono::steady_clock::time_point deadline) noexcept;
 
-/// The program `belfry`: what the environment (BELFRY_EXECUTABLE) says, or what was installed, or built,
-/// together with this library, or just its name.
+/// The program `belfry`: the one named by BELFRY_EXECUTABLE in the environment; else the one installed or
+/// built with this library; else just its name.
 std::string belfry_program();
 
 }  // namespace belfry::platform

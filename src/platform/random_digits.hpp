@@ -7,7 +7,7 @@
 
 namespace belfry::detail {
 
-/// So many hexadecimal digits that cannot be guessed, 64 at most. Empty if the system has none.
+/// `count` hexadecimal digits that cannot be guessed, 64 at most. Empty if the system has none.
 inline std::string random_digits(std::size_t count, failure& f) {
   std::array<std::byte, 32> random;
   if (!platform::fill_random(random, f)) return {};

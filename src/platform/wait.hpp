@@ -14,12 +14,12 @@ namespace belfry::platform {
 using detail::failure;
 using detail::unique_handle;
 
-/// How many handles wait_any() takes at most.
+/// The most handles that wait_any() takes.
 inline constexpr std::size_t max_handles = 256;
 
-/// Sleeps until one of the handles (`no_handle` is none) is ready, and says which are; false if the
-/// time has come before, or the system does not let it sleep: then there is an error. `time_point::max()` is
-/// never.
+/// Sleeps until a handle is ready, and says which ones are; entries that are `no_handle` are skipped. False
+/// if the deadline comes first, or if the system cannot wait: then there is an error. `time_point::max()`
+/// means no deadline.
 bool wait_any(std::span<const native_handle_type> handles,
               std::chrono::steady_clock::time_point deadline, std::span<bool> ready,
               std::error_code& error) noexcept;
@@ -29,7 +29,7 @@ bool is_ready(native_handle_type handle) noexcept;
 /// A handle that becomes ready after this time.
 unique_handle new_timer(std::chrono::nanoseconds after, std::error_code& error) noexcept;
 
-/// One handle that is ready while any of its members is.
+/// A handle that is ready while any of its members is.
 unique_handle new_wait_set(failure& f);
 std::error_code add_to_wait_set(const unique_handle& set, native_handle_type handle) noexcept;
 void remove_from_wait_set(const unique_handle& set, native_handle_type handle) noexcept;

@@ -217,10 +217,10 @@ TEST_CASE("every opcode but the allowed ones is refused", "[pickle]") {
 }
 
 TEST_CASE("a pickle begins with its protocol", "[pickle]") {
-  CHECK(pickle_fault("") == "pickle: the end of the bytes in the middle, at offset 0");
-  CHECK(pickle_fault("\x80") == "pickle: the end of the bytes in the middle, at offset 0");
-  CHECK(pickle_fault("N.") == "pickle: no protocol first, at offset 0");
-  CHECK(pickle_fault("\x95\x04") == "pickle: no protocol first, at offset 0");
+  CHECK(pickle_fault("") == "pickle: the data ends too early, at offset 0");
+  CHECK(pickle_fault("\x80") == "pickle: the data ends too early, at offset 0");
+  CHECK(pickle_fault("N.") == "pickle: does not begin with a protocol, at offset 0");
+  CHECK(pickle_fault("\x95\x04") == "pickle: does not begin with a protocol, at offset 0");
   for (int version = 0; version != 256; ++version) {
     INFO(version);
     const bool known = version == 4 || version == 5;
@@ -254,11 +254,11 @@ TEST_CASE("nothing follows a pickle", "[pickle]") {
 }
 
 TEST_CASE("a pickle is one value", "[pickle]") {
-  CHECK(fault_of("2e") == "pickle: an end with 0 values, at offset 2");
-  CHECK(fault_of("4e 4e 2e") == "pickle: an end with 2 values, at offset 4");
-  CHECK(fault_of("28 2e") == "pickle: a mark that is left over, at offset 3");
-  CHECK(fault_of("4e 28 2e") == "pickle: a mark that is left over, at offset 4");
-  CHECK(fault_of("28 4e 2e") == "pickle: a mark that is left over, at offset 4");
+  CHECK(fault_of("2e") == "pickle: 0 values at the end, at offset 2");
+  CHECK(fault_of("4e 4e 2e") == "pickle: 2 values at the end, at offset 4");
+  CHECK(fault_of("28 2e") == "pickle: a mark is left over, at offset 3");
+  CHECK(fault_of("4e 28 2e") == "pickle: a mark is left over, at offset 4");
+  CHECK(fault_of("28 4e 2e") == "pickle: a mark is left over, at offset 4");
 }
 
 TEST_CASE("frames say how long they are", "[pickle]") {
@@ -268,19 +268,19 @@ TEST_CASE("frames say how long they are", "[pickle]") {
   CHECK(fault_of("4e 95 01 00*7 2e").empty());
   CHECK(fault_of("95 01 00*7 4e 95 01 00*7 2e").empty());
 
-  CHECK(fault_of("95 03 00*7 4e 2e") == "pickle: a frame longer than the bytes, at offset 2");
-  CHECK(fault_of("95 ff*8 4e 2e") == "pickle: a frame longer than the bytes, at offset 2");
-  CHECK(fault_of("95 00*7 80 4e 2e") == "pickle: a frame longer than the bytes, at offset 2");
-  CHECK(fault_of("95 f5 ff*7 4e 2e") == "pickle: a frame longer than the bytes, at offset 2");
-  CHECK(fault_of("95 02 00*6") == "pickle: the end of the bytes in the middle, at offset 2");
+  CHECK(fault_of("95 03 00*7 4e 2e") == "pickle: a frame is longer than the data, at offset 2");
+  CHECK(fault_of("95 ff*8 4e 2e") == "pickle: a frame is longer than the data, at offset 2");
+  CHECK(fault_of("95 00*7 80 4e 2e") == "pickle: a frame is longer than the data, at offset 2");
+  CHECK(fault_of("95 f5 ff*7 4e 2e") == "pickle: a frame is longer than the data, at offset 2");
+  CHECK(fault_of("95 02 00*6") == "pickle: the data ends too early, at offset 2");
   CHECK(fault_of("95 0b 00*7 95 02 00*7 4e 2e") == "pickle: a frame within a frame, at offset 11");
   CHECK(fault_of("95 0a 00*7 4e 95 01 00*7 2e") == "pickle: a frame within a frame, at offset 12");
   CHECK(fault_of("95 03 00*7 8c 02 'a' 'b' 2e") ==
-        "pickle: the end of a frame in the middle, at offset 11");
+        "pickle: the frame ends too early, at offset 11");
   CHECK(fault_of("95 01 00*7 4b 00 2e") ==
-        "pickle: the end of a frame in the middle, at offset 11");
+        "pickle: the frame ends too early, at offset 11");
   CHECK(fault_of("95 02 00*7 8c 01 'a' 2e") ==
-        "pickle: the end of a frame in the middle, at offset 11");
+        "pickle: the frame ends too early, at offset 11");
 }
 
 TEST_CASE("text is UTF-8 without surrogates", "[pickle]") {
@@ -300,11 +300,11 @@ TEST_CASE("text is UTF-8 without surrogates", "[pickle]") {
 TEST_CASE("text has the length it says", "[pickle]") {
   CHECK(read_pickle(unframed_notation("58 01 00 00 00 'a' 2e")) == pickle::value("a"));
   CHECK(read_pickle(unframed_notation("8c 00 2e")) == pickle::value(""));
-  CHECK(fault_of("8c 03 'ab'") == "pickle: the end of the bytes in the middle, at offset 2");
+  CHECK(fault_of("8c 03 'ab'") == "pickle: the data ends too early, at offset 2");
   CHECK(fault_of("58 ff ff ff ff 'ab' 2e") ==
-        "pickle: the end of the bytes in the middle, at offset 2");
+        "pickle: the data ends too early, at offset 2");
   CHECK(fault_of("58 00 00 00 80 'ab' 2e") ==
-        "pickle: the end of the bytes in the middle, at offset 2");
+        "pickle: the data ends too early, at offset 2");
 }
 
 TEST_CASE("nothing reaches below a mark", "[pickle]") {
@@ -356,15 +356,15 @@ TEST_CASE("the memo gives text, and nothing else", "[pickle]") {
             "28 4e 94 8c 01 'a' 94 29 94 8c 01 'b' 94 68 01 94 68 04 68 03 74 2e")) ==
         pickled_tuple({no_value, "a", pickled_tuple({}), "b", "a", "a", "b"}));
 
-  CHECK(fault_of("68 00 2e") == "pickle: memo 0 is not there, at offset 2");
-  CHECK(fault_of("8c 00 94 68 01 86 2e") == "pickle: memo 1 is not there, at offset 5");
+  CHECK(fault_of("68 00 2e") == "pickle: memo 0 does not exist, at offset 2");
+  CHECK(fault_of("8c 00 94 68 01 86 2e") == "pickle: memo 1 does not exist, at offset 5");
   CHECK(fault_of("8c 00 94 6a ff ff ff ff 86 2e") ==
-        "pickle: memo 4294967295 is not there, at offset 5");
-  CHECK(fault_of("5d 94 68 00 61 2e") == "pickle: memo 0 is no text, at offset 4");  // l.append(l)
-  CHECK(fault_of("4e 85 94 68 00 86 2e") == "pickle: memo 0 is no text, at offset 5");
-  CHECK(fault_of("7d 94 68 00 86 2e") == "pickle: memo 0 is no text, at offset 4");
-  CHECK(fault_of("4e 94 68 00 86 2e") == "pickle: memo 0 is no text, at offset 4");
-  CHECK(fault_of("4b 01 94 68 00 86 2e") == "pickle: memo 0 is no text, at offset 5");
+        "pickle: memo 4294967295 does not exist, at offset 5");
+  CHECK(fault_of("5d 94 68 00 61 2e") == "pickle: memo 0 is not text, at offset 4");  // l.append(l)
+  CHECK(fault_of("4e 85 94 68 00 86 2e") == "pickle: memo 0 is not text, at offset 5");
+  CHECK(fault_of("7d 94 68 00 86 2e") == "pickle: memo 0 is not text, at offset 4");
+  CHECK(fault_of("4e 94 68 00 86 2e") == "pickle: memo 0 is not text, at offset 4");
+  CHECK(fault_of("4b 01 94 68 00 86 2e") == "pickle: memo 0 is not text, at offset 5");
 }
 
 TEST_CASE("a memoized list is another than its items", "[pickle]") {
@@ -376,7 +376,7 @@ TEST_CASE("a value nests to a limit", "[pickle]") {
   const auto fits = [](const std::string& body) {
     return pickle_fault(unframed(body + ".")).empty();
   };
-  const std::string too_deep = "pickle: too deep a value";
+  const std::string too_deep = "pickle: a value is nested too deeply";
 
   CHECK(fits(")" + repeated(most - 1, "\x85")));
   CHECK_FALSE(fits(")" + repeated(most, "\x85")));
@@ -432,7 +432,7 @@ TEST_CASE("the memo has a limit", "[pickle]") {
   const std::size_t most = pickle::max_values;
   CHECK(pickle_fault(unframed("N" + repeated(most, "\x94") + ".")).empty());
   CHECK(pickle_fault(unframed("N" + repeated(most + 1, "\x94") + ".")) ==
-        "pickle: too large a memo, at offset " + std::to_string(3 + most));
+        "pickle: the memo is too large, at offset " + std::to_string(3 + most));
 }
 
 TEST_CASE("a small pickle makes no large value", "[pickle]") {

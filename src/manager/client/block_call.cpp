@@ -1,4 +1,4 @@
-// A new block, or list, that a manager looks after.
+// Makes a block or list that the manager tracks.
 #include "../../blocks/block_maker.hpp"
 #include "../../platform/block.hpp"
 #include "calls.hpp"
@@ -11,8 +11,9 @@
 namespace belfry::detail {
 namespace {
 
-/// With a server of ours the block is tracked, by its inode, before it gets its name: whenever this process
-/// is killed, nobody's block is left, and nobody else's removed. CPython's wants it the other way round.
+/// With Belfry's server the block is tracked, by its inode, before it gets its name: if this process is
+/// killed at any point, the server removes this block, and no other block of the same name. CPython's server
+/// needs the name first.
 template <class Holder>
 class making final : public requesting<Holder> {
   using base = requesting<Holder>;
@@ -25,7 +26,7 @@ class making final : public requesting<Holder> {
   }
   ~making() override {
     failure ignored;
-    if (published_ && !tracked_) platform::unlink_block(name_, ignored);  // given up in between
+    if (published_ && !tracked_) platform::unlink_block(name_, ignored);  // cancelled in between
   }
 
  private:
@@ -39,7 +40,7 @@ class making final : public requesting<Holder> {
     }
     if (!taken_ && generate_) name_ = block_maker::new_name(this->error_);
     if (this->error_) return std::nullopt;
-    // What was taken by another never was what the server thinks.
+    // If the name belongs to another block, the server must no longer track ours under it.
     question q = base::ask(taken_ ? "release_segment" : "track_segment", name_);
     q.arguments.items.emplace_back(std::to_string(block().id()));
     return q;
@@ -67,7 +68,7 @@ class making final : public requesting<Holder> {
   const bool generate_;
   bool published_ = false;
   bool tracked_ = false;
-  bool taken_ = false;  // the name is somebody else's
+  bool taken_ = false;  // the name belongs to another block
   failure publishing_;
 };
 

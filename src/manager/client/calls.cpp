@@ -47,7 +47,7 @@ class starting final : public connecting {
  public:
   using connecting::connecting;
   ~starting() override {
-    // It came to nothing, perhaps on a reactor's thread, and as the server does not answer.
+    // The start has failed, perhaps because the server does not answer; and this may be a reactor's thread.
     if (!client().ready()) client().bury(std::chrono::milliseconds(100));
   }
 
@@ -59,11 +59,11 @@ class starting final : public connecting {
       if (got.would_block) return manager_call::wait::to_read;
       if (got.bytes == 0) {
         error_ = {std::make_error_code(std::errc::connection_reset),
-                  "the server has ended before it could be reached: " + program_};
+                  "the server ended before it told its address: " + program_};
         return manager_call::wait::none;
       }
       line_.append(said.data(), got.bytes);
-      if (!line_.ends_with('\n')) continue;  // it says nothing else
+      if (!line_.ends_with('\n')) continue;  // the server prints nothing else
       line_.pop_back();
       client().at(manager_address::parse(line_, error_));
       if (error_) return manager_call::wait::none;
@@ -83,7 +83,7 @@ class starting final : public connecting {
     auto [key, keyhole] = platform::socket_pair(error_);
     if (error_) return false;
     if (platform::send_some(key, client().key()).bytes != client().key().size()) {
-      error_ = {std::make_error_code(std::errc::message_size), "a key that is too long"};
+      error_ = {std::make_error_code(std::errc::message_size), "the key is too long"};
       return false;
     }
     key.reset();
@@ -99,8 +99,8 @@ class starting final : public connecting {
     if (options.md5) arguments.emplace_back(*options.md5 ? "--md5" : "--no-md5");
     add("--connections", std::to_string(options.connections));
     add("--request", std::to_string(options.request));
-    const auto patience = std::chrono::duration_cast<std::chrono::milliseconds>(options.patience);
-    add("--patience", std::to_string(patience.count()));
+    const auto timeout = std::chrono::duration_cast<std::chrono::milliseconds>(options.patience);
+    add("--patience", std::to_string(timeout.count()));
     const std::array handles{keyhole.get(), theirs.get(), native_handle_type{2}};
     platform::child_process child = platform::start_program(program_, arguments, handles, error_);
     if (error_) return false;
@@ -148,7 +148,7 @@ class listing final : public requesting<std::vector<std::string>> {
                             return std::holds_alternative<std::string>(n);
                           });
     if (!all_text) {
-      error_ = {make_error_code(errc::protocol_error), "list_segments: no list of names"};
+      error_ = {make_error_code(errc::protocol_error), "list_segments: the reply is not a list of names"};
       return;
     }
     for (pickle::value& name : names->items)
@@ -158,8 +158,8 @@ class listing final : public requesting<std::vector<std::string>> {
   bool asked_ = false;
 };
 
-/// CPython's server stops at the first block that somebody else has removed, having forgotten it; so it is
-/// asked again, as long as it forgets some.
+/// CPython's server stops at the first block that another process has removed, and forgets that block. So
+/// shutdown is requested again, as long as it forgets blocks.
 class shutting_down final : public requesting<nothing> {
  public:
   using requesting::requesting;
@@ -170,14 +170,14 @@ class shutting_down final : public requesting<nothing> {
       if (until == manager_call::wait::none && !error_) client().set_ready(false);
       return until;
     }
-    // Ours: its end of the lifeline closes with it.
+    // Our own server: when it exits, its end of the lifeline is closed.
     char c;
     const platform::transferred got = platform::receive_some(client().lifeline(), std::span(&c, 1));
     if (got.would_block && !error_) {
       ending_ = true;
       return manager_call::wait::to_read;
     }
-    error_ = {};  // it has gone, one way or another
+    error_ = {};  // the server has ended, whatever the error was
     client().bury();
     return manager_call::wait::none;
   }

@@ -1,4 +1,4 @@
-// Everything that a manager does, as calls.
+// The requests of shared_memory_manager, as calls.
 #pragma once
 
 #include "client.hpp"
@@ -18,13 +18,13 @@ call_ptr<nothing> connect_call(client_ptr client);
 call_ptr<nothing> release_call(client_ptr client, std::string_view name);
 call_ptr<nothing> shutdown_call(client_ptr client);
 call_ptr<std::vector<std::string>> list_call(client_ptr client);
-/// The block, or list, as it is before it has a name.
+/// Gives a block or list without a name its name, and has the server track it.
 call_ptr<shared_memory> block_call(client_ptr client, shared_memory nameless,
                                    std::string_view name);
 call_ptr<shareable_list> block_call(client_ptr client, shareable_list nameless,
                                     std::string_view name);
 
-/// One that has failed already.
+/// A call that has already failed.
 template <class Result>
 call_ptr<Result> failed_call(failure f) {
   class failed final : public manager_call_for<Result> {

@@ -78,14 +78,14 @@ void manager_client::bury(std::chrono::milliseconds patience) noexcept {
       platform::reap_process(child_, clock::time_point::max());
     }
   }
-  if (address_.name.empty()) return;  // it has not even begun
+  if (address_.name.empty()) return;  // the server did not get as far as its record
   failure f;
   const std::string directory =
       options_.run_directory.empty() ? platform::run_directory(f) : options_.run_directory;
   server_record left_behind =
       server_record::of_the_dead(server_record::path_of(directory, address_.text()), f);
-  if (!left_behind) return;  // as it should be
-  // Its record goes last: should we be killed here, others find the rest by it.
+  if (!left_behind) return;  // the server has removed its record, and so everything
+  // Its record is removed last: if this process is killed here, others find the rest by the record.
   if (address_.kind == manager_address::family::path) {
     platform::remove_abandoned_socket(address_.name);
   }
@@ -138,8 +138,9 @@ request_chain::progress request_chain::ask(const question& q, failure& f) {
   }
 }
 
-/// A server that was started anew, or CPython's, has closed the connection meanwhile; it has not
-/// read the request then. (One that dies while it carries it out has a successor that can do it again.)
+/// An idle connection may have been closed meanwhile, by CPython's server, or because the server was started
+/// anew. Then the server has not read the request. (If it died while it carried the request out, its
+/// successor can repeat it.)
 bool request_chain::may_retry(failure& f) {
   if (!reused_ || stage_ != stage::asking || f.code == errc::protocol_error) return false;
   client_->drop_idle();
@@ -165,7 +166,7 @@ bool request_chain::connect(failure& f) {
   return true;
 }
 
-/// For as long as the caller wants to wait.
+/// Sets a timer for the next attempt to connect. The caller's deadline limits the attempts.
 bool request_chain::connect_later(failure& f) {
   using namespace std::chrono_literals;
   const bool is_full = f.code == std::errc::resource_unavailable_try_again;
@@ -228,7 +229,7 @@ failure refused(std::string_view what, const std::string& traceback) {
   const std::string text = traceback.substr(0, end + 1);
   const std::string last = text.substr(text.rfind('\n') + 1);
   failure f{make_error_code(errc::protocol_error),
-            std::string(what) + ": the manager refuses: " + last};
+            std::string(what) + ": the manager refused: " + last};
   constexpr std::string_view mark = "[Errno ";
   if (const std::size_t at = last.find(mark); at != last.npos) {
     int number = 0;

@@ -1,4 +1,4 @@
-// What a client knows of its manager, and its requests.
+// What a client knows about its manager, and the requests that it sends.
 #pragma once
 
 #include "../../platform/program.hpp"
@@ -18,7 +18,7 @@
 
 namespace belfry::detail {
 
-/// A connection that has been authenticated, between two requests.
+/// An authenticated connection, idle between two requests.
 struct manager_connection {
   manager_connection(unique_handle s, const std::string& key, bool md5_allowed)
       : socket(std::move(s)), session(key, md5_allowed) {}
@@ -28,27 +28,27 @@ struct manager_connection {
 };
 using connection_ptr = std::unique_ptr<manager_connection>;
 
-/// Shared by a manager, its calls and its endpoints. Thread-safe.
+/// Shared by a manager object, its calls and its endpoints. Thread-safe.
 class manager_client {
  public:
   enum class server_kind {
     unknown,
-    ours,     // answers any number of requests on one connection
-    cpython,  // one, and closes it
+    ours,     // any number of requests on a connection
+    cpython,  // one request on a connection, then the server closes it
   };
 
   manager_client(const manager_address& address, std::string_view key,
                  const manager_options& options);
   ~manager_client();
 
-  /// Known from here on, when the server has told its address.
+  /// Stores the address that the server has told.
   void at(const manager_address& address);
   manager_address address() const;
   const std::string& key() const noexcept { return key_; }
   bool md5_allowed() const;
   const manager_options& options() const noexcept { return options_; }
 
-  /// Whoever sees that it is ready sees where, and what kind it is. Each the other's partner.
+  /// A thread that sees `true` also sees address and kind: pairs with the release in set_ready().
   bool ready() const noexcept { return ready_.load(std::memory_order_acquire); }
   void set_ready(bool ready) noexcept { ready_.store(ready, std::memory_order_release); }
   server_kind kind() const noexcept { return kind_.load(std::memory_order_relaxed); }
@@ -58,15 +58,15 @@ class manager_client {
   void keep_idle(connection_ptr c);
   void drop_idle() noexcept;
 
-  // ---- of the one who has started the server --------------------------------------------------------
+  // ---- for the client that has started the server ----------------------------------------------------
 
-  /// Its standard output: tells the address, and by its end that of the server. That we close our end tells
-  /// the server of ours.
+  /// The server's standard output: tells the address, and its end of file tells that the server has ended.
+  /// When we close our end, the server learns that we have ended.
   const unique_handle& lifeline() const noexcept { return lifeline_; }
   void started(platform::child_process child, unique_handle lifeline);
-  /// False in the child of a fork, too.
+  /// Also false in the child of a fork.
   bool owns_server() const noexcept;
-  /// The server has ended, or is to: sees to it that nothing of it is left.
+  /// Makes sure that the server has ended, and removes what it has left. `patience`: for its own end.
   void bury(std::chrono::milliseconds patience = std::chrono::seconds(5)) noexcept;
 
  private:
@@ -82,7 +82,7 @@ class manager_client {
   unsigned fork_generation_ = fork_generation.load(std::memory_order_relaxed);
 };
 
-/// Requests, one after the other, on a connection that is there or made.
+/// Requests, one after the other, on an idle connection or a new one.
 class request_chain {
  public:
   explicit request_chain(client_ptr client) : client_(std::move(client)) {}
@@ -92,19 +92,19 @@ class request_chain {
     pickle::tuple arguments;
   };
 
-  /// Goes on with asking as far as it can without waiting for socket(). `answered`: the answer is in session();
+  /// Continues as far as it can without waiting for socket(). `answered`: the answer is in session();
   /// `failed`: see `f`.
   enum class progress { answered, failed, to_read, to_write };
   progress ask(const question& q, failure& f);
   client_session& session() noexcept { return connection_->session; }
-  /// Or a timer, if the server cannot be connected to for the moment.
+  /// The socket, or a timer if the server accepts no connection at the moment.
   native_handle_type socket() const noexcept {
     return connection_ ? connection_->socket.get() : retry_.get();
   }
 
-  /// No further question: whoever comes next may have the connection.
+  /// No further request: makes the connection available to other calls.
   void finish();
-  /// The connection is the caller's.
+  /// Gives the connection to the caller.
   connection_ptr take() { return std::move(connection_); }
   void insist_on_new() noexcept { fresh_ = true; }
 
@@ -120,14 +120,14 @@ class request_chain {
   client_ptr client_;
   connection_ptr connection_;
   stage stage_ = stage::idle;
-  unique_handle retry_;  // ready when it is time to try again to connect
+  unique_handle retry_;  // becomes ready when it is time to connect again
   std::chrono::milliseconds pause_{1};
-  std::size_t at_ = 0;  // what has been sent, or received, of the present part
+  std::size_t at_ = 0;  // bytes sent or received of the current part
   bool fresh_ = false;
   bool reused_ = false;
 };
 
-/// What a refusal means.
+/// The error for a refusal by the server.
 failure refused(std::string_view what, const std::string& traceback);
 
 }  // namespace belfry::detail

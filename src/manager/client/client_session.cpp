@@ -31,7 +31,7 @@ void client_session::on_sent() {
     case state::welcoming: return finish();
     case state::refusing: return wrong_key();
     case state::asking: state_ = state::waiting; return receive(longest_reply);
-    default: std::abort();  // nothing is sent in these
+    default: std::abort();  // nothing is sent in these states
   }
 }
 
@@ -53,7 +53,7 @@ void client_session::on_message(std::string_view message) {
       return send(right ? authentication::welcome : authentication::refusal);
     }
     case state::waiting: return read_reply(message);
-    default: std::abort();  // nothing is received in these
+    default: std::abort();  // nothing is received in these states
   }
 }
 
@@ -73,20 +73,20 @@ void client_session::read_reply(std::string_view message) {
   auto* const kind = parts != nullptr && parts->items.size() == 2
                          ? std::get_if<std::string>(&parts->items[0])
                          : nullptr;
-  if (kind == nullptr) return violation("what is no reply");
+  if (kind == nullptr) return violation("not a reply");
   if (*kind == "#RETURN") {
     result_ = std::move(parts->items[1]);
     return finish();
   }
   auto* const text = std::get_if<std::string>(&parts->items[1]);
-  if (*kind != "#TRACEBACK" || text == nullptr) return violation("a reply of another kind");
+  if (*kind != "#TRACEBACK" || text == nullptr) return violation("an unknown kind of reply");
   refused_ = true;
   refusal_ = std::move(*text);
   finish();
 }
 
 void client_session::wrong_key() {
-  finish({make_error_code(errc::authentication_failed), "the other side has another key"});
+  finish({make_error_code(errc::authentication_failed), "the server has another key"});
 }
 
 }  // namespace belfry::detail

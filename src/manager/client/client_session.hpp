@@ -1,5 +1,5 @@
-// The client's side of a connection: it is asked for the key, asks in return, and then for one thing
-// after the other.
+// The client's side of a connection: it proves that it knows the key, asks the server for the same proof, and
+// then sends requests one after the other.
 #pragma once
 
 #include "../wire/authentication.hpp"
@@ -13,14 +13,14 @@ namespace belfry::detail {
 
 class client_session final : public conversation {
  public:
-  /// Begins with the handshake; the session is done when that is.
+  /// Begins with the handshake; the session is done when the handshake is.
   client_session(std::string key, bool md5_allowed);
 
-  /// Begins a request; the session is done when it has been answered. The session before must have
-  /// succeeded.
+  /// Begins a request; the session is done when the reply has arrived. The handshake, or the previous
+  /// request, must have succeeded.
   void request(std::string_view method, pickle::tuple arguments);
 
-  /// What was returned. If the server refused: `refused()`, and what it said.
+  /// The returned value. If the server refused: see `refused()`, and its text.
   pickle::value& result() noexcept { return result_; }
   bool refused() const noexcept { return refused_; }
   const std::string& refusal() const noexcept { return refusal_; }

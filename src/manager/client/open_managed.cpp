@@ -1,4 +1,5 @@
-// An endpoint of a managed channel: let in by the manager, and attended by it for as long as it lives.
+// Endpoints of managed channels: the manager hands out the channel, and watches the endpoint's connection as
+// long as it lives.
 #include "../../base/utf8.hpp"
 #include "../../platform/socket.hpp"
 #include "../server/channels.hpp"
@@ -11,9 +12,9 @@
 namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 namespace {
 
-constexpr auto patience = std::chrono::seconds(20);
+constexpr auto timeout = std::chrono::seconds(20);
 
-/// The connection over which the handles came. Its end is that of the participant.
+/// The connection that delivered the handles. When it ends, the server takes the participant for dead.
 class session_connection final : public manager_session {
  public:
   explicit session_connection(connection_ptr connection) : connection_(std::move(connection)) {}
@@ -25,7 +26,7 @@ class session_connection final : public manager_session {
     s.request("leave_channel", std::move(arguments));
     platform::send_some(connection_->socket, s.output());  // a few bytes, into an empty socket
   } catch (...) {
-    // Taken for dead, then.
+    // Then the server takes us for dead.
   }
 
  private:
@@ -40,7 +41,7 @@ void endpoint::open(const shared_memory_manager& manager, std::string_view name,
     return;
   }
   if (!is_utf8(name)) {
-    f = {std::make_error_code(std::errc::invalid_argument), "a name that is not UTF-8"};
+    f = {std::make_error_code(std::errc::invalid_argument), "the name is not UTF-8"};
     return;
   }
   const layout::identity wanted = segment::describe(me_.traits(), options_, f);
@@ -53,7 +54,7 @@ void endpoint::open(const shared_memory_manager& manager, std::string_view name,
   wish.arguments.items.emplace_back(to_text(wanted));
   wish.arguments.items.emplace_back(any_capacity);
 
-  const auto deadline = clock::now() + patience;
+  const auto deadline = clock::now() + timeout;
   request_chain::progress p;
   while ((p = chain.ask(wish, f)) != request_chain::progress::answered && !f) {
     const bool to_write = p == request_chain::progress::to_write;

@@ -1,4 +1,4 @@
-// A call that consists of requests.
+// Calls that consist of requests.
 #pragma once
 
 #include "client.hpp"
@@ -12,7 +12,7 @@ namespace belfry::detail {
 
 using server_kind = manager_client::server_kind;
 
-/// Asks one question after the other.
+/// Sends one request after the other.
 template <class Result>
 class requesting : public manager_call_for<Result> {
  public:
@@ -46,7 +46,7 @@ class requesting : public manager_call_for<Result> {
  protected:
   using question = request_chain::question;
 
-  /// What to ask; nothing: that was all.
+  /// The next request; none: the call is done.
   virtual std::optional<question> next() = 0;
   virtual void answered(client_session& s) = 0;
 

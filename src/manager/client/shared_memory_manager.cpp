@@ -21,11 +21,11 @@ using detail::nothing;
 
 namespace {
 
-constexpr auto patience = std::chrono::seconds(20);
+constexpr auto timeout = std::chrono::seconds(20);
 
 template <class Result>
 Result finish(call_ptr<Result> call, failure& f) {
-  detail::complete(*call, std::chrono::steady_clock::now() + patience);
+  detail::complete(*call, std::chrono::steady_clock::now() + timeout);
   f = call->error();
   return f ? Result() : call->take_result();
 }
@@ -44,10 +44,10 @@ Result finish(call_ptr<Result> call, error_code& ec) {
   return result;
 }
 
-/// Nothing else can be sent, and CPython's servers would not understand it.
+/// Only UTF-8 can be sent, and CPython's servers understand nothing else.
 bool check_name(std::string_view name, failure& f) {
   if (!is_utf8(name)) {
-    f = {std::make_error_code(std::errc::invalid_argument), "a name that is not UTF-8"};
+    f = {std::make_error_code(std::errc::invalid_argument), "the name is not UTF-8"};
   }
   return !f;
 }
@@ -107,7 +107,7 @@ call_ptr<nothing> shared_memory_manager::starting(std::string_view address,
   detail::manager_address at;
   if (!address.empty()) at = detail::manager_address::parse(address, f);
   if (client_ && (client_->ready() || client_->owns_server())) {
-    f = {std::make_error_code(std::errc::already_connected), "the manager has a server"};
+    f = {std::make_error_code(std::errc::already_connected), "the manager has a server already"};
   }
   if (f) return detail::failed_call<nothing>(std::move(f));
   client_ = std::make_shared<detail::manager_client>(at, authkey, options);
@@ -120,7 +120,7 @@ call_ptr<nothing> shared_memory_manager::connecting(std::string_view address,
   failure f;
   const auto at = detail::manager_address::parse(address, f);
   if (client_ && (client_->ready() || client_->owns_server())) {
-    f = {std::make_error_code(std::errc::already_connected), "the manager has a server"};
+    f = {std::make_error_code(std::errc::already_connected), "the manager has a server already"};
   }
   if (f) return detail::failed_call<nothing>(std::move(f));
   client_ = std::make_shared<detail::manager_client>(at, authkey, options);

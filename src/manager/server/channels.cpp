@@ -14,7 +14,7 @@ struct managed_channels::channel {
   layout::identity id;
   segment_handles handles;
   mapping header;
-  std::size_t peers = 0;  // connections of those who were let in
+  std::size_t peers = 0;  // connections of participants
 
   layout::participant_slot& slot(std::size_t i) const noexcept {
     return reinterpret_cast<layout::participant_slot*>(header.data() +
@@ -59,19 +59,20 @@ void managed_channels::gone(channel& c, bool drained) noexcept {
 }
 
 void managed_channels::alarm(channel& c) noexcept {
-  bool somebody = false;
+  bool any_dead = false;
   for (std::size_t i = 0; i != c.handles.bells.size(); ++i) {
     // Pairs with the release in roster::set_control().
     const auto control = c.slot(i).control.load(std::memory_order_acquire);
-    somebody |= control.state != layout::slot_state::free &&
+    any_dead |= control.state != layout::slot_state::free &&
                 !platform::is_locked_by_another(c.handles.block, layout::slot_lock(i));
   }
-  if (!somebody) return;
+  if (!any_dead) return;
   auto* const header = reinterpret_cast<layout::control_header*>(c.header.data());
   header->count.alarms.fetch_add(1, std::memory_order_release);  // pairs with roster::heed_alarm()
-  // The handles that we have sent are not ours alone. A descriptor is free: a connection has just ended.
+  // Other processes share our handles' descriptions, so each bell is opened anew. There is a free descriptor:
+  // a connection has just been closed.
   for (const unique_handle& bell : c.handles.bells) {
-    std::error_code ignored;  // the alarm is sounded several times
+    std::error_code ignored;  // alarm() is called several times
     if (const unique_handle own = platform::open_anonymous_bell(bell, ignored))
       platform::ring_own_bell(own.get());
   }

@@ -11,7 +11,7 @@
 namespace belfry::detail {
 namespace {
 
-/// The attempt of a server to write its record anew, if it died in it.
+/// Removes the new record that a server was writing when it died.
 void remove_unfinished(const std::string& path) {
   failure ignored;
   const unique_handle file = platform::open_file(path, false, ignored);
@@ -41,7 +41,8 @@ void collect_garbage(const std::string& directory,
     }
     if (!record.blocks().empty()) continue;
     const manager_address address = manager_address::parse(record.address(), of_this);
-    // If somebody listens there, it may be one who is dying, slowly: the record tells the next to come.
+    // If a process still listens there, it may be a server that is slow to die: the record stays for the next
+    // run.
     if (address.kind == manager_address::family::path &&
         !platform::remove_abandoned_socket(address.name)) {
       continue;

@@ -1,4 +1,4 @@
-// One connection to a manager's server, and what is carried out for it.
+// One connection to a manager's server, and the requests that it carries.
 #pragma once
 
 #include "../wire/address.hpp"
@@ -40,7 +40,7 @@ struct manager_service::parts {
 
   tracked_blocks blocks;
   managed_channels channels;
-  unique_handle listener;  // the acceptor borrows it
+  unique_handle listener;  // lent to the acceptor
   manager_address address;
   net::basic_socket_acceptor<net::generic::stream_protocol, strand> acceptor;
 
@@ -62,15 +62,15 @@ class manager_service::connection final : public std::enable_shared_from_this<co
         socket_(std::move(socket)),
         timer_(s.strand_),
         session_(s.authkey_, s.md5_allowed_, s.options_.request, *this) {
-    renew_patience();
+    renew_deadline();
   }
 
   bool is_open() const noexcept { return socket_.is_open(); }
-  /// Its answer is on its way.
+  /// The request for shutdown was carried out; its reply may still be on its way.
   bool has_ended_server() const noexcept { return ends_server_; }
   bool authenticated() const noexcept { return session_.authenticated(); }
-  /// Nothing is expected of the other side before then.
-  std::chrono::steady_clock::time_point patience_ends() const noexcept { return patience_ends_; }
+  /// The other side has until then to complete the message that it is sending.
+  std::chrono::steady_clock::time_point deadline() const noexcept { return deadline_; }
   void close() noexcept {
     error_code ignored;
     socket_.close(ignored);
@@ -91,7 +91,7 @@ class manager_service::connection final : public std::enable_shared_from_this<co
         if (!ec) session_.received();
       }
       if (ec) break;
-      renew_patience();
+      renew_deadline();
       if (ends_server_ && session_.idle()) break;
       if (handles_due_ && session_.idle()) {
         const bool done = co_await hand_over();
@@ -99,21 +99,22 @@ class manager_service::connection final : public std::enable_shared_from_this<co
       }
     }
     close();
-    // Nobody waits for what a client has left behind; only channels are concerned with its end.
+    // No other connection depends on what this client has left behind, except the other participants of its
+    // channel.
     if (attended_) co_await part();
   }
 
  private:
   static constexpr auto for_ever = std::chrono::steady_clock::time_point::max();
 
-  void renew_patience() {
-    patience_ends_ = session_.idle() && !handles_due_
-                         ? for_ever
-                         : std::chrono::steady_clock::now() + server_.options_.patience;
-    if (patience_ends_ != for_ever) server_.sweep_later();
+  void renew_deadline() {
+    deadline_ = session_.idle() && !handles_due_
+                    ? for_ever
+                    : std::chrono::steady_clock::now() + server_.options_.patience;
+    if (deadline_ != for_ever) server_.sweep_later();
   }
 
-  /// The handles of the channel, behind the reply that announces them.
+  /// Sends the handles of the channel, after the reply that announces them.
   net::awaitable<bool> hand_over() {
     for (;;) {
       failure f;
@@ -126,19 +127,19 @@ class manager_service::connection final : public std::enable_shared_from_this<co
       if (ec) co_return false;
     }
     handles_due_ = false;
-    renew_patience();
+    renew_deadline();
     co_return true;
   }
 
   /// A participant that has not said that it leaves is dead, or will be as soon as the kernel has closed its
-  /// last file. Then the others are told.
+  /// last file. Then the others are alarmed.
   net::awaitable<void> part() {
     const auto channel = std::move(attended_);
     server_.parts_->channels.gone(*channel, drained_);
     if (left_) co_return;
     const auto self = shared_from_this();
     for (auto pause = std::chrono::milliseconds(1); pause < std::chrono::seconds(1); pause *= 2) {
-      // Whoever is found may be another one, whose slot nobody has freed yet: that is no end of it.
+      // Repeat even after a dead one was found: that may be another participant, whose slot is not free yet.
       managed_channels::alarm(*channel);
       if (server_.has_ended()) co_return;
       error_code ec;
@@ -181,7 +182,7 @@ class manager_service::connection final : public std::enable_shared_from_this<co
   }
 
   static reply refuse(std::string error) {
-    std::replace(error.begin(), error.end(), '\n', ' ');  // clients look at the last line
+    std::replace(error.begin(), error.end(), '\n', ' ');  // clients look at the last line only
     return {{}, "Traceback (most recent call last):\n" + error};
   }
   static reply refuse(const failure& f) {
@@ -194,10 +195,11 @@ class manager_service::connection final : public std::enable_shared_from_this<co
   reply dummy(const arguments&) { return {}; }
   reply number_of_objects(const arguments&) { return {std::int64_t{0}, {}}; }
   reply debug_info(const arguments&) { return {std::string(), {}}; }
-  /// How a client of ours finds out that the server is one, too, and which requests it understands.
+  /// By this request a client finds out that the server is Belfry's, and which requests it understands.
   reply belfry(const arguments&) { return {std::int64_t{1}, {}}; }
 
-  /// CPython gives the name of a block that is there; we also give the inode of one that will be.
+  /// CPython sends the name of an existing block. Our client also sends the inode of a block that will get
+  /// the name.
   reply track_segment(const arguments& a) {
     std::uint64_t id = 0;
     if (!names_block(a, id)) return refuse("TypeError: track_segment(name)");
@@ -206,7 +208,7 @@ class manager_service::connection final : public std::enable_shared_from_this<co
     return {};
   }
 
-  /// The same: one of our clients gives up a block that has not got its name.
+  /// The same arguments; our client uses it to give up a block that has not got its name.
   reply release_segment(const arguments& a) {
     std::uint64_t id = 0;
     if (!names_block(a, id)) return refuse("TypeError: release_segment(name)");
@@ -225,14 +227,14 @@ class manager_service::connection final : public std::enable_shared_from_this<co
     return {std::move(names), {}};
   }
 
-  /// When it is answered, all is gone; also if the one who has asked does not hear of it.
+  /// When the reply is sent, everything is removed, whether or not the client receives it.
   reply shutdown(const arguments&) {
     ends_server_ = true;
     server_.end();
     return {};
   }
 
-  /// (name, layout::identity, 1 if any capacity will do)
+  /// (name, layout::identity, 1 if any capacity is accepted)
   reply join_channel(const arguments& a) {
     layout::identity wanted;
     const auto* const any_capacity = std::get_if<std::int64_t>(&a[2]);
@@ -275,7 +277,7 @@ class manager_service::connection final : public std::enable_shared_from_this<co
                             strand>
       timer_;
   server_session session_;
-  std::chrono::steady_clock::time_point patience_ends_ = for_ever;
+  std::chrono::steady_clock::time_point deadline_ = for_ever;
   bool ends_server_ = false;
   std::shared_ptr<managed_channels::channel> attended_;
   bool handles_due_ = false;

@@ -22,7 +22,7 @@ std::string entry_of(char kind, const server_record::block& b) {
   return kind + std::to_string(b.id) + ' ' + b.name + '\0';
 }
 
-/// `id name`; false if it is none.
+/// Parses `id name`; false if it is malformed.
 bool read_block(std::string_view text, server_record::block& b) {
   const char* const end = text.data() + text.size();
   const auto [space, error] = std::from_chars(text.data(), end, b.id);
@@ -33,11 +33,11 @@ bool read_block(std::string_view text, server_record::block& b) {
 
 }  // namespace
 
-// The name may come to mean another file while we wait for the lock: only a lock on what has the name
-// counts.
+// The path may have been given to another file while we waited for the lock: a lock only counts if the path
+// still belongs to the locked file.
 bool server_record::lock(const std::string& path, bool create, failure& f) {
   for (;;) {
-    // A child must not pass for a living server.
+    // A child must not look like a living server.
     file_ = platform::open_guarded([&] { return platform::open_file(path, create, f); });
     if (f) return false;
     if (!platform::try_lock_byte(file_, 0)) {
@@ -50,7 +50,7 @@ bool server_record::lock(const std::string& path, bool create, failure& f) {
   return true;
 }
 
-/// The address itself may have any characters, and any length: a hash of it, FNV-1a.
+/// An address may have any characters and any length, so the file name has its hash (FNV-1a).
 std::string server_record::path_of(const std::string& directory, std::string_view address) {
   std::uint64_t hash = 14695981039346656037u;
   for (const char c : address) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211u;
@@ -66,7 +66,7 @@ server_record server_record::create(const std::string& directory, const std::str
                                     failure& f) {
   server_record r;
   const std::string path = path_of(directory, address);
-  // Whoever cleans up after our predecessor has it for a moment.
+  // A process that cleans up after our predecessor holds the lock for a moment.
   for (int attempt = 0; attempt != 100; ++attempt) {
     if (attempt != 0) std::this_thread::sleep_for(std::chrono::milliseconds(10));
     if (r.lock(path, true, f)) break;
@@ -74,7 +74,7 @@ server_record server_record::create(const std::string& directory, const std::str
   }
   if (!r.file_) {
     f = {std::make_error_code(std::errc::address_in_use),
-         "there is a server at \"" + address + "\" already"};
+         "a server is already running at \"" + address + '"'};
     return {};
   }
   if (!r.read(f)) return {};
@@ -98,10 +98,10 @@ server_record server_record::of_the_dead(const std::string& path, failure& f) {
 bool server_record::read(failure& f) {
   const std::string content = platform::read_file(file_, f);
   if (f) return false;
-  if (content.empty()) return true;  // its server died before it had written anything
+  if (content.empty()) return true;  // its server died before it wrote anything
   had_predecessor_ = true;
   if (!content.starts_with(magic)) {
-    f = {make_error_code(errc::corrupted), '"' + path_ + "\" is not a record"};
+    f = {make_error_code(errc::corrupted), '"' + path_ + "\" is not a record of a server"};
     return false;
   }
   std::string_view rest = std::string_view(content).substr(magic.size());
@@ -120,7 +120,7 @@ bool server_record::read(failure& f) {
       default: break;
     }
   }
-  // An entry without its end would make one with what is appended to it.
+  // An unfinished entry would merge with the next one appended.
   return rest.empty() || platform::truncate_file(file_, content.size() - rest.size(), f);
 }
 
@@ -136,7 +136,7 @@ std::vector<server_record::block> server_record::blocks_in_order() const {
 bool server_record::append(std::string_view entry, failure& f) {
   if (!platform::append_to_file(file_, entry, f)) return false;
   if (outdated_ <= longest_outdated + blocks_.size()) return true;
-  failure ignored;  // it may be as long as it is, for now
+  failure ignored;  // a record that stays long does no harm
   write_anew(ignored);
   return true;
 }
@@ -148,7 +148,7 @@ bool server_record::add(const block& b, failure& f) {
 }
 
 bool server_record::remove(const block& b, failure& f) {
-  const block removed = b;  // it may be the one in the map
+  const block removed = b;  // a copy: `b` may refer into the map
   blocks_.erase(removed);
   outdated_ += 2;
   return append(entry_of('-', removed), f);
@@ -166,7 +166,7 @@ bool server_record::write_anew(failure& f) {
       f = {std::make_error_code(std::errc::device_or_resource_busy), '"' + path + "\" is locked"};
     return false;
   }
-  // What is in it is a dead one's attempt at the same.
+  // Its content comes from a server that died while it did the same.
   const bool done = platform::truncate_file(next.file_, 0, f) &&
                     platform::append_to_file(next.file_, content, f) &&
                     platform::rename_file(path, path_, f);

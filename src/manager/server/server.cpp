@@ -1,4 +1,4 @@
-// A manager's server: where it listens, and whom it lets in.
+// A manager's server: listens, and admits clients.
 #include "../../platform/file.hpp"
 #include "../../platform/handle.hpp"
 #include "../../platform/random_digits.hpp"
@@ -30,7 +30,7 @@ manager_service::~manager_service() = default;
 
 namespace {
 
-/// What Asio has accepted may have got the number of a standard stream that the program has closed.
+/// If the program has closed a standard stream, an accepted socket may have got its number.
 template <class Socket>
 void keep_above_standard(Socket& connected, error_code& ec) {
   if (!platform::is_standard(connected.native_handle())) return;
@@ -59,12 +59,12 @@ void manager_service::start(std::string_view wanted, failure& f) {
   if (f) return;
   if (!address.is_local() && !address.is_loopback() && !options_.remote) {
     f = {std::make_error_code(std::errc::permission_denied),
-         "other machines can reach \"" + address.text() + "\", which must be asked for"};
+         "other machines can reach \"" + address.text() + "\": this needs the option remote"};
     return;
   }
   md5_allowed_ = options_.md5.value_or(address.is_local());
 
-  // Where the port is still to be chosen, there is no predecessor: the record comes second.
+  // If the port is still to be chosen there is no predecessor, so the record can be made afterwards.
   const bool port_to_choose = !address.is_local() && address.port == 0;
   server_record record;
   if (!port_to_choose) record = server_record::create(directory, address.text(), f);
@@ -74,7 +74,7 @@ void manager_service::start(std::string_view wanted, failure& f) {
     return platform::open_guarded([&] { return platform::listen_socket(bytes_of(endpoint), f); });
   };
   unique_handle listener = listen();
-  // One that has just been killed has its socket for a moment longer than its record.
+  // A server that was just killed keeps its socket for a moment longer than its record.
   for (int attempt = 0;
        attempt != 20 && f.code == std::errc::address_in_use && record.had_predecessor();
        ++attempt) {
@@ -105,12 +105,12 @@ void manager_service::start(std::string_view wanted, failure& f) {
   accept();
 }
 
-// Whoever sees the end of it finds nothing left, and the address free, whether the context still runs or not.
-// The connections belong to its threads.
+// When this returns, all blocks are removed and the address is free, whether or not the context still runs.
+// The connections are closed on the strand.
 void manager_service::end() noexcept {
-  // Pairs with the acquire in has_ended(); what is behind it has locks of its own.
+  // Pairs with the acquire in has_ended(); everything after it has its own locks.
   if (!parts_ || is_inherited() || ended_.exchange(true, std::memory_order_acq_rel)) return;
-  // Nobody else can have made a socket in the place of ours: we have the record.
+  // No other server can have made a socket at this path: we hold the record.
   if (socket_id_ != 0 && platform::file_id(parts_->address.name) == socket_id_) {
     platform::remove_file(parts_->address.name);
   }
@@ -154,7 +154,7 @@ void manager_service::accepted(error_code ec, socket connected) {
     }
     return accept();
   }
-  // No descriptors, no memory: better in a moment, or when somebody has been sent away.
+  // No descriptors or no memory: try again in a moment, or when a connection has been closed.
   make_room();
   accept_timer_.expires_after(std::chrono::milliseconds(20));
   accept_timer_.async_wait(
@@ -170,7 +170,7 @@ void manager_service::welcome(std::shared_ptr<connection> c) {
   });
 }
 
-/// Sends away whoever has been here longest without having proved anything.
+/// Closes the oldest connection that is not authenticated.
 bool manager_service::make_room() {
   const auto stranger = std::find_if(connections_.begin(), connections_.end(), [](const auto& c) {
     return !c->authenticated() && c->is_open();
@@ -180,7 +180,8 @@ bool manager_service::make_room() {
   return true;
 }
 
-/// Somebody's patience will end. One timer serves all; it rests when nobody waits for anybody.
+/// Starts the timer for the connections' deadlines. One timer serves all; it stops when no connection has a
+/// deadline.
 void manager_service::sweep_later() {
   if (std::exchange(sweeping_, true)) return;
   sweep_timer_.expires_after(options_.patience / 4);
@@ -193,15 +194,15 @@ void manager_service::sweep_later() {
 void manager_service::sweep() {
   sweeping_ = false;
   const auto now = steady_clock::now();
-  bool somebody = false;
+  bool any = false;
   for (const auto& c : connections_) {
-    if (c->patience_ends() <= now) {
+    if (c->deadline() <= now) {
       c->close();
     } else {
-      somebody |= c->patience_ends() != steady_clock::time_point::max();
+      any |= c->deadline() != steady_clock::time_point::max();
     }
   }
-  if (somebody) sweep_later();
+  if (any) sweep_later();
 }
 
 }  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR
@@ -230,7 +231,7 @@ manager_server::manager_server(const executor_type& executor, std::string_view a
 manager_server::~manager_server() {
   if (!service_) return;
   service_->end();
-  // In the child of a fork even to let go of it would reach into the parent's reactor.
+  // In the child of a fork, even destroying it would change the parent's reactor; so it is leaked.
   if (service_->is_inherited()) new std::shared_ptr<detail::manager_service>(std::move(service_));
 }
 

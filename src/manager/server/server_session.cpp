@@ -12,7 +12,7 @@ namespace {
 
 bool read_request(std::string_view message, request& out, failure& f) {
   const auto malformed = [&] {
-    f = {make_error_code(errc::protocol_error), "what is no request"};
+    f = {make_error_code(errc::protocol_error), "not a request"};
     return false;
   };
   pickle::value v = pickle::load(message, f);
@@ -21,7 +21,7 @@ bool read_request(std::string_view message, request& out, failure& f) {
   if (parts == nullptr || parts->items.size() != 4) return malformed();
   auto* const method = std::get_if<std::string>(&parts->items[1]);
   auto* const arguments = std::get_if<pickle::tuple>(&parts->items[2]);
-  // An empty dict: nobody names an argument.
+  // An empty dict: no request has keyword arguments.
   const bool plain = std::holds_alternative<pickle::none>(parts->items[0]) &&
                      std::holds_alternative<pickle::dict>(parts->items[3]);
   if (!plain || method == nullptr || arguments == nullptr) return malformed();
@@ -29,7 +29,7 @@ bool read_request(std::string_view message, request& out, failure& f) {
   return true;
 }
 
-/// What is said of an error may quote half a character.
+/// The text of an error may end in the middle of a character.
 std::string utf8(std::string text) {
   if (!is_utf8(text)) {
     std::replace_if(
@@ -70,14 +70,14 @@ void server_session::on_sent() {
     case state::answering: state_ = state::welcomed; return receive(authentication::max_message);
     case state::refusing:
       return finish(
-          {make_error_code(errc::authentication_failed), "the other side has another key"});
+          {make_error_code(errc::authentication_failed), "the client has another key"});
     case state::replying: state_ = state::idle; return receive(longest_request_);
     case state::judging:
     case state::challenged:
     case state::welcomed:
     case state::idle: break;
   }
-  std::abort();  // nothing is sent in these
+  std::abort();  // nothing is sent in these states
 }
 
 void server_session::on_message(std::string_view message) {
@@ -91,12 +91,12 @@ void server_session::on_message(std::string_view message) {
     case state::welcomed:
       if (message != authentication::welcome) {
         return finish(
-            {make_error_code(errc::authentication_failed), "the other side has refused us"});
+            {make_error_code(errc::authentication_failed), "the client refused our key"});
       }
       state_ = state::idle;
       return receive(longest_request_);
     case state::idle: return serve(message);
-    default: std::abort();  // nothing is received in these
+    default: std::abort();  // nothing is received in these states
   }
 }
 

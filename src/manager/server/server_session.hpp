@@ -1,5 +1,5 @@
-// The server's side of a connection: nothing is unpickled, and nothing granted, before the other side has
-// proved that it knows the key.
+// The server's side of a connection: nothing is unpickled or carried out before the client has proved that it
+// knows the key.
 #pragma once
 
 #include "../wire/authentication.hpp"
@@ -18,7 +18,7 @@ struct request {
   std::vector<pickle::value> arguments;
 };
 
-/// What a request is answered with: `('#RETURN', value)`, or `('#TRACEBACK', text)`.
+/// The reply to a request: `('#RETURN', value)`, or `('#TRACEBACK', text)`.
 struct reply {
   pickle::value value;
   std::string refusal;  // if not empty
@@ -26,7 +26,7 @@ struct reply {
 
 class server_session final : public conversation {
  public:
-  /// Carries out requests; whatever they mean.
+  /// Carries out requests.
   class service {
    public:
     virtual reply serve(const request& r) = 0;
@@ -35,11 +35,11 @@ class server_session final : public conversation {
     ~service() = default;
   };
 
-  /// The key must stay valid.
+  /// `key` must outlive the session.
   server_session(std::string_view key, bool md5_allowed, std::size_t longest_request, service& s);
 
   bool authenticated() const noexcept { return state_ >= state::idle; }
-  /// Between two requests: nobody waits for us, and we may wait for ever.
+  /// Between two requests: the client is not waiting for us, and may stay silent as long as it likes.
   bool idle() const noexcept { return state_ == state::idle && between_messages(); }
 
  private:

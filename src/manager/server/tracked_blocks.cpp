@@ -29,7 +29,7 @@ block_fate remove_if_unused(const std::string& name, std::uint64_t id) {
   const unique_handle block = platform::open_block(name, false, f);
   if (f.code == std::errc::no_such_file_or_directory || f.code == errc::incompatible)
     return block_fate::gone;
-  if (!block) return block_fate::in_use;  // by whom, we cannot see
+  if (!block) return block_fate::in_use;  // by which process, we cannot see
   if (id != 0 && platform::id_of(block) != id) return block_fate::gone;
   if (!platform::is_unused_by_others(block)) return block_fate::in_use;
   remove_block(name);
@@ -47,7 +47,7 @@ bool tracked_blocks::track(const std::string& name, std::uint64_t id, failure& f
   if (!platform::check_name(name, platform::max_name, f)) return false;
   const std::scoped_lock lock(mutex_);
   if (!record_) {
-    f = {make_error_code(errc::closed), "the server is being shut down"};
+    f = {make_error_code(errc::closed), "the server is shutting down"};
     return false;
   }
   return record_.add({name, id != 0 ? id : platform::named_block_id(name)}, f);

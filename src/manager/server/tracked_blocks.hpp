@@ -1,4 +1,4 @@
-// The blocks that a server is responsible for. Thread-safe.
+// The blocks that a server tracks, and removes when it ends. Thread-safe.
 #pragma once
 
 #include "record.hpp"
@@ -12,21 +12,20 @@ namespace belfry::detail {
 
 class tracked_blocks {
  public:
-  /// What is in the record, left by a predecessor, is tracked; but for what nobody uses any more, which is
-  /// removed now.
+  /// Takes over the blocks in a predecessor's record. Those that no process uses any more are removed now.
   explicit tracked_blocks(server_record record);
   /// Leaves everything to a successor; see unlink_all().
   ~tracked_blocks() = default;
 
-  /// From now on the block is ours to remove. `id` tells it from another one of its name; 0: whatever has
-  /// the name now.
+  /// From now on this server removes the block. `id` tells it from another one of the same name; 0: whichever
+  /// block has the name when it is removed.
   bool track(const std::string& name, std::uint64_t id, failure& f);
-  /// Removes the block. `std::errc::no_such_file_or_directory` if it is not tracked. With an `id`: that one
-  /// alone, whoever has the name meanwhile.
+  /// Removes the block. `std::errc::no_such_file_or_directory` if it is not tracked. With an `id`: only that
+  /// block, even if another one has the name meanwhile.
   bool release(const std::string& name, std::uint64_t id, failure& f);
-  /// As they were tracked.
+  /// In the order in which they were tracked.
   std::vector<std::string> names() const;
-  /// Removes all blocks, and the record. Nothing can be tracked any more.
+  /// Removes all blocks, and the record. Then nothing can be tracked any more.
   void unlink_all() noexcept;
 
  private:
@@ -34,10 +33,10 @@ class tracked_blocks {
   server_record record_;
 };
 
-/// What became of a block whose server is dead.
+/// What happened to a block whose server is dead.
 enum class block_fate {
   removed,
-  gone,    ///< there is no such block any more, or another one has its name
+  gone,    ///< the block does not exist any more, or another one has its name
   in_use,  ///< by a living process
 };
 /// Removes the block unless a living process has it open.

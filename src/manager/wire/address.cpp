@@ -14,9 +14,9 @@
 namespace belfry::detail {
 namespace {
 
-constexpr std::size_t longest_path = 107;  // sun_path and its NUL
+constexpr std::size_t longest_path = 107;  // sun_path, less its NUL
 
-/// `host:port`; false if it is none.
+/// Splits `host:port`; false if it is malformed.
 bool split(std::string_view text, std::string_view& host, std::uint16_t& port) {
   const std::size_t colon = text.rfind(':');
   if (colon == text.npos || text.find('/') != text.npos) return false;
@@ -24,7 +24,7 @@ bool split(std::string_view text, std::string_view& host, std::uint16_t& port) {
   const std::string_view digits = text.substr(colon + 1);
   if (digits.empty() || digits.find_first_not_of("0123456789") != digits.npos) return false;
   if (std::from_chars(digits.data(), digits.data() + digits.size(), port).ec != std::errc()) {
-    host = {};  // no such port: no host either
+    host = {};  // no valid port: then the address has no host either
     return true;
   }
   if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);

@@ -1,8 +1,8 @@
-// Where a manager is reached.
+// The address of a manager.
 //
-//   /run/some/socket    a Unix socket, by its path (whatever has a slash, or none of the forms below)
+//   /run/some/socket    a Unix socket, by its path (anything with a slash, or with neither of the forms below)
 //   @name               a Unix socket in Linux's abstract namespace; CPython writes "\0name"
-//   127.0.0.1:5000      TCP; also localhost:5000, [::1]:5000; port 0 is any that is free
+//   127.0.0.1:5000      TCP; also localhost:5000, [::1]:5000; port 0 chooses a free one
 #pragma once
 
 #include <belfry/error.hpp>
@@ -22,10 +22,10 @@ struct manager_address {
 
   bool is_local() const noexcept { return kind != family::ip; }
   bool is_loopback() const;
-  /// The text that means this address.
+  /// The address as text, as parse() reads it.
   std::string text() const;
 
-  /// `std::errc::invalid_argument` for what means none.
+  /// `std::errc::invalid_argument` if the text is malformed.
   static manager_address parse(std::string_view text, failure& f);
 };
 

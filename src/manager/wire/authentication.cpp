@@ -16,7 +16,7 @@ namespace {
 
 struct digest {
   std::string_view prefix;
-  const char* name;  // to libcrypto
+  const char* name;  // for libcrypto
   std::size_t bytes;
 
   bool is_md5() const noexcept { return bytes == 16; }
@@ -33,7 +33,7 @@ constexpr std::array digests{
 };
 constexpr std::size_t most_bytes = 48;
 
-/// As many bytes as no challenge or answer with a prefix has: the sender knows MD5 only.
+/// No challenge or answer with a prefix has this length: the sender knows only MD5.
 constexpr std::size_t legacy_challenge = 20;
 constexpr std::size_t legacy_answer = md5.bytes;
 
@@ -46,12 +46,12 @@ const digest* digest_of(std::string_view message) noexcept {
   return found == digests.end() ? nullptr : &*found;
 }
 
-/// What the key makes of a message. To a message that is still open it is as good as the key, so it
-/// does not stay in memory.
+/// The HMAC of a message with the key. While the message's challenge is unanswered, its HMAC is as good as
+/// the key; so it is erased from memory.
 class mac {
  public:
   mac(const digest& d, std::string_view key, std::string_view message) noexcept {
-    // To EVP_MAC_init a null pointer is no key at all, not an empty one.
+    // For EVP_MAC_init a null pointer means no key, not an empty one.
     const char* const k = key.empty() ? "" : key.data();
     const auto* const m = reinterpret_cast<const unsigned char*>(message.data());
     good_ = EVP_Q_mac(nullptr, "HMAC", nullptr, d.name, nullptr, k, key.size(), m, message.size(),
@@ -62,7 +62,7 @@ class mac {
   mac(const mac&) = delete;
   mac& operator=(const mac&) = delete;
 
-  /// False if libcrypto has no such digest, as one of the FIPS kind has no MD5.
+  /// False if libcrypto lacks this digest, as FIPS builds lack MD5.
   explicit operator bool() const noexcept { return good_; }
 
   std::string_view view() const noexcept {
@@ -85,7 +85,7 @@ std::string make_challenge() {
   std::copy(preferred.prefix.begin(), preferred.prefix.end(), challenge.begin());
   failure f;
   if (!platform::fill_random(std::as_writable_bytes(std::span(challenge).last(random_bytes)), f))
-    f.raise();  // what can be guessed proves nothing
+    f.raise();  // a challenge that can be guessed proves nothing
   return challenge;
 }
 
@@ -119,7 +119,7 @@ std::string answer_message(std::string_view key, std::string_view message, bool 
   if (message.starts_with(challenge_prefix)) {
     return answer(key, message.substr(challenge_prefix.size()), md5_allowed, f);
   }
-  f = {make_error_code(errc::protocol_error), "something else than a challenge"};
+  f = {make_error_code(errc::protocol_error), "the message is not a challenge"};
   return {};
 }
 

@@ -39,8 +39,8 @@ void conversation::received() {
           part_ == part::length && length > std::numeric_limits<std::int32_t>::max();
       if (negative) return violation("a message of negative length");
       if (length > longest_) {
-        return violation("a message of " + std::to_string(length) + " bytes, where " +
-                         std::to_string(longest_) + " are the most");
+        return violation("a message of " + std::to_string(length) + " bytes; the longest allowed has " +
+                         std::to_string(longest_));
       }
       if (length != 0) return expect(part::message, static_cast<std::size_t>(length));
       return on_message({});
@@ -56,7 +56,7 @@ void conversation::interrupted(failure f) { finish(std::move(f)); }
 
 void conversation::send(std::string_view message) {
   constexpr std::size_t longest = std::numeric_limits<std::int32_t>::max();
-  if (message.size() > longest) return violation("a message that is too long to be sent");
+  if (message.size() > longest) return violation("a message that is too long to send");
   output_.clear();
   append_big_endian(output_, message.size(), 4);
   output_ += message;

@@ -1,5 +1,5 @@
-// One end of a connection to or from a manager, without the connection: what is to be sent, how many
-// bytes are to be received, and what follows from them. Whoever has a socket drives it:
+// One end of a connection to or from a manager, without the socket: it says what to send and how many bytes
+// to receive, and interprets them. The owner of the socket drives it:
 //
 //     for (;;) switch (c.next()) {
 //       case step::send:     write all of c.output();  c.sent();      break;
@@ -33,10 +33,10 @@ class conversation {
   void sent();
   std::span<char> input() noexcept;
   void received();
-  /// The other side has gone, or the driver gives up.
+  /// The other side has closed the connection, or the driver gives up.
   void interrupted(failure f);
   const failure& error() const noexcept { return error_; }
-  /// Nothing of the next message is here yet.
+  /// No byte of the next message has arrived.
   bool between_messages() const noexcept { return step_ == step::receive && part_ == part::length; }
 
  protected:
@@ -46,9 +46,9 @@ class conversation {
   virtual void on_sent() = 0;
   virtual void on_message(std::string_view message) = 0;
 
-  /// What comes next; the last thing to be called in the functions above.
+  /// What to do next; must be the last call in the functions above.
   void send(std::string_view message);
-  /// A message that is longer is a protocol error; no memory is taken for it.
+  /// A longer message is a protocol error; no memory is allocated for it.
   void receive(std::size_t longest);
   void finish(failure f = {});
   void violation(const std::string& what);

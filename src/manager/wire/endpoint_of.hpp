@@ -1,4 +1,4 @@
-// An address, as Asio and the system have it.
+// A manager's address in the forms of Asio and of the system.
 #pragma once
 
 #include "../../platform/socket.hpp"

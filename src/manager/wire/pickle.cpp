@@ -1,6 +1,6 @@
-// Stack, marks and memo mean what CPython's Modules/_pickle.c makes of them, where it is strict; where
-// it is lenient (values left on the stack, bytes after the end, an argument across the end of a frame)
-// no pickler makes use of that, and it is refused.
+// Stack, marks and memo behave as in CPython's Modules/_pickle.c, where it is strict. Where it is lenient
+// (values left on the stack, bytes after the end, an argument across the end of a frame), no pickler makes
+// use of that, and it is refused here.
 
 #include "pickle.hpp"
 
@@ -46,8 +46,8 @@ enum opcode : std::uint8_t {
   frame = 0x95,
 };
 
-/// What the copies of memoized text may have together beyond the size of the pickle: a list of many
-/// long names that were all the same object is one that a peer may send.
+/// How many bytes the copies of memoized text may have together, beyond the size of the pickle. A peer may
+/// legitimately send a list of many long names that were all the same object.
 constexpr std::size_t copied_text = 1 << 20;
 
 std::string hexadecimal(std::uint8_t byte) {
@@ -75,14 +75,14 @@ class loader {
   struct entry {
     value what;
     std::size_t depth = 0;
-    std::string_view text = {};  // of text, where it is in the pickle
+    std::string_view text = {};  // where the text is in the pickle
   };
 
   void header() {
     const std::uint64_t first = number(1);
     const std::uint64_t version = number(1);
     if (f_) return;
-    if (first != proto) return fail("no protocol first");
+    if (first != proto) return fail("does not begin with a protocol");
     if (version != 4 && version != 5) fail("protocol " + std::to_string(version));
   }
 
@@ -116,9 +116,9 @@ class loader {
     if (at_ != bytes_.size()) {
       fail("bytes after the end");
     } else if (!marks_.empty()) {
-      fail("a mark that is left over");
+      fail("a mark is left over");
     } else if (stack_.size() != 1) {
-      fail("an end with " + std::to_string(stack_.size()) + " values");
+      fail(std::to_string(stack_.size()) + " values at the end");
     }
     return f_ ? value() : std::move(stack_.back().what);
   }
@@ -127,10 +127,10 @@ class loader {
 
   std::string_view take(std::uint64_t n) {
     if (f_) return {};
-    const bool framed = begin_ < frame_end_;  // as the opcode, so what belongs to it
+    const bool framed = begin_ < frame_end_;  // like the opcode, so its argument must be in the frame too
     const std::size_t left = (framed ? frame_end_ : bytes_.size()) - at_;
     if (n > left) {
-      fail(framed ? "the end of a frame in the middle" : "the end of the bytes in the middle");
+      fail(framed ? "the frame ends too early" : "the data ends too early");
       return {};
     }
     at_ += static_cast<std::size_t>(n);
@@ -149,7 +149,7 @@ class loader {
   void enter_frame() {
     if (begin_ < frame_end_) return fail("a frame within a frame");
     const std::uint64_t n = number(8);
-    if (!f_ && n > bytes_.size() - at_) fail("a frame longer than the bytes");
+    if (!f_ && n > bytes_.size() - at_) fail("a frame is longer than the data");
     if (!f_) frame_end_ = at_ + static_cast<std::size_t>(n);
   }
 
@@ -157,7 +157,7 @@ class loader {
 
   void push(entry e) {
     if (f_) return;
-    if (e.depth > max_depth) return fail("too deep a value");
+    if (e.depth > max_depth) return fail("a value is nested too deeply");
     if (++values_ > max_values) return fail("too many values");
     stack_.push_back(std::move(e));
   }
@@ -168,14 +168,14 @@ class loader {
     push({std::string(text), 0, text});
   }
 
-  /// Only what lies above the last mark can be reached.
+  /// Only values above the last mark can be reached.
   bool has(std::size_t n) {
     const std::size_t floor = marks_.empty() ? 0 : marks_.back();
     if (stack_.size() - floor < n) fail("too few values");
     return !f_;
   }
 
-  /// How many values are above the last mark, which goes.
+  /// The number of values above the last mark; removes the mark.
   std::size_t since_mark() {
     if (marks_.empty()) {
       fail("no mark");
@@ -197,12 +197,13 @@ class loader {
     if (f_ || !has(n + 1)) return;
     entry& target = *(stack_.end() - static_cast<std::ptrdiff_t>(n + 1));
     list* const l = std::get_if<list>(&target.what);
-    if (l == nullptr) return fail("an append to what is no list");
+    if (l == nullptr) return fail("append to a value that is not a list");
     target.depth = std::max(target.depth, move_top(n, l->items));
-    if (target.depth > max_depth) fail("too deep a value");
+    if (target.depth > max_depth) fail("a value is nested too deeply");
   }
 
-  /// Moves the `n` topmost values to the end of these; how deep something that has them nests.
+  /// Moves the `n` topmost values to the end of `items`; returns the nesting depth of a value that holds
+  /// them.
   std::size_t move_top(std::size_t n, std::vector<value>& items) {
     const auto first = stack_.end() - static_cast<std::ptrdiff_t>(n);
     std::size_t depth = 1;
@@ -214,11 +215,11 @@ class loader {
     return depth;
   }
 
-  // ---- the memo: text only, since a list could become an item of itself through it ----
+  // ---- the memo: only text, because through it a list could become an item of itself ----
 
   void remember() {
     if (!has(1)) return;
-    if (memo_.size() == max_values) return fail("too large a memo");
+    if (memo_.size() == max_values) return fail("the memo is too large");
     const entry& top = stack_.back();
     const bool text = std::holds_alternative<std::string>(top.what);
     memo_.push_back(text ? std::optional(top.text) : std::nullopt);
@@ -227,9 +228,9 @@ class loader {
   void recall(std::uint64_t i) {
     if (f_) return;
     const std::string which = "memo " + std::to_string(i);
-    if (i >= memo_.size()) return fail(which + " is not there");
+    if (i >= memo_.size()) return fail(which + " does not exist");
     const std::optional<std::string_view> text = memo_[static_cast<std::size_t>(i)];
-    if (!text) return fail(which + " is no text");
+    if (!text) return fail(which + " is not text");
     if (text->size() > copied_text + bytes_.size() - copied_) return fail("too much copied text");
     copied_ += text->size();
     push({std::string(*text), 0, *text});
@@ -243,7 +244,7 @@ class loader {
   const std::string_view bytes_;
   failure& f_;
   std::size_t at_ = 0;
-  std::size_t begin_ = 0;  // of the opcode
+  std::size_t begin_ = 0;  // offset of the opcode
   std::size_t frame_end_ = 0;
   std::vector<entry> stack_;
   std::vector<std::size_t> marks_;

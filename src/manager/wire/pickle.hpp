@@ -1,6 +1,6 @@
-// The little of Python's pickle format that the requests and replies of a manager need. Nothing but
-// None, integers, text, lists, tuples and empty dicts can come out of a pickle; whatever else one asks
-// for is refused. The format: CPython's Lib/pickletools.py, protocol 4.
+// The small part of Python's pickle format that the requests and replies of a manager need. A pickle can only
+// contain None, integers, text, lists, tuples and empty dicts; everything else is refused. The format:
+// CPython's Lib/pickletools.py, protocol 4.
 #pragma once
 
 #include <belfry/error.hpp>
@@ -25,7 +25,7 @@ struct list {
 struct tuple {
   std::vector<value> items;
 };
-/// Always an empty one.
+/// Always empty.
 struct dict {
   friend bool operator==(const dict&, const dict&) = default;
 };
@@ -36,14 +36,14 @@ struct value : std::variant<none, std::int64_t, std::string, list, tuple, dict> 
 bool operator==(const list& a, const list& b);
 bool operator==(const tuple& a, const tuple& b);
 
-/// What the bytes say. `errc::protocol_error`, with what was wrong, for everything that is not one
-/// complete pickle of such values, that nests deeper than `max_depth`, or has more than `max_values`
-/// values. Allocates no more than the bytes justify.
+/// The value of a pickle. `errc::protocol_error`, with what was wrong, for everything that is not one
+/// complete pickle of such values, nests deeper than `max_depth`, or has more than `max_values` values.
+/// Allocates memory only in proportion to the bytes.
 value load(std::string_view bytes, failure& f);
 inline constexpr std::size_t max_depth = 16;
 inline constexpr std::size_t max_values = 1 << 20;
 
-/// The bytes that say this, as protocol 4 without frames and memos; every CPython from 3.4 on reads it.
+/// The pickle of a value, as protocol 4 without frames and memos; every CPython from 3.4 on reads it.
 std::string dump(const value& v);
 
 }  // namespace belfry::detail::pickle

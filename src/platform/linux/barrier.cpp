@@ -1,4 +1,4 @@
-// Order between the stores and loads of different processes, where one side shall not pay for it.
+// Orders stores and loads of different processes, at the cost of one side only.
 #include "../barrier.hpp"
 
 #include <chrono>
@@ -13,8 +13,8 @@ namespace {
 
 bool membarrier(int command) noexcept { return ::syscall(SYS_membarrier, command, 0, 0) == 0; }
 
-// When the library is loaded a process has one thread as a rule, and this costs a microsecond; with more than
-// one, tens of milliseconds. The child of a fork inherits it.
+// When the library is loaded, a process usually has one thread, and this takes a microsecond. With more
+// threads it takes tens of milliseconds. The child of a fork inherits it.
 const bool registered = membarrier(MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED);
 
 }  // namespace
@@ -23,7 +23,8 @@ bool is_reached_by_barriers() noexcept { return registered; }
 
 void barrier_everywhere() noexcept {
   if (membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED)) return;
-  // Refused to us, and perhaps not to the others: no store stays in a processor for so long.
+  // This process may not use barriers, but others may be reached by them: no store stays in a store buffer
+  // this long.
   std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 

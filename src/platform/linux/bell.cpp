@@ -1,4 +1,4 @@
-// Bells: a FIFO where peers meet by name, a pipe where they meet by handles.
+// Bells: FIFOs where peers meet by name, pipes where they meet by handles.
 #include "../bell.hpp"
 #include "../handle.hpp"
 #include "../owner.hpp"
@@ -41,7 +41,7 @@ std::string handle_path(const unique_handle& handle) {
   return "/proc/thread-self/fd/" + std::to_string(handle.get());
 }
 
-/// The last name that the kernel knows of what a link in /proc leads to.
+/// The last name that the kernel knows for the target of a link in /proc.
 std::string last_name_of(const std::string& link) {
   std::string target(4096, '\0');
   target.resize(static_cast<std::size_t>(
@@ -56,16 +56,16 @@ std::string last_name_of(const std::string& link) {
 unique_handle new_named_bell(std::string_view name, const unique_handle& block, unsigned mode,
                              failure& f) {
   const std::string path = path_of(name);
-  // A bell of this name was left by a dead owner of the slot: the caller holds its lock. Anything
-  // else is somebody's.
+  // A bell of this name was left by a dead owner of the slot: the caller holds the slot's lock. Any other
+  // file belongs to another program.
   if (named_bell_id(name) != 0) ::unlink(path.c_str());
   if (::mkfifo(path.c_str(), 0600) != 0) {
     f = {std::error_code(errno, std::system_category()),
          "create the bell \"" + std::string(name) + '"'};
     return {};
   }
-  // Opened for both directions, a FIFO never reports a hang-up to its owner however its peers come
-  // and go; and as the owner is its only reader, its death still shows at the other end.
+  // A FIFO opened for both directions never reports a hang-up to its owner when its peers come and go. As the
+  // owner is the only reader, its death still shows at the writing end.
   unique_handle bell =
       above_standard(::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
   if (!bell || !is_fifo(bell)) {
@@ -89,7 +89,7 @@ unique_handle open_named_bell(const named_bell& which, std::error_code& error) n
       above_standard(::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
   if (!bell) {
     error.assign(errno, std::system_category());
-    // Of another bell it does not matter what the system says.
+    // For another bell the system's error does not matter.
     if (named_bell_id(which.name) != which.id) error = no_such_bell();
   } else if (!is_meant(bell, which)) {
     bell.reset();
@@ -103,8 +103,8 @@ unique_handle open_bell_of_process(std::uint32_t pid, std::uint32_t handle, cons
   error = no_such_bell();
   const std::string path = "/proc/" + std::to_string(pid) + "/fd/" + std::to_string(handle);
   struct stat status {};
-  // All three numbers are what stands in shared memory. To open something else could do harm, and to write to a
-  // pipe of our own even more so: it must be a bell of this name, in the directory of shared memory.
+  // All three numbers come from shared memory. Opening another file could do harm, and writing to a pipe of
+  // our own even more: it must be a bell of this name, in the directory of shared memory.
   if (::stat(path.c_str(), &status) != 0 || !is_meant(status, which) ||
       last_name_of(path) != which.name) {
     return {};
@@ -114,7 +114,7 @@ unique_handle open_bell_of_process(std::uint32_t pid, std::uint32_t handle, cons
     const bool out_of_reach = errno == ENOENT || errno == ENXIO || errno == EACCES;
     if (!out_of_reach) error.assign(errno, std::system_category());
   } else if (!is_meant(bell, which)) {
-    bell.reset();  // the process has gone meanwhile, and another one has its number
+    bell.reset();  // the process has ended meanwhile, and another one has its number
   } else {
     error.clear();
   }
@@ -129,7 +129,8 @@ std::uint64_t named_bell_id(std::string_view name) noexcept {
   return there ? status.st_ino : 0;
 }
 
-// Its mode lets in whoever was given the handle, of whatever user: that is what lets a process in.
+// Its mode lets in any process that was given the handle, whichever user it belongs to: access is by handle
+// alone.
 unique_handle new_anonymous_bell(failure& f) {
   int ends[2];
   if (::pipe2(ends, O_NONBLOCK | O_CLOEXEC) == 0) {
@@ -163,7 +164,7 @@ bool ring_bell(native_handle_type bell) noexcept {
   while (can_be_told.load(std::memory_order_relaxed)) {
     if (::pwritev2(bell, &bytes, 1, -1, no_signal) == 1) return true;
     if (errno == EPIPE) return false;
-    if (errno == EAGAIN) return true;  // full: it was rung 65536 times and is not quiet
+    if (errno == EAGAIN) return true;  // full: 65536 notifications are pending
     if (errno != EINTR) can_be_told.store(false, std::memory_order_relaxed);
   }
 

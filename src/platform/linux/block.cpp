@@ -21,7 +21,7 @@
 namespace belfry::platform {
 namespace {
 
-/// Of a block without a name. With the last one nothing can be added, above all not F_SEAL_WRITE.
+/// Of a block without a name. F_SEAL_SEAL means that no seal can be added later, above all not F_SEAL_WRITE.
 constexpr int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 
 std::string descriptor_path(native_handle_type handle) {
@@ -32,7 +32,7 @@ void fail(failure& f, std::string what, int error = errno) {
   f = {std::error_code(error, std::system_category()), std::move(what)};
 }
 
-/// What `off_t` and the address space can express.
+/// Checks that `off_t` and the address space can express the size.
 bool check_size(std::uint64_t bytes, failure& f) {
   if (bytes <= static_cast<std::uint64_t>(std::numeric_limits<std::ptrdiff_t>::max() / 4))
     return true;
@@ -40,10 +40,10 @@ bool check_size(std::uint64_t bytes, failure& f) {
   return false;
 }
 
-/// Sets the size, too. Where a signal interrupts an allocation the kernel takes back what that call has
-/// allocated: then in pieces, which get smaller until one is done between two signals.
+/// Also sets the size. If a signal interrupts an allocation, the kernel undoes what that call has allocated.
+/// Then it is done in pieces, which get smaller until one is done between two signals.
 bool allocate(const unique_handle& block, std::uint64_t bytes, failure& f) {
-  const signal_guard guard(SIGXFSZ);  // the limit of `ulimit -f` is an error as a full memory is
+  const signal_guard guard(SIGXFSZ);  // the limit of `ulimit -f` becomes an error, like a full memory
   std::uint64_t piece = bytes;
   for (std::uint64_t done = 0; done != bytes;) {
     piece = std::min(piece, bytes - done);
@@ -62,7 +62,7 @@ bool allocate(const unique_handle& block, std::uint64_t bytes, failure& f) {
   return true;
 }
 
-/// Whether this process has the rights of that group.
+/// Whether this process belongs to that group.
 bool is_in_group(gid_t group) {
   if (group == ::getegid()) return true;
   std::vector<gid_t> groups(static_cast<std::size_t>(std::max(::getgroups(0, nullptr), 0)));
@@ -93,11 +93,11 @@ bool give_to_users(const unique_handle& made, const ownership& as, failure& f) {
   const uid_t user = to_user ? static_cast<uid_t>(as.user) : static_cast<uid_t>(-1);
   if ((to_user || to_group) &&
       ::fchown(made.get(), user, static_cast<gid_t>(as.group)) != 0 && needed) {
-    fail(f, "give what belongs to a block to its group, " + std::to_string(as.group));
+    fail(f, "set the group of a file that belongs to a block,  " + std::to_string(as.group));
     return false;
   }
   if (::fchmod(made.get(), as.mode & 0777) == 0) return true;
-  fail(f, "set the mode of what belongs to a block");
+  fail(f, "set the mode of a file that belongs to a block");
   return false;
 }
 
@@ -106,7 +106,7 @@ bool check_owner(const unique_handle& handle, std::string_view name, unsigned mo
   const std::string shown = '"' + std::string(name) + '"';
   struct stat status {};
   if (::fstat(handle.get(), &status) != 0) {
-    fail(f, "look at " + shown);
+    fail(f, "stat " + shown);
     return false;
   }
   const bool open_to_all = (mode & 006) == 006;
@@ -115,8 +115,8 @@ bool check_owner(const unique_handle& handle, std::string_view name, unsigned mo
       open_to_all || (open_to_group && is_in_group(status.st_gid))) {
     return true;
   }
-  fail(f, shown + " belongs to user " + std::to_string(status.st_uid) + ", whom the mode " +
-              octal(mode) + " asked for does not let in", EACCES);
+  fail(f, shown + " belongs to user " + std::to_string(status.st_uid) + ", and the requested mode " +
+              octal(mode) + " does not let that user in", EACCES);
   return false;
 }
 
@@ -126,7 +126,7 @@ bool check_name(std::string_view name, std::size_t max, failure& f) {
     return false;
   };
   if (name.empty()) return reject(std::errc::invalid_argument, "is empty");
-  if (name == "." || name == "..") return reject(std::errc::invalid_argument, "is a directory's");
+  if (name == "." || name == "..") return reject(std::errc::invalid_argument, "is a directory");
   if (name.find('/') != name.npos) return reject(std::errc::invalid_argument, "has a slash");
   if (name.find('\0') != name.npos) return reject(std::errc::invalid_argument, "has a NUL byte");
   if (name.size() > max) return reject(std::errc::filename_too_long, "is too long");
@@ -142,7 +142,7 @@ unique_handle new_block(std::uint64_t bytes, unsigned mode, failure& f) {
     return {};
   }
   if (!allocate(block, bytes, f)) return {};
-  if (::fchmod(block.get(), mode & 0777) != 0) {  // not subject to the umask: the caller said it
+  if (::fchmod(block.get(), mode & 0777) != 0) {  // not subject to the umask: the caller chose it
     fail(f, "set the mode of a block");
     return {};
   }
@@ -151,7 +151,7 @@ unique_handle new_block(std::uint64_t bytes, unsigned mode, failure& f) {
 
 bool publish_block(const unique_handle& block, std::string_view name, failure& f) {
   const std::string path = path_of(name);
-  // Faster, but older kernels want a capability for it, and say ENOENT.
+  // Faster, but older kernels require a capability, and report ENOENT.
   if (::linkat(block.get(), "", AT_FDCWD, path.c_str(), AT_EMPTY_PATH) == 0) return true;
   if (errno == ENOENT && ::linkat(AT_FDCWD, descriptor_path(block.get()).c_str(), AT_FDCWD,
                                   path.c_str(), AT_SYMLINK_FOLLOW) == 0) {
@@ -229,7 +229,7 @@ bool check_sealed(const unique_handle& block, failure& f) {
   const int found = ::fcntl(block.get(), F_GET_SEALS);
   if (found != -1 && (found & seals) == seals) return true;
   if (!block || (found == -1 && errno != EINVAL)) {
-    fail(f, "look at the block of the handles");
+    fail(f, "stat the block of the handles");
     return false;
   }
   std::string what = "the handles: the block is ";
@@ -249,7 +249,7 @@ bool check_sealed(const unique_handle& block, failure& f) {
 unique_handle reopen_block(native_handle_type block, bool writable, failure& f) {
   unique_handle own = above_standard(
       ::open(descriptor_path(block).c_str(), (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC));
-  if (!own) fail(f, "open a block once more");
+  if (!own) fail(f, "reopen a block");
   return own;
 }
 
@@ -263,8 +263,8 @@ std::uint64_t named_block_id(std::string_view name) noexcept {
   return ::lstat(path_of(name).c_str(), &status) == 0 ? status.st_ino : 0;
 }
 
-// A write lease is granted only if there is no other description of the file, be it open or mapped. Should a
-// process open it just then, the kernel says so by a signal, which is this thread's, and comes to nothing.
+// A write lease is granted only if the file has no other description, open or mapped. If another process
+// opens it meanwhile, the kernel sends this thread a signal, which has no effect.
 bool is_unused_by_others(const unique_handle& block) noexcept {
   const signal_guard guard(SIGURG);
   const f_owner_ex this_thread{F_OWNER_TID, static_cast<pid_t>(::syscall(SYS_gettid))};
@@ -303,7 +303,7 @@ mapping map_block(const unique_handle& block, std::uint64_t bytes, std::uint64_t
   const int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
   const std::size_t size = static_cast<std::size_t>(bytes);
   const std::size_t reserved = size + static_cast<std::size_t>(mirrored);
-  // One reservation for both views: nothing else can slip in between them.
+  // One reservation for both views, so that no other mapping can get in between.
   void* base = mirrored == 0 ? ::mmap(nullptr, size, protection, MAP_SHARED, block.get(), 0)
                              : ::mmap(nullptr, reserved, PROT_NONE,
                                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

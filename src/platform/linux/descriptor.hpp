@@ -1,5 +1,5 @@
-// Where descriptors of ours begin: behind the standard three, whatever the program has closed of these. What
-// it prints would go into a segment, a bell, a socket.
+// Where our descriptors begin: after the three standard ones, even if the program has closed these. Otherwise
+// what it prints would go into a segment, a bell, or a socket.
 #pragma once
 
 namespace belfry::platform {

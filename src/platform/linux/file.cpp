@@ -1,4 +1,4 @@
-// The files that a server keeps about itself, in a directory that is its user's alone.
+// The files of a server, in a directory that only its user can access.
 #include "../file.hpp"
 #include "../handle.hpp"
 #include "signal_guard.hpp"
@@ -34,13 +34,13 @@ bool use_directory(const std::string& path, failure& f) {
   }
   struct stat status {};
   if (::lstat(path.c_str(), &status) != 0) {
-    fail(f, "look at \"" + path + '"');
+    fail(f, "stat \"" + path + '"');
     return false;
   }
-  // Whoever may write to it could put anything in the place of our files.
+  // A user that may write to it could replace our files.
   if (S_ISDIR(status.st_mode) && status.st_uid == ::geteuid() && (status.st_mode & 022) == 0)
     return true;
-  fail(f, '"' + path + "\" is not a directory of this user alone", EPERM);
+  fail(f, '"' + path + "\" is not a directory that only this user may write to", EPERM);
   return false;
 }
 
@@ -50,7 +50,7 @@ std::string run_directory(failure& f) {
   const std::string users = "/run/user/" + std::to_string(user);
   std::string path;
   if (user == 0) {
-    path = "/run/belfry";  // also where a service of the system looks
+    path = "/run/belfry";  // a system service looks there as well
   } else if (session != nullptr && is_mine(session)) {
     path = std::string(session) + "/belfry";
   } else if (is_mine(users.c_str())) {
@@ -69,7 +69,7 @@ std::vector<std::string> files_in(const std::string& directory) {
   const auto close = [](DIR* d) { ::closedir(d); };
   const std::unique_ptr<DIR, decltype(close)> entries(::fdopendir(handle.get()), close);
   if (!entries) return names;
-  handle.release();  // the directory's now
+  handle.release();  // the directory stream owns it now
   while (const dirent* entry = ::readdir(entries.get())) {
     std::string name = entry->d_name;
     if (name != "." && name != "..") names.push_back(std::move(name));
@@ -104,7 +104,7 @@ std::string read_file(const unique_handle& file, failure& f) {
 bool append_to_file(const unique_handle& file, std::string_view bytes, failure& f) {
   struct stat before {};
   if (::fstat(file.get(), &before) == 0) {
-    const signal_guard guard(SIGXFSZ);  // the limit of `ulimit -f` is an error as a full disk is
+    const signal_guard guard(SIGXFSZ);  // the limit of `ulimit -f` becomes an error, like a full disk
     ssize_t n;
     do {
       n = ::write(file.get(), bytes.data(), bytes.size());
@@ -124,7 +124,7 @@ bool append_to_file(const unique_handle& file, std::string_view bytes, failure& 
 
 bool truncate_file(const unique_handle& file, std::uint64_t bytes, failure& f) {
   if (::ftruncate(file.get(), static_cast<off_t>(bytes)) == 0) return true;
-  fail(f, "cut a file short");
+  fail(f, "truncate a file");
   return false;
 }
 
@@ -144,7 +144,7 @@ std::string read_whole_file(const std::string& path, bool secret, failure& f) {
     return {};
   }
   if (secret && S_ISREG(status.st_mode) && (status.st_mode & 077) != 0) {
-    fail(f, '"' + path + "\" may be read by others (chmod 600 it)", EPERM);
+    fail(f, '"' + path + "\" can be read by other users (chmod 600 it)", EPERM);
     return {};
   }
   return read_to_end(file.get(), f);

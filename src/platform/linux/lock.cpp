@@ -1,6 +1,5 @@
-// Open file description locks: they belong to a description, not to a process, and the kernel drops
-// them at any death, even of a zombie nobody has reaped; neither PID namespaces nor the reuse of a
-// pid can deceive them.
+// Open file description locks. They belong to a description, not to a process. The kernel drops them whenever
+// the process dies, even if it stays a zombie. PID namespaces and reused pids do not matter.
 #include "../lock.hpp"
 
 #include <cerrno>
@@ -47,7 +46,8 @@ void unlock_byte(const unique_handle& block, std::uint64_t offset) noexcept {
 
 bool is_locked_by_another(const unique_handle& block, std::uint64_t offset) noexcept {
   auto lock = one_byte(F_WRLCK, offset);
-  // A probe that fails tells nothing; to take the living for dead would be the worse mistake.
+  // If the probe fails, assume the lock is held: to take a living process for dead would be the worse
+  // mistake.
   return !control(block, F_OFD_GETLK, lock) || lock.l_type != F_UNLCK;
 }
 

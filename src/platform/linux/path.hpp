@@ -1,4 +1,4 @@
-// Where named things live on this platform: the directory that shm_open(3) uses.
+// Where named blocks are on this platform: the directory that shm_open(3) uses.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// Processes: who we are, the death of another, and what a fork must not take along.
+// Processes: our own identity, the death of another, and what a forked child must not keep.
 #include "../handle.hpp"
 #include "../machine.hpp"
 #include "../process.hpp"
@@ -19,8 +19,8 @@
 namespace belfry::platform {
 namespace {
 
-/// The handles by which others see that this process lives. The child of a fork that runs on
-/// without exec would hold them too, and keep its parent alive in the eyes of others.
+/// The handles by which others see that this process lives. The child of a fork without exec inherits them,
+/// and its parent would still look alive after its death.
 class fork_guard {
  public:
   static fork_guard& instance() {
@@ -53,9 +53,9 @@ class fork_guard {
         [] { instance().in_child(); });
   }
 
-  // Every number stays taken, by something that never becomes ready: the objects that own it will
-  // close it, and Asio, when told of the fork, will register it anew. Only calls that are safe between
-  // fork and exec.
+  // Every number stays in use, by a handle that never becomes ready: the objects that own it will close it,
+  // and Asio, when it is notified of the fork, will register it again. Only calls that are safe between fork
+  // and exec.
   void in_child() {
     detail::fork_generation.fetch_add(1, std::memory_order_relaxed);
     const int nothing = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -67,7 +67,7 @@ class fork_guard {
     forks_.unlock();
   }
 
-  // Held from before a handle is opened until it is among the handles. Taken first.
+  // Held from before a handle is opened until it is in `handles_`. Locked first.
   std::mutex forks_;
   std::mutex mutex_;
   std::unordered_set<int> handles_;
@@ -83,8 +83,8 @@ std::uint64_t process_namespace() noexcept {
 }
 
 unique_handle watch_process(std::uint32_t pid, std::error_code& error) noexcept {
-  // 434 everywhere: the system calls since Linux 5.0 have one number on all architectures. The
-  // descriptor is close-on-exec by definition.
+  // 434 everywhere: system calls since Linux 5.0 have the same number on all architectures. The descriptor is
+  // always close-on-exec.
   constexpr long pidfd_open_number = 434;
   unique_handle handle = above_standard(
       static_cast<int>(::syscall(pidfd_open_number, static_cast<pid_t>(pid), 0)));
@@ -98,7 +98,7 @@ no_fork::no_fork() { fork_guard::instance().hold_forks(); }
 no_fork::~no_fork() { fork_guard::instance().let_fork(); }
 
 unsigned processors() noexcept {
-  // Once: it reads a file.
+  // Once, as it reads a file.
   static const unsigned count = [] {
     const long n = ::sysconf(_SC_NPROCESSORS_ONLN);
     return n > 0 ? static_cast<unsigned>(n) : 1u;
@@ -106,7 +106,7 @@ unsigned processors() noexcept {
   return count;
 }
 
-// A sandbox may refuse the system call, and have the device all the same.
+// A sandbox may refuse the system call, and still have the device.
 bool fill_random(std::span<std::byte> out, failure& f) {
   unique_handle device;
   while (!out.empty()) {
@@ -130,7 +130,7 @@ bool fill_random(std::span<std::byte> out, failure& f) {
 namespace belfry::detail {
 
 void close_handle(native_handle_type handle) noexcept {
-  platform::fork_guard::instance().remove(handle);  // before another gets its number
+  platform::fork_guard::instance().remove(handle);  // before another handle gets its number
   ::close(handle);
 }
 

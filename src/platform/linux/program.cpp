@@ -1,4 +1,4 @@
-// Starting a program, and ending it.
+// Starting and ending programs.
 #include "../handle.hpp"
 #include "../process.hpp"
 #include "../program.hpp"
@@ -28,7 +28,7 @@ void fail(failure& f, std::string what, int error) {
   f = {std::error_code(error, std::system_category()), std::move(what)};
 }
 
-/// Frees what posix_spawn is told.
+/// Owns the arguments of posix_spawn.
 struct spawn_orders {
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
@@ -49,7 +49,7 @@ void send_signal(const child_process& child, int signal) noexcept {
   ::syscall(pidfd_send_signal_number, child.handle.get(), signal, nullptr, 0);
 }
 
-/// The folder of the file that this code is in.
+/// The directory of the file that contains this code.
 std::string own_directory() {
   Dl_info info{};
   if (::dladdr(reinterpret_cast<const void*>(&belfry_program), &info) == 0) return {};
@@ -68,13 +68,13 @@ child_process start_program(const std::string& path, std::span<const std::string
   argv.push_back(nullptr);
 
   spawn_orders orders;
-  // What is to be duplicated must not be overwritten before: all of it goes out of the way first.
+  // A source must not be overwritten before it is duplicated: so all of them are moved out of the way first.
   std::vector<unique_handle> copies;
   const int lowest = std::max(first_descriptor, static_cast<int>(handles.size()));
   for (const native_handle_type handle : handles) {
     copies.push_back(
         open_guarded([&] { return unique_handle(::fcntl(handle, F_DUPFD_CLOEXEC, lowest)); }));
-    if (!copies.back() && errno == EBADF) {  // this process has closed its standard error, say
+    if (!copies.back() && errno == EBADF) {  // for example if this process has closed its standard error
       const unique_handle nothing = above_standard(::open("/dev/null", O_RDWR | O_CLOEXEC));
       copies.back() = unique_handle(::fcntl(nothing.get(), F_DUPFD_CLOEXEC, lowest));
     }
@@ -92,7 +92,7 @@ child_process start_program(const std::string& path, std::span<const std::string
   sigemptyset(&none);
   sigaddset(&interrupt, SIGINT);
   ::posix_spawnattr_setsigmask(&orders.attributes, &interrupt);
-  sigset_t defaults;  // of a disposition that this process may have: not inherited
+  sigset_t defaults;  // dispositions of this process that the program must not inherit
   sigemptyset(&defaults);
   for (const int signal : {SIGTERM, SIGHUP, SIGPIPE, SIGCHLD}) sigaddset(&defaults, signal);
   ::posix_spawnattr_setsigdefault(&orders.attributes, &defaults);
@@ -133,7 +133,7 @@ void end_process(const child_process& child, how_to_end how) noexcept {
 bool reap_process(child_process& child, std::chrono::steady_clock::time_point deadline) noexcept {
   if (!child.handle) return true;
   if (!wait_for_socket(child.handle.get(), false, deadline)) return false;
-  // Fails where the user's program reaps its children itself, or has them reaped; as good.
+  // Fails if the user's program reaps all children itself; that is just as good.
   while (::waitpid(static_cast<pid_t>(child.pid), nullptr, 0) == -1 && errno == EINTR) {
   }
   child = {};

@@ -1,4 +1,4 @@
-// Signals that a system call raises beside its error.
+// Signals that a system call raises in addition to its error.
 #pragma once
 
 #include <cerrno>
@@ -8,8 +8,8 @@
 
 namespace belfry::platform {
 
-/// Keeps a signal that a system call of this thread may raise from ever being delivered: it is blocked around
-/// the call, and taken back if the call has raised it. The process's disposition is the program's alone.
+/// Prevents the delivery of a signal that a system call of this thread may raise. The signal is blocked
+/// around the call, and removed if the call has raised it. The process's disposition is not touched.
 class signal_guard {
  public:
   explicit signal_guard(int signal) noexcept : signal_(signal) {
@@ -24,13 +24,14 @@ class signal_guard {
   signal_guard(const signal_guard&) = delete;
   signal_guard& operator=(const signal_guard&) = delete;
 
-  /// The call has failed with the error that comes with the signal.
+  /// To be called when the call has failed with the error that comes with the signal.
   void take_back() const noexcept {
     const timespec at_once{};
     while (::sigtimedwait(&only_, nullptr, &at_once) == -1 && errno == EINTR) {
     }
-    // One that was pending before, while the caller had it blocked, is the caller's. The thread's own goes
-    // first: that was it, unless the caller's is the process's.
+    // If the caller had blocked the signal and one was already pending, that one must stay pending.
+    // sigtimedwait() takes the thread's signal first: this was ours, unless the caller's was pending for the
+    // whole process. If none is pending now, raise it again.
     if (callers_own_ && !is_pending()) ::raise(signal_);
   }
 

@@ -1,4 +1,4 @@
-// Streams between processes. None of them blocks; all are close-on-exec.
+// Stream sockets between processes. All are non-blocking and close-on-exec.
 #include "../handle.hpp"
 #include "../socket.hpp"
 
@@ -31,7 +31,7 @@ unique_handle new_socket(socket_address address, failure& f) {
   if (!socket) {
     fail(f, "create a socket");
   } else if (native(address)->sa_family != AF_UNIX) {
-    const int on = 1;  // messages are short, and waited for; what is accepted inherits it
+    const int on = 1;  // messages are short and awaited; accepted sockets inherit it
     ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   }
   return socket;
@@ -50,7 +50,7 @@ bool bind_and_listen(const unique_handle& socket, socket_address address) {
          ::listen(socket.get(), SOMAXCONN) == 0;
 }
 
-/// One that refuses has nobody listening any more: its process has been killed.
+/// `refuses`: a socket that no process listens on any more, because its process was killed.
 enum class socket_state { none, refuses, answers };
 
 socket_state look_at_socket(const char* path) {
@@ -66,7 +66,7 @@ socket_state look_at_socket(const char* path) {
   return refused ? socket_state::refuses : socket_state::answers;
 }
 
-/// The path that such a socket has; empty for other kinds of addresses.
+/// The path of a Unix socket's address; empty for other kinds.
 const char* path_in(socket_address address) {
   return native(address)->sa_family == AF_UNIX
              ? reinterpret_cast<const sockaddr_un*>(address.data())->sun_path
@@ -117,7 +117,7 @@ unique_handle listen_socket(socket_address address, failure& f) {
     unique_handle socket = new_socket(address, f);
     if (!socket) return {};
     if (native(address)->sa_family != AF_UNIX) {
-      const int on = 1;  // a predecessor's connections may linger
+      const int on = 1;  // connections of a predecessor may still exist
       ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     } else {
       ::fchmod(socket.get(), 0600);  // becomes the mode of the path
@@ -138,11 +138,11 @@ std::uint16_t port_of(const unique_handle& socket) noexcept {
   sockaddr_storage address{};
   socklen_t size = sizeof address;
   if (::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) return 0;
-  // Where both kinds of addresses have the port.
+  // Both kinds of addresses have the port at the same place.
   return ntohs(reinterpret_cast<const sockaddr_in&>(address).sin_port);
 }
 
-// A process that is just dying may have its socket for a moment longer than its other files.
+// A dying process may keep its socket for a moment longer than its other files.
 bool remove_abandoned_socket(const std::string& path) noexcept {
   socket_state state = look_at_socket(path.c_str());
   for (int attempt = 0; attempt != 20 && state == socket_state::answers; ++attempt) {

@@ -1,4 +1,4 @@
-// Sleeping on several handles, for threads and event loops without Asio.
+// Sleeping on several handles, for threads and for event loops other than Asio's.
 #include "../handle.hpp"
 #include "../wait.hpp"
 
@@ -18,7 +18,7 @@ bool wait_any(std::span<const native_handle_type> handles,
               std::chrono::steady_clock::time_point deadline, std::span<bool> ready,
               std::error_code& error) noexcept {
   using std::chrono::steady_clock;
-  // Only those that there are: no more may be polled than this process may have open.
+  // Only as many entries as there are handles: poll() refuses more than the limit of open files.
   std::array<pollfd, max_handles> polled;
   nfds_t count = 0;
   for (const native_handle_type handle : handles) {
