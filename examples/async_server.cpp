@@ -1,10 +1,11 @@
-// A web server whose work is done by a pool of processes: GET /N answers with the number of primes up to N.
+// A web server that lets a pool of processes do its work: GET /N answers with the number of primes up to N.
 //
 //   async_server [--port P] [--workers N]        and, in another shell: curl localhost:8080/100000
 //
-// Requests go to the workers over a work_ring, each to one of them, and come back over another, found again
-// by their number. A worker acknowledges a request when it has answered it: one that is killed meanwhile
-// (kill -9) costs time, but no request, as another worker gets it, and the server starts a new one.
+// Requests go to the workers over a work_ring, each to one worker. Answers come back over another ring, and
+// are matched by their number. A worker acknowledges a request after it has answered it. If it is killed
+// before (kill -9), the request takes longer but is not lost: another worker gets it, and the server starts a
+// new worker.
 #include "net.hpp"
 
 #include <cstdlib>
@@ -65,7 +66,7 @@ net::awaitable<void> work(net::io_context& io, std::string name) {
   for (;;) {
     belfry::error_code ec;
     auto held = co_await rx.async_receive_lease(net::redirect_error(net::use_awaitable, ec));
-    if (ec) co_return;  // the server has gone, whether it has said so or not
+    if (ec) co_return;  // the server has ended, with or without closing the channel
     const request r = held.value();
     const answer a{r.id, count_primes(r.limit), ::getpid()};
     co_await tx.async_send(a, net::redirect_error(net::use_awaitable, ec));
@@ -76,7 +77,7 @@ net::awaitable<void> work(net::io_context& io, std::string name) {
 pid_t start_worker(const std::string& name) {
   const pid_t pid = ::fork();
   if (pid != 0) return pid;
-  ::close_range(3, ~0u, 0);  // the server's: its connections must end when it says so
+  ::close_range(3, ~0u, 0);  // the server's descriptors: its connections must end when the server closes them
   try {
     net::io_context io;
     net::co_spawn(io, work(io, name), rethrow);
@@ -101,13 +102,13 @@ class server {
     }
   }
 
-  /// Gives every answer to whoever waits for it. A request may be answered twice: by a worker that was
-  /// killed before it could acknowledge, and by its heir.
+  /// Gives every answer to the handler that waits for it. A request may be answered twice: by a worker that
+  /// was killed before it could acknowledge, and by the worker that got the request next.
   net::awaitable<void> hand_out() {
     for (;;) {
       belfry::error_code ec;
       const answer a = co_await rx_.async_receive(net::redirect_error(net::use_awaitable, ec));
-      if (ec) continue;  // a worker has died: its request is with another by now
+      if (ec) continue;  // a worker has died: another one gets its request
       if (const auto waits = waiting_.find(a.id); waits != waiting_.end()) {
         waits->second->answer = a;
         waits->second->there.cancel();
@@ -132,7 +133,7 @@ class server {
     pending p(io_);
     waiting_.emplace(r.id, &p);
     belfry::error_code ec;
-    do {  // if all places are taken, and somebody dies meanwhile, once more
+    do {  // again if all slots were taken and a worker died meanwhile
       co_await tx_.async_send(r, net::redirect_error(net::use_awaitable, ec));
     } while (ec == belfry::errc::peer_died);
     while (!p.answer) {
@@ -192,7 +193,7 @@ void run(std::uint16_t port, std::size_t workers) {
   net::co_spawn(io, s.listen(acceptor), net::detached);
   net::co_spawn(io, s.hand_out(), net::detached);
 
-  // Who has died is replaced.
+  // A new worker replaces each one that died.
   net::signal_set children(io, SIGCHLD);
   std::function<void()> replace = [&] {
     children.async_wait([&](belfry::error_code ec, int) {
@@ -213,7 +214,7 @@ void run(std::uint16_t port, std::size_t workers) {
   signals.async_wait([&](belfry::error_code, int) { io.stop(); });
   io.run();
   children.cancel();
-  s.stop();  // the workers are told that there will be no more
+  s.stop();  // tells the workers that there will be no more requests
   for (const pid_t worker : pool) ::waitpid(worker, nullptr, 0);
 }
 

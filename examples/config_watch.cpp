@@ -1,5 +1,5 @@
-// A server that follows its configuration, a list in shared memory, while somebody edits that in a
-// Python shell. Nobody polls.
+// A server that follows its configuration, a list in shared memory, while a user edits that list in a Python
+// shell. Nothing polls.
 //
 //   config_watch [NAME]                         until Ctrl-C
 //
@@ -7,11 +7,11 @@
 //   >>> from multiprocessing.shared_memory import ShareableList
 //   >>> from belfry_watch import Watch, keep
 //   >>> config = ShareableList(name="config-watch")
-//   >>> keep(config.shm)                        # it is the server's, and stays when this shell ends
+//   >>> keep(config.shm)                        # the server owns it: it stays when this shell ends
 //   >>> watch = Watch("config-watch")
 //   >>> config[1] = 8
 //   >>> watch.notify()                          # the server shows 8 workers
-//   >>> with watch.txn():                       # several changes, which are told at the end
+//   >>> with watch.txn():                       # several changes, notified at the end
 //   ...     config[0] = "Good evening"
 //   ...     config[2] = True
 #include "net.hpp"
@@ -26,7 +26,7 @@
 
 namespace {
 
-/// The elements' types can be changed by whoever edits them: what is not as it must be is refused.
+/// The user may change the elements' types: wrong ones are refused.
 struct settings {
   explicit settings(const belfry::shareable_list& list)
       : greeting(std::get<std::string>(list.at(0))),
@@ -43,7 +43,7 @@ void show(const belfry::shareable_list& list) try {
   std::cout << "config_watch: \"" << s.greeting << "\", " << s.workers << " workers, "
             << (s.verbose ? "verbose" : "quiet") << std::endl;
 } catch (const std::exception& e) {
-  // Also if the next change is under way: then we shall be told once more.
+  // This also happens while the next change is under way; then there will be another notification.
   std::cout << "config_watch: goes on as before: " << e.what() << std::endl;
 }
 
@@ -58,7 +58,7 @@ net::awaitable<void> follow(const belfry::shareable_list& list, belfry::watch& w
 
 int main(int argc, char** argv) try {
   using value = belfry::shareable_list::value;
-  // The first text says how much room there is for those to come.
+  // The first text determines the room for later ones.
   const std::vector<value> defaults{"Good morning, everybody", 4, false};
   belfry::shareable_list config(defaults, argc > 1 ? argv[1] : "config-watch");
   const belfry::unlink_on_destroy owner(config.shm());

@@ -2,9 +2,9 @@
 //
 //   fork_workers [FILE] [--workers N] [--kill]     this program's own file, 4 workers
 //
-// Every worker has two channels of its own, one for work and one for results. They have no names:
-// the workers inherit the handles over fork. If a worker is killed (--kill does it, once), the
-// parent is told `peer_died` and gives its work to another one.
+// Every worker has two channels of its own, one for work and one for results. The channels have no names: the
+// workers inherit the handles over fork. If a worker is killed (--kill kills one), the parent's receive fails
+// with `peer_died`, and the parent gives the work to another worker.
 #include "net.hpp"
 
 #include <algorithm>
@@ -50,10 +50,10 @@ constexpr std::uint64_t chunk_bytes = 256 << 10;
 
 bool is_space(char c) { return std::isspace(static_cast<unsigned char>(c)) != 0; }
 
-/// A word belongs to the chunk that it begins in.
+/// A word belongs to the chunk in which it begins.
 counts count(int file, chunk c) {
   std::vector<char> text(1 + c.bytes, ' ');
-  const std::uint64_t before = c.offset == 0 ? 0 : 1;  // one more, to see where a word begins
+  const std::uint64_t before = c.offset == 0 ? 0 : 1;  // one byte more, to see whether a word begins here
   const std::uint64_t wanted = before + c.bytes;
   const ssize_t n =
       ::pread(file, text.data() + 1 - before, wanted, static_cast<off_t>(c.offset - before));
@@ -66,7 +66,7 @@ counts count(int file, chunk c) {
   return result;
 }
 
-/// Has nothing else to do, so it blocks. Ends when the parent closes its side, or dies.
+/// Does nothing else, so it blocks. Ends when the parent closes its side, or dies.
 void work(int file, const belfry::channel_handles& job_handles,
           const belfry::channel_handles& result_handles) {
   net::io_context io;
@@ -94,10 +94,10 @@ struct state {
   bool kill_one = false;
 };
 
-/// Gives work to a worker as long as there is some and the worker lives.
+/// Gives work to a worker as long as there is work and the worker lives.
 net::awaitable<void> feed(worker& w, state& s) {
   using namespace net::experimental::awaitable_operators;
-  // Only who has been there can be missed: a worker that has not come by then never will.
+  // Only a worker that has joined can be seen to die: one that has not joined by then never will.
   net::steady_timer timer(co_await net::this_coro::executor, 5s);
   const auto there =
       co_await (w.rx->async_wait_peer(net::use_awaitable) || timer.async_wait(net::use_awaitable));
@@ -129,7 +129,7 @@ void run(const std::string& path, unsigned n, bool kill_one) {
   const auto size = static_cast<std::uint64_t>(info.st_size);
 
   std::list<worker> workers(n);
-  for (worker& w : workers) {  // before there is an io_context
+  for (worker& w : workers) {  // fork before there is an io_context
     w.pid = ::fork();
     if (w.pid == -1) fail("cannot start a process");
     if (w.pid == 0) {
@@ -150,14 +150,14 @@ void run(const std::string& path, unsigned n, bool kill_one) {
     w.rx.emplace(io, w.result_handles);
   }
   const auto alive = [](const worker& w) { return w.alive; };
-  do {  // once more, if somebody died with work to do when the others had none any more
+  do {  // again if a worker died with work to do after the others had finished
     for (worker& w : workers) {
       if (w.alive) net::co_spawn(io, feed(w, s), rethrow);
     }
     io.restart();
     io.run();
   } while (!s.todo.empty() && std::any_of(workers.begin(), workers.end(), alive));
-  for (worker& w : workers) w.tx->close();  // tells the workers that there is no more
+  for (worker& w : workers) w.tx->close();  // tells the workers that there is no more work
   for (const worker& w : workers) ::waitpid(w.pid, nullptr, 0);
   if (!s.todo.empty()) throw std::runtime_error("no worker is left");
   std::cout << s.sum.lines << ' ' << s.sum.words << ' ' << s.sum.bytes << ' ' << path << std::endl;

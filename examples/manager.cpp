@@ -1,5 +1,5 @@
 // The three examples of CPython's documentation of SharedMemoryManager: a manager that is started and shut
-// down, one that ends with its scope, and two processes that each work on half of a list.
+// down; one that ends with its scope; two processes that each work on half of a list.
 #include "net.hpp"
 
 #include <belfry/shared_memory_manager.hpp>
@@ -19,14 +19,14 @@ using value = belfry::shareable_list::value;
 
 void start_and_shut_down() {
   belfry::shared_memory_manager smm;
-  smm.start();  // a process of its own
+  smm.start();  // in a process of its own
   auto sl = smm.shareable_list({0, 1, 2, 3});
   auto raw = smm.shared_memory(128);
   auto another = smm.shareable_list({"a", "l", "p", "h", "a"});
   std::cout << "manager: " << smm.list_segments().size() << " blocks, a list:";
   for (const auto& v : another) std::cout << ' ' << v;
   std::cout << std::endl;
-  smm.shutdown();  // removes all three
+  smm.shutdown();  // removes all three blocks
   belfry::error_code ec;
   belfry::shared_memory::open(raw.name(), belfry::access::read_write, ec);
   std::cout << "manager: after shutdown: " << ec.message() << std::endl;
@@ -38,7 +38,7 @@ std::int64_t sum(const belfry::shareable_list& list, std::size_t begin, std::siz
   return all;
 }
 
-/// Doubles its part of the list, in a process of its own.
+/// Doubles part of the list, in a process of its own.
 pid_t work(const std::string& name, std::size_t begin, std::size_t end) {
   const pid_t pid = ::fork();
   if (pid != 0) return pid;
@@ -48,7 +48,7 @@ pid_t work(const std::string& name, std::size_t begin, std::size_t end) {
 }
 
 void two_workers() {
-  belfry::shared_memory_manager smm;  // shut down at the end of this scope, whatever happens
+  belfry::shared_memory_manager smm;  // shut down at the end of this scope, even after an exception
   smm.start();
   std::vector<value> numbers(2000);
   for (std::size_t i = 0; i != numbers.size(); ++i) numbers[i] = static_cast<std::int64_t>(i);

@@ -1,4 +1,4 @@
-// A client of a manager that somebody else has started: `belfry serve`, or a Python program.
+// A client of a manager that is already running: `belfry serve`, or a Python program.
 //
 //   python3 examples/python/manager_server.py /tmp/manager KEY       or   belfry serve --address /tmp/manager ...
 //   manager_client /tmp/manager KEY
@@ -24,7 +24,7 @@ net::awaitable<void> use(net::io_context& io, std::string address, std::string k
     std::cout << "manager_client: the manager has " << name << std::endl;
   }
   co_await manager.async_release(block.name(), net::use_awaitable);
-}  // the list stays: the manager removes it at its own end
+}  // the list stays: the manager removes it when it ends
 
 }  // namespace
 

@@ -1,6 +1,6 @@
-// A pool of worker processes that adds up the squares of 1 to 1,000,000. The jobs come over a channel of the
-// manager, which has no name that anybody could find; each worker adds its results to its own element of
-// a shared list, which the parent adds up in the end.
+// A pool of worker processes that adds the squares of 1 to 1,000,000. The jobs come over a channel of the
+// manager, which has no name in the file system. Each worker adds its results to its own element of a shared
+// list, and the parent adds these at the end.
 //
 //   manager_pool [WORKERS]        4
 #include "net.hpp"
@@ -63,7 +63,7 @@ net::awaitable<void> hand_out(net::io_context& io, const belfry::shared_memory_m
     const range job{begin, std::min(begin + step, last + 1)};
     co_await tx.async_send(job, net::use_awaitable);
   }
-}  // closes: the worker receives what is there, and then `closed`
+}  // the workers receive what is left, and then `closed`
 
 }  // namespace
 

@@ -1,5 +1,5 @@
-// What the examples use of Asio, whichever one the library was built with. Your own program knows
-// which it is, and includes <asio.hpp> or <boost/asio.hpp>.
+// What the examples use of Asio, whichever Asio the library was built with. Your own program knows which one
+// that is, and includes <asio.hpp> or <boost/asio.hpp>.
 #pragma once
 
 #include <belfry/belfry.hpp>
@@ -26,7 +26,7 @@
 
 namespace net = belfry::net;
 
-/// For co_spawn: what a coroutine throws leaves io_context::run().
+/// For co_spawn: rethrows a coroutine's exception out of io_context::run().
 inline void rethrow(std::exception_ptr e) {
   if (e) std::rethrow_exception(e);
 }

@@ -1,5 +1,5 @@
-// News for several readers, each of which sees all of it: one producer, three readers in processes of their
-// own, of which one is slow. The producer waits for nobody; the slow one is told how much it has missed.
+// News for several readers, each of which receives all of it: one producer, and three reader processes, one
+// of them slow. The producer waits for no reader; the slow one is told how much it has missed.
 //
 //   news [COUNT]          20000
 #include "net.hpp"

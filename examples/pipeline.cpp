@@ -4,8 +4,8 @@
 //   pipeline produce NAME INPUT     in one shell and
 //   pipeline consume NAME OUTPUT    in another one, in any order
 //
-// The producer claims room in the ring, reads from the file straight into it, and commits. The
-// consumer writes out every message from where it lies in the ring. An empty message is the end.
+// The producer claims room in the ring, reads from the file straight into it, and commits. The consumer
+// writes every message to its file straight from the ring. An empty message is the end.
 #include "net.hpp"
 
 #include <chrono>
@@ -39,11 +39,11 @@ double seconds_since(clock_type::time_point start) {
 
 // ---- progress ---------------------------------------------------------------------------------------
 
-/// Where a process has its progress line: two that share a terminal have half a line each.
+/// The position of a process's progress line: two that share a terminal have half a line each.
 enum class place { own_line, left, right };
 
-/// Counts what went through, and shows it on stderr: on a terminal as a line that is written over
-/// and over, else as a line per second.
+/// Counts what went through, and shows it on stderr: on a terminal in a line that is overwritten, otherwise
+/// as one line per second.
 class progress {
  public:
   progress(const char* verb, place where) : verb_(verb), where_(where) {}
@@ -69,7 +69,7 @@ class progress {
 
   std::uint64_t messages() const { return messages_; }
   std::uint64_t bytes() const { return bytes_; }
-  /// In bytes per second, from the beginning.
+  /// In bytes per second, since the start.
   double rate() const {
     return bytes_ == 0 ? 0 : static_cast<double>(bytes_) / seconds_since(start_);
   }
@@ -109,7 +109,7 @@ int open_file(const std::string& path, int flags) {
 int open_input(const std::string& path) { return open_file(path, O_RDONLY); }
 int open_output(const std::string& path) { return open_file(path, O_WRONLY | O_CREAT | O_TRUNC); }
 
-/// 0 at the end of the file.
+/// Returns 0 at the end of the file.
 std::size_t read_some(int file, std::span<std::byte> into) {
   const ssize_t n = ::read(file, into.data(), into.size());
   if (n == -1) fail("cannot read the input");
@@ -153,7 +153,7 @@ net::awaitable<void> produce(frames::producer& tx, int input, place where) {
 }
 
 net::awaitable<void> consume(frames::consumer& rx, int output, place where) {
-  co_await rx.async_wait(net::use_awaitable);  // until there is something: the clock starts then
+  co_await rx.async_wait(net::use_awaitable);  // until the first message is there: then the clock starts
   progress received("received", where);
   for (;;) {
     const belfry::message m = co_await rx.async_receive(net::use_awaitable);
@@ -168,7 +168,7 @@ net::awaitable<void> consume(frames::consumer& rx, int output, place where) {
             << " bytes, " << std::llround(rate / 1e6) << " MB/s" << std::endl;
 }
 
-/// What an error of an operation means to us.
+/// What an operation's error means here.
 std::string explain(const belfry::net_system_error& e) {
   if (e.code() == belfry::errc::peer_died) return "the other side was killed";
   if (e.code() == belfry::errc::closed) return "the other side gave up";
@@ -188,7 +188,7 @@ void run(net::io_context& io, Endpoint& end, net::awaitable<void> work) try {
   });
   io.run();
 } catch (const std::exception& e) {
-  // What is unread would stay for a consumer that comes later, but nobody wants half a file.
+  // Unread messages would stay for a later consumer, but half a file is useless.
   belfry::error_code ignored;
   frames::unlink(end.name(), ignored);
   if (!end.is_open()) throw std::runtime_error("interrupted");
@@ -212,20 +212,20 @@ void consume_file(const std::string& name, int output, place where = place::own_
 
 // ---- both at once ------------------------------------------------------------------------------------
 
-/// Does the work; says what went wrong.
+/// Does the work; reports what went wrong.
 template <class Work>
 int guarded(const char* who, Work work) {
   try {
     work();
     return EXIT_SUCCESS;
   } catch (const std::exception& e) {
-    std::cerr << who + ": "s + e.what() + '\n';  // at once: another process writes there, too
+    std::cerr << who + ": "s + e.what() + '\n';  // in one write: another process also writes there
     return EXIT_FAILURE;
   }
 }
 
-/// Starts and watches the two processes. The signals that it waits for are blocked, so that none is
-/// lost, and it has neither threads nor an io_context, so that it may fork.
+/// Starts and watches the two processes. The signals that it waits for are blocked, so that none is lost. It
+/// has no threads and no io_context, so that it may fork.
 class children {
  public:
   children() {
@@ -252,8 +252,8 @@ class children {
     running_.push_back({pid, who});
   }
 
-  /// True if both succeeded. If one fails the channel tells the other, which ends; one that does not,
-  /// for it was still waiting for the first one to come, is stopped.
+  /// True if both succeeded. If one fails, the other learns that from the channel, and ends. If the other was
+  /// still waiting for its peer to join, it is stopped.
   bool wait() {
     const timespec second{1, 0};
     bool good = true;
@@ -299,7 +299,7 @@ int run_both(const std::string& input_path, const std::string& output_path) {
     throw std::runtime_error("INPUT and OUTPUT are the same file");
   }
   const int output = open_output(output_path);
-  int report[2];  // what the consumer prints
+  int report[2];  // receives what the consumer prints
   if (::pipe(report) == -1) fail("cannot make a pipe");
 
   const std::string name = "pipeline-" + std::to_string(::getpid());

@@ -1,10 +1,10 @@
-// A program with an event loop of its own, here epoll(7): Asio does not run in any process.
+// A program with its own event loop, here epoll(7): no process runs Asio.
 //
 //   poll_loop [CHANNELS [ROUNDS]]
 //
-// Sensors, each a process of its own with a channel of its own, come, send, and go; some are killed. This
-// program waits for all of them, for a timer and for Ctrl-C in one call of epoll_wait, and starts the successor of
-// each that has gone. A channel takes five descriptors of this process while its sensor is there.
+// Sensors are processes, each with its own channel. They join, send, and leave; some are killed. This program
+// waits for all of them, for a timer and for Ctrl-C in one call of epoll_wait. When a sensor has left or
+// died, it starts another one. A channel takes five descriptors of this process while its sensor is there.
 #include "net.hpp"
 
 #include <algorithm>
@@ -37,12 +37,12 @@ namespace {
 
 constexpr std::uint64_t of_each = 200;  // measurements
 
-/// A sensor. The one that is to be killed waits for that when it has sent everything.
+/// A sensor. A sensor to be killed sends everything, and then waits for that.
 void send(const std::string& name, bool to_be_killed) {
-  net::io_context io;  // an endpoint belongs to one; nobody runs it
+  net::io_context io;  // an endpoint needs one; it is never run
   measurements::producer tx(io, name);
   for (std::uint64_t i = 0; i != of_each; ++i) {
-    if (tx.send({i, 20.0 + static_cast<double>(i % 50) / 10})) return;  // waits while it is full
+    if (tx.send({i, 20.0 + static_cast<double>(i % 50) / 10})) return;  // waits while the ring is full
   }
   while (to_be_killed) ::pause();
 }
@@ -52,7 +52,7 @@ int checked(int result, const char* what) {
   return result;
 }
 
-/// Becomes readable every half second.
+/// Returns a descriptor that is readable every half second.
 int make_timer() {
   const int timer = checked(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), "timerfd");
   const itimerspec every{{0, 500'000'000}, {0, 500'000'000}};
@@ -60,7 +60,7 @@ int make_timer() {
   return timer;
 }
 
-/// Becomes readable at Ctrl-C, and when a sensor's process has ended.
+/// Returns a descriptor that is readable at Ctrl-C, and when a sensor's process has ended.
 int make_signals() {
   sigset_t signals;
   ::sigemptyset(&signals);
@@ -76,7 +76,7 @@ pid_t start(std::string name, bool to_be_killed) {
   posix_spawnattr_t attributes;
   ::posix_spawnattr_init(&attributes);
   sigset_t none;
-  ::sigemptyset(&none);  // what is blocked here is not blocked there
+  ::sigemptyset(&none);  // unblock the signals in the sensor
   ::posix_spawnattr_setsigmask(&attributes, &none);
   ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
   pid_t pid = 0;
@@ -110,7 +110,7 @@ class loop {
     while (::waitpid(-1, nullptr, 0) > 0) {
     }
     for (sensor& s : sensors_) {
-      s.rx.close();  // with it goes the channel, unless there is something in it that was not received
+      s.rx.close();  // also removes the channel, if every value was received
       belfry::error_code not_there;
       measurements::unlink(s.name, not_there);
     }
@@ -190,7 +190,7 @@ class loop {
     }
   }
 
-  /// There is a reason to look.
+  /// Marks a channel to be looked at.
   void wake(std::size_t i) {
     sensor& s = sensors_[i];
     s.asleep = false;
@@ -202,8 +202,8 @@ class loop {
         ++came_;
       }
     } else if (ec == belfry::errc::closed || ec == belfry::errc::peer_died) {
-      // Told once, after everything that was sent. From here on the channel sleeps until the next one comes.
-      if (!s.there) ++came_;  // and was gone before we looked
+      // Reported once, after everything that was sent. Then the channel sleeps until the next sensor joins.
+      if (!s.there) ++came_;  // it was gone before we looked
       s.there = false;
       ++(ec == belfry::errc::closed ? left_ : died_);
       if (s.next != of_each) throw std::runtime_error("a measurement is missing");
@@ -216,7 +216,7 @@ class loop {
   void look(std::size_t i) {
     sensor& s = sensors_[i];
     if (s.asleep) return;
-    // Not for ever: the others want their turn, too.
+    // Not without end: the other channels must be served, too.
     for (int n = 0; n != 100; ++n) {
       const auto m = s.rx.try_receive();
       if (!m) break;
@@ -225,17 +225,17 @@ class loop {
       sum_ += m->value;
       if (s.next == of_each && s.to_be_killed) ::kill(s.pid, SIGKILL);
     }
-    s.asleep = s.rx.prepare_wait();  // true: from now on the sensor will ring
-    if (!s.asleep) wake(i);          // false: there is something already
+    s.asleep = s.rx.prepare_wait();  // true: from now on the sensor will notify us
+    if (!s.asleep) wake(i);          // false: there is a value already
   }
 
-  net::io_context io_;  // the consumers belong to it; nobody runs it
+  net::io_context io_;  // the consumers need one; it is never run
   const unsigned rounds_;
   const int epoll_ = checked(::epoll_create1(EPOLL_CLOEXEC), "epoll");
   const int timer_ = make_timer();
   const int signals_ = make_signals();
   std::vector<sensor> sensors_;
-  std::vector<std::size_t> due_;  // those that may have something
+  std::vector<std::size_t> due_;  // channels that may have a value
   bool interrupted_ = false;
   std::size_t over_ = 0;
   unsigned started_ = 0;

@@ -13,7 +13,7 @@ import sys
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 
-# What the snippets take for granted.
+# Declarations that the snippets use.
 BEFORE = """\
 #include "net.hpp"
 
@@ -34,7 +34,7 @@ std::size_t read_frame(std::span<std::byte> into) { return into.size(); }
 struct unix_socket { int native_handle() const { return -1; } };
 """
 
-# A snippet may declare what the parameters are called.
+# A snippet may declare names that are also names of parameters.
 FUNCTION = """
 {result} snippet_{number}(net::io_context& io, unix_socket& socket) {{
 {{

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Builds the example `pipeline`, and what it needs, and streams a real file of about 256 MB from one process to
+# Builds the example `pipeline` and what it needs, and streams a real file of about 256 MB from one process to
 # another with it. The last line printed is that program's:
+#
 #   pipeline: N messages, B bytes, R MB/s, identical
 set -u
 top=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd -P) || exit 1
@@ -21,7 +22,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 echo "packing 256 MB of this machine's programs, libraries and headers into $dir/input"
-# tar may complain: it is cut short by head, and some files may not be for this user to read.
+# tar may complain: head ends it early, and this user may not be allowed to read some files.
 tar -C / -cf - usr/bin usr/lib usr/include 2>/dev/null | head -c 256000000 >"$dir/input" ||
   fail "cannot write to $dir; TMPDIR should name a directory with 512 MB of room"
 size=$(wc -c <"$dir/input")

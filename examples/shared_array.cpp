@@ -1,11 +1,11 @@
-// An array of numbers, shared with a Python program, which views it by NumPy, or else by a memoryview,
+// An array of numbers, shared with a Python program, which views it through NumPy, or else a memoryview,
 // without a copy: the second example of CPython's documentation of multiprocessing.shared_memory.
 //
 //   shared_array [NAME]                                and, while it waits, in another shell:
 //   python3 examples/python/shared_array.py [NAME]
 //
-// Python changes the array in a transaction: to other transactions, of either language, it happens at
-// once, and if it is killed meanwhile the next one is told.
+// Python changes the array in a transaction: other transactions, in either language, see all of its changes
+// or none. If Python is killed meanwhile, the next transaction is told.
 #include "net.hpp"
 
 #include <algorithm>
@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::array<std::int64_t, 6> fibonacci{1, 1, 2, 3, 5, 8};
 
-/// The memory is whole pages, but the block has the size that it was given: the array's.
+/// The memory is whole pages, but the block's size is the one it was created with: the array's.
 void print(std::span<const std::int64_t> numbers) {
   std::cout << "shared_array:";
   for (const std::int64_t n : numbers) std::cout << ' ' << n;
@@ -36,7 +36,7 @@ int main(int argc, char** argv) try {
   belfry::watch w(io, a);
   w.async_changed(w.version(), [&](const belfry::error_code& ec, std::uint64_t) {
     if (ec) throw belfry::net_system_error(ec);
-    const belfry::transaction t = a.txn();  // after Python's
+    const belfry::transaction t = a.txn();  // waits for Python's transaction
     print(t.as<std::int64_t>());
   });
   print(a.as<std::int64_t>());

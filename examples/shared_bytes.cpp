@@ -4,8 +4,7 @@
 //   shared_bytes [NAME]                                and, while it waits, in another shell:
 //   python3 examples/python/shared_bytes.py [NAME]
 //
-// What the documentation has to leave open, how one learns that the other has written something, is a
-// watch.
+// The documentation cannot say how one program learns that the other has written: here a watch tells.
 #include "net.hpp"
 
 #include <cstdlib>
@@ -15,7 +14,7 @@
 
 int main(int argc, char** argv) try {
   auto a = belfry::shared_memory::create(argc > 1 ? argv[1] : "shared-bytes", 10);
-  const belfry::unlink_on_destroy owner(a);  // close() and the destructor leave it there
+  const belfry::unlink_on_destroy owner(a);  // close() and the destructor do not unlink
   const auto buffer = a.as<unsigned char>();
   for (unsigned char i = 0; i != 4; ++i) buffer[i] = 22 + 11 * i;  // several at once
   buffer[4] = 100;                                                 // or one

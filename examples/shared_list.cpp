@@ -27,7 +27,7 @@ int main(int argc, char** argv) try {
   const belfry::unlink_on_destroy owner(a.shm());
 
   a[2] = -78.5;
-  a[2] = "dry ice";  // another type, in the room that the element had from the beginning
+  a[2] = "dry ice";  // another type, within the element's original room
   try {
     a[2] = "larger than previously allocated storage space";
   } catch (const std::length_error&) {
@@ -37,7 +37,7 @@ int main(int argc, char** argv) try {
 
   net::io_context io;
   belfry::watch w(io, a.shm());
-  // Woken when element 0 or 6 changes. Python's notifications are about the whole list.
+  // Completes when element 0 or 6 changes. Python notifies about the whole list.
   w.async_changed(w.version(), {0, 6}, [&](const belfry::error_code& ec, std::uint64_t) {
     if (ec) throw belfry::net_system_error(ec);
     print(a);

@@ -1,5 +1,5 @@
 #!/bin/sh
-# sh examples/test.sh CASE PROGRAM: runs an example and checks what it prints and leaves.
+# sh examples/test.sh CASE PROGRAM: runs an example and checks its output and what it leaves behind.
 set -u
 case=$1
 program=$2
@@ -42,13 +42,13 @@ finish() {  # finish PID STATUS
   has_ended "$1"
   [ $status = "$2" ] || fail "exit status $status, expected $2"
 }
-kill_hard() {  # kill_hard PID: returns when it is dead
+kill_hard() {  # kill_hard PID: returns when the process is dead
   kill -9 "$1"
   wait "$1" 2>/dev/null
   has_ended "$1"
 }
 
-# has LOG PATTERN: the log has such a line; said LOG PATTERN: waits until it has.
+# has LOG PATTERN: whether the log has such a line; said LOG PATTERN: waits until it has.
 has() { grep -q -e "$2" "$dir/$1.log"; }
 said() {
   until has "$1" "$2"; do sleep 0.05; done
@@ -60,7 +60,7 @@ nothing_left() {  # nothing_left NAME
   [ -z "$left" ] || fail "left behind: $left"
 }
 
-real_file() {  # some MB of text that every machine with a compiler has
+real_file() {  # some MB of text that exist on every machine with a compiler
   find /usr/include -name '*.h*' -type f -exec cat {} + 2>/dev/null | head -c 20000000
 }
 
@@ -210,7 +210,7 @@ poll_loop() {
   finish $pid 0
   expect log '^poll_loop: [0-9]* so far$'
   expect log '^poll_loop: 200 channels, 400 sensors came, 267 left, 133 were killed; 80000 measurements, mean 22.45; '
-  # While every sensor is there five a channel, and some of the program's own.
+  # With every sensor there, five descriptors per channel, and some of the program's own.
   most=$(sed -n 's/.*at most \([0-9]*\) descriptors$/\1/p' "$dir/log.log")
   [ "$most" -le 1020 ] || fail "$most descriptors"
   nothing_left poll-loop-$pid
@@ -235,7 +235,7 @@ fork_workers() {
   expect kill "^$counts $dir/text\$"
 }
 
-# python LOG ARGUMENT...: what a user runs in another shell.
+# python LOG ARGUMENT...: runs what a user would run in another shell.
 python() {
   log=$dir/$1.log
   shift
@@ -274,7 +274,7 @@ shared_list() {
   nothing_left $name
 }
 
-edit() {  # edit LOG STATEMENT...: as in a Python shell
+edit() {  # edit LOG STATEMENT...: runs the statements as in a Python shell
   log=$1
   shift
   {
@@ -367,7 +367,7 @@ news() {
   nothing_left news-$pid
 }
 
-# Three thousand requests while workers are killed: each is answered, and rightly.
+# Three thousand requests while workers are killed: each is answered correctly.
 async_server() {
   start server --port 0
   server=$pid

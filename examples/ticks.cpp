@@ -4,9 +4,8 @@
 //   ticks consume [NAME] [--count N]
 //   ticks demo                                     both, for two seconds; also without any argument
 //
-// Start either side first. Stop it with Ctrl-C or kill it, and start it again: the other side says
-// what it has noticed, waits, and goes on. What was sent and not received is there for the next
-// consumer.
+// Start either side first. Stop it with Ctrl-C or kill it, and start it again: the other side reports what
+// has happened, waits, and continues. What was sent and not received is there for the next consumer.
 #include "net.hpp"
 
 #include <chrono>
@@ -19,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-// What both programs have to agree upon; of two programs, in a header that both include.
+// Both programs must use the same type; separate programs share a header.
 struct tick {
   std::uint64_t seq;
   double price;
@@ -41,7 +40,7 @@ void say(const char* who, const std::string& what) {
   std::cout << who << ": " << what << std::endl;
 }
 
-/// How far one side is, and a line about it per second.
+/// The progress of one side, printed once per second.
 struct statistics {
   const char* who;
   std::uint64_t count = 0;
@@ -61,8 +60,8 @@ struct statistics {
   }
 };
 
-/// Says what has become of the other side, and waits for the next one. After `peer_died`, which is
-/// told once, sending or receiving would do that, too; `closed` is told until somebody comes.
+/// Reports that the other side has left or died, and waits for the next one. After `peer_died`, which is
+/// reported once, a send or receive would also wait; after `closed` it would fail until a peer joins.
 template <class Endpoint>
 net::awaitable<void> next_peer(const char* who, Endpoint& end, belfry::error_code ec) {
   if (ec == belfry::errc::peer_died) {
@@ -102,7 +101,7 @@ net::awaitable<void> produce(ticks::producer& tx, const options& o, statistics& 
       rest = rest.subspan(n);
       if (ec) {
         co_await next_peer(sent.who, tx, ec);
-        then = clock_type::now();  // nobody wants what is past
+        then = clock_type::now();  // do not catch up
       }
     }
   }
@@ -127,8 +126,8 @@ net::awaitable<void> consume(ticks::consumer& rx, const options& o, statistics& 
   }
 }
 
-/// Runs `work` beside the statistics until it is done, or Ctrl-C stops it. The endpoint then leaves
-/// the channel when it is destroyed.
+/// Runs `work` and the statistics until the work is done, or Ctrl-C stops it. The endpoint then leaves the
+/// channel when it is destroyed.
 void run(net::io_context& io, net::awaitable<void> work, const statistics& s) {
   net::signal_set signals(io, SIGINT, SIGTERM, SIGHUP);
   signals.async_wait([&](belfry::error_code, int) { io.stop(); });

@@ -2,9 +2,9 @@
 //
 //   timeout [COUNT]
 //
-// Another process sends COUNT numbers (1000) at irregular intervals of about the timeout, so that
-// number and timer often come at the same moment. Whichever wins, nothing is lost: a receive that
-// is cancelled has taken nothing out of the ring.
+// Another process sends COUNT numbers (1000) at irregular intervals of about the timeout, so that number and
+// timer often come at the same moment. Whichever wins, nothing is lost: a cancelled receive has taken nothing
+// out of the ring.
 #include "net.hpp"
 
 #include <chrono>
@@ -29,8 +29,8 @@ net::awaitable<void> receive(numbers::consumer& rx, unsigned count) {
   unsigned timeouts = 0;
   for (unsigned expected = 0; expected != count;) {
     timer.expires_after(1ms);
-    // With an error code rather than an exception: if one side of `||` throws, it waits for the
-    // other one, and if that one succeeds nobody hears of the exception.
+    // As an error code, not an exception: if one side of `||` throws, `||` waits for the other side, and
+    // discards the exception if that one succeeds.
     belfry::error_code ec;
     const auto first = co_await (rx.async_receive(net::redirect_error(net::use_awaitable, ec)) ||
                                  timer.async_wait(net::use_awaitable));
@@ -50,7 +50,7 @@ net::awaitable<void> receive(numbers::consumer& rx, unsigned count) {
             << std::endl;
 }
 
-/// The other process: no coroutines here, it blocks.
+/// The other process: without coroutines; it blocks.
 void send(const belfry::channel_handles& handles, unsigned count) {
   net::io_context io;
   numbers::producer tx(io, handles);
@@ -58,7 +58,7 @@ void send(const belfry::channel_handles& handles, unsigned count) {
   std::uniform_int_distribution pause(0, 2000);
   for (unsigned i = 0; i != count; ++i) {
     std::this_thread::sleep_for(std::chrono::microseconds(pause(random)));
-    if (tx.send(i)) return;  // nobody there any more
+    if (tx.send(i)) return;  // the receiver has gone
   }
 }
 
@@ -66,7 +66,7 @@ void send(const belfry::channel_handles& handles, unsigned count) {
 
 int main(int argc, char** argv) try {
   const auto count = static_cast<unsigned>(argc > 1 ? std::stoul(argv[1]) : 1000);
-  // A channel without a name, so that there is nothing to clean up, also after Ctrl-C.
+  // A channel without a name, so that there is nothing to clean up, even after Ctrl-C.
   const belfry::channel_handles handles = numbers::make_handles();
   const pid_t child = ::fork();  // before there is an io_context
   if (child == -1) throw std::runtime_error("cannot start a process");

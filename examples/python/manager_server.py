@@ -1,4 +1,4 @@
-"""A manager of CPython's, for clients in C++: see examples/manager_client.cpp.
+"""CPython's SharedMemoryManager, for clients in C++: see examples/manager_client.cpp.
 
 manager_server.py ADDRESS KEY                   until its input ends
 """

@@ -22,5 +22,5 @@ else:
 print("Python:", c.tolist())
 with Watch(shm.name) as watch, watch.txn():
     c[-1] = 888
-del c  # or close() finds that the memory is in use
+del c  # otherwise close() finds the memory in use
 shm.close()

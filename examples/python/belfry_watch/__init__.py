@@ -7,9 +7,9 @@ use Belfry's `watch` and `txn`. Standard library only, CPython 3.9 or later, Lin
     limits = ShareableList([10, 20, 30], name="limits")      # or attach to what C++ has created
 
     with belfry_watch.Watch("limits") as watch:
-        with watch.txn() as t:                 # exclusive among processes; its end notifies
+        with watch.txn() as t:                 # exclusive among processes; notifies at its end
             if t.owner_died:
-                ...                            # the holder before was killed: put the data right
+                ...                            # the previous holder was killed: repair the data
             limits[0] += 1
 
         limits[1] = 25
@@ -23,8 +23,8 @@ use Belfry's `watch` and `txn`. Standard library only, CPython 3.9 or later, Lin
 
         asyncio.run(reload())
 
-The format is that of include/belfry/detail/layout/layout.hpp; the names here are those there. How nobody
-misses a wake-up is in detail/segment/parking.hpp, how the dead are noticed in detail/segment/roster.hpp.
+The format, and the names used here: include/belfry/detail/layout/layout.hpp. Why no wake-up
+is lost: detail/segment/parking.hpp. How a death is noticed: detail/segment/roster.hpp.
 
 A Watch is not thread-safe. In the child of a fork it is closed. What other participants write into the
 companion is trusted.
@@ -37,7 +37,7 @@ __all__ = ["Transaction", "Watch", "keep", "unlink"]
 
 
 def keep(shm):
-    """To be called with what was attached to and is somebody else's: without it Python's resource
+    """Call this for a block that another program owns: otherwise Python's resource
     tracker unlinks the block when this program ends."""
     from multiprocessing import resource_tracker
 
@@ -47,11 +47,12 @@ def keep(shm):
 
 
 def unlink(shm):
-    """In place of shm.unlink(): removes also what is left of the companion, if the programs that had a
-    watch of the block were killed, or ended by os._exit(). A watch that is open removes it at its end."""
+    """Use it instead of shm.unlink(): also removes what is left of the companion, if the programs that had a
+    watch of the block were killed, or ended by os._exit(). An open watch removes it when it is closed."""
     from multiprocessing import resource_tracker
 
-    # Before 3.13 its own unlink() tells the tracker, which must know it then.
+    # Before 3.13 its unlink() unregisters the block from the resource tracker, so the block must be
+    # registered.
     if not getattr(shm, "_track", True) and not hasattr(type(shm), "_track"):
         resource_tracker.register("/" + shm.name, "shared_memory")
     shm.unlink()

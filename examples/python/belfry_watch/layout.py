@@ -1,30 +1,30 @@
-"""The bytes of a companion segment: include/belfry/detail/layout/layout.hpp, with the names it has there."""
+"""The bytes of a companion segment: include/belfry/detail/layout/layout.hpp, with the same names."""
 
 import platform
 import struct
 import threading
 from typing import NamedTuple
 
-# Python has no atomics; on this architecture it needs none but a fence. An element of a memoryview
-# that was cast to "Q" is read and written by a memcpy of constant size 8, one instruction, and all
-# of ours are aligned. (The struct module's "<Q" goes byte by byte.) x86 keeps loads in order, and
-# stores in order, which makes a release of each store and an acquire of each load. What remains is a
-# load that overtakes an earlier store: for that there is fence().
+# Python has no atomics; on this architecture only a fence is needed. An element of a memoryview that was cast
+# to "Q" is read and written by a memcpy of constant size 8, which is one instruction, and all of ours are
+# aligned. (The struct module's "<Q" goes byte by byte.) x86 keeps the order of loads and the order of stores,
+# so each store is a release and each load an acquire. Only a load may overtake an earlier store: against that
+# there is fence().
 
 if platform.machine() != "x86_64":
     raise ImportError("belfry_watch relies on the memory model of x86-64")
 
 
 def fence():
-    """A full fence. To take a Lock that is free, as a new one is, is a compare-and-swap (sem_trywait;
+    """A full fence. Acquiring a Lock that is free, like a new one, is a compare-and-swap (sem_trywait;
     since 3.14 a PyMutex): on x86 an instruction with the lock prefix, which no load and no store
-    passes. A system call would not do: none is promised to be a fence, nor is
+    passes. A system call would not do: none is guaranteed to be a fence, nor is
     membarrier(PRIVATE_EXPEDITED) one towards other processes."""
     with threading.Lock():
         pass
 
 
-# ---- where everything is ------------------------------------------------------------------------------
+# ---- offsets -----------------------------------------------------------------------------------------
 
 DIRECTORY = "/dev/shm/"
 LONGEST_NAME = 255 - len(".watch") - len(".bell.63")  # of a block with a companion, in bytes
@@ -36,15 +36,15 @@ MARKS = 192  # in bytes: control_header::parked[consumer]
 # In words of 8 bytes.
 JOINS, LEAVES, DEATHS = 32, 33, 34  # control_header::count
 ROSTER, SLOT_WORDS = 40, 16  # an array of participant_slot ...
-CONTROL, PID, BELL, PARKS, RINGS, PARK = 0, 1, 2, 3, 4, 8  # ... and what is in it
+CONTROL, PID, BELL, PARKS, RINGS, PARK = 0, 1, 2, 3, 4, 8  # ... and its fields
 # PID: bell_handle in the upper half.
-STATE = ROSTER + SLOTS * SLOT_WORDS  # watch_state: arrays with an entry per slot, and the rest
+STATE = ROSTER + SLOTS * SLOT_WORDS  # watch_state: arrays with an entry per slot, and other fields
 CHANGES, WHOLE, BUSY, TICKET = (STATE + i * SLOTS for i in range(4))
 DIRTY = STATE + 4 * SLOTS
 ELEMENT = DIRTY + 1
 SIZE = 8 * (ELEMENT + ELEMENTS)  # in bytes
 
-# The identity, in its order; None: not the same in every companion.
+# The identity's fields in order; None: differs between companions.
 IDENTITY = struct.Struct("<8s2IQ16s2I2HI9Q")
 FIELDS = dict(
     magic=b"Belfry\r\n",
@@ -107,13 +107,13 @@ class State:
         self.tickets = words[TICKET : TICKET + SLOTS]
 
     def version(self):
-        return sum(self.changes.tolist()) % 2**64  # what is read of the block is read behind it
+        return sum(self.changes.tolist()) % 2**64  # the caller reads the block after this
 
     def changed_since(self, seen, elements):
         version = self.version()
         if not elements:
             return version != seen
-        if version < seen:  # that of an earlier companion
+        if version < seen:  # the version of an earlier companion
             return True
         if any(v > seen for v in self.whole.tolist()):
             return True
@@ -122,7 +122,7 @@ class State:
     def change(self, slot):
         self.words[BUSY + slot] = 1
         self.words[CHANGES + slot] = (self.words[CHANGES + slot] + 1) % 2**64
-        fence()  # the counters of others are read behind it; meets that of another notifier
+        fence()  # before the counters of others are read; pairs with itself in another notifier
         self.words[WHOLE + slot] = self.version()
         self.words[BUSY + slot] = 0
 
@@ -144,6 +144,6 @@ class State:
         self.words[DIRTY] = generation << 32 | slot + 1
 
     def is_next(self, slot):
-        """Whether nobody who waits goes before this slot, which may have a ticket or not."""
+        """Whether no other waiter goes before this slot, with or without a ticket of its own."""
         waiting = [(ticket, i) for i, ticket in enumerate(self.tickets.tolist()) if ticket]
         return not waiting or min(waiting)[1] == slot

@@ -1,4 +1,5 @@
-"""Who else watches a block, waking them, and noticing the dead: include/belfry/detail/segment/roster.hpp."""
+"""The participants of a block's companion: how they join, wake each other, and reap the dead. The C++ side:
+include/belfry/detail/segment/roster.hpp."""
 
 import contextlib
 import errno
@@ -18,16 +19,16 @@ _members = weakref.WeakSet()
 
 
 class Gone(Exception):
-    """The companion has lost its name: the last one out was just leaving."""
+    """The companion has lost its name: its last participant was just leaving."""
 
 
 class Deserted(Exception):
-    """A bell without a listener: the owner of its slot is dead."""
+    """A bell without a reader: the owner of its slot is dead."""
 
 
 class Member:
-    """One participant. Its locks live and die with the descriptions `fd` and `block`; the mapping has
-    one of its own, as it would keep the locks alive in the child of a fork."""
+    """One participant. Its locks belong to the file descriptions `fd` and `block`; the mapping has
+    another one, because a mapping would keep the locks alive in the child of a fork."""
 
     def __init__(self, path, block):
         self.path = path
@@ -35,9 +36,9 @@ class Member:
         self.slot = None
         self.bell = None
         self.peers = {}  # slot: (generation, writing end of the bell)
-        self.readers = {}  # descriptor: the loop in which it is
-        self.known_dead = {}  # slot: generation of which nobody listens at the bell
-        self.reap_due = False  # the roster's lock was held by another participant
+        self.readers = {}  # descriptor: the event loop that watches it
+        self.known_dead = {}  # slot: generation whose bell has no reader
+        self.reap_due = False  # the roster's lock was held by another participant, so reaping is still to be done
         self.fd = system.open_or_create(path, block)
         try:
             system.check_owner(self.fd, block, path)
@@ -68,12 +69,12 @@ class Member:
             if os.fstat(self.fd).st_nlink == 0:
                 raise Gone
             self._reap_locked()
-            if outdated:  # of a block that has lost its name to ours; those who are in it go on
+            if outdated:  # its block has lost its name to ours; its participants continue
                 if not os.path.samestat(os.stat(layout.DIRECTORY + name_of_block(self.path)), os.fstat(self.block)):
-                    raise FileNotFoundError(errno.ENOENT, "another block by now", self.path)
+                    raise FileNotFoundError(errno.ENOENT, "another block has this name now", self.path)
                 self._unlink()
                 if os.fstat(self.fd).st_nlink:
-                    raise PermissionError(errno.EPERM, "of an earlier block, and another user's", self.path)
+                    raise PermissionError(errno.EPERM, "another user's companion, of an earlier block", self.path)
                 raise Gone
             self._meet()
             unusable = set()
@@ -82,8 +83,8 @@ class Member:
                 try:
                     self._settle_in(slot)
                 except FileExistsError:
-                    # In a sticky directory the bell that a dead process of another user has left keeps its slot
-                    # from us: then the next one.
+                    # In a sticky directory this process cannot remove the bell of another user's dead process.
+                    # Then it takes the next slot.
                     system.unlock(self.fd, slot_lock(slot))
                     unusable.add(slot)
 
@@ -101,14 +102,14 @@ class Member:
             raise
         self._put(slot, BELL, os.fstat(self.bell).st_ino)
         self._put(slot, PID, os.getpid() | self.bell << 32)
-        # The epoch goes on where the owner before left it.
+        # Continue from the previous owner's epoch.
         self._put(slot, PARK, ((self._get(slot, PARK) >> 2) + 1) << 2 | AWAKE)
         self.set_control(slot, control._replace(state=LIVE, end=0))
         self.words[JOINS] += 1  # only now: a notifier that sees the count sees a live newcomer
         self.slot, self.generation = slot, generation
 
     def _lock_free_slot(self, unusable):
-        """Of a slot that was freed on evidence the kernel may still have to drop the lock."""
+        """If the slot was freed by other evidence, the kernel may not have dropped the lock yet."""
         for attempt in range(200):
             free = [i for i in range(SLOTS) if self.control(i).state == FREE and i not in unusable]
             for i in free:
@@ -117,17 +118,17 @@ class Member:
             if not free:
                 break
             time.sleep(0.001)
-        raise OSError(errno.EUSERS, "64 watches of this block are open", self.path)
+        raise OSError(errno.EUSERS, "64 watches of this block are open already", self.path)
 
     def leave(self):
         if self.fd is None:
             return
         self.unpark()
         self.state.tickets[self.slot] = 0
-        # While its lock is held nobody else changes the word of a slot, so this needs no lock of the roster.
+        # While its lock is held, only the owner changes the word of a slot; so this needs no roster lock.
         self.set_control(self.slot, self.control(self.slot)._replace(state=GOING, end=LEFT))
         with self._roster() as locked:
-            if locked:  # in a sticky directory only its owner's user can remove a bell
+            if locked:  # in a sticky directory only a bell's owner can remove it
                 self._remove_bell(self.slot)
         system.unlock(self.fd, slot_lock(self.slot))
         self.slot = None
@@ -136,7 +137,7 @@ class Member:
         self.abandon()
 
     def _clear_up(self):
-        """If another participant holds the roster's lock it does this: when it leaves, or at once, if it is
+        """If another participant holds the roster's lock, that one does this: when it leaves, or at once if it is
         leaving."""
         while True:
             with self._roster() as locked:
@@ -154,14 +155,14 @@ class Member:
         return state == GOING and not system.is_locked_by_another(self.fd, slot_lock(slot))
 
     def _unlink(self):
-        """If the name still means this companion. One of another user stays, in a sticky directory."""
+        """Only if the name still belongs to this companion. In a sticky directory another user's stays."""
         with contextlib.suppress(FileNotFoundError, PermissionError):
             if os.path.samestat(os.fstat(self.fd), os.lstat(self.path)):
                 os.unlink(self.path)
 
     def abandon(self):
-        """Gives up the descriptors only: after a fork the membership is the parent's, and so are the
-        reactors in which they may be."""
+        """Closes the descriptors only: after a fork the slot belongs to the parent, and so do the
+        reactors that watch them."""
         self.readers.clear()
         for fd in (self.fd, self.block, self.bell, *(fd for _, fd in self.peers.values())):
             os.close(fd)
@@ -181,12 +182,12 @@ class Member:
         self.controls[slot] = control.word()
 
     def lives(self, slot, generation):
-        """Whether this owner of the slot takes part still, as far as it is known."""
+        """Whether this owner of the slot still participates, as far as is known."""
         control = self.control(slot) if 0 <= slot < SLOTS else Control(0, 0, 0, FREE)
         return control.state == LIVE and control.generation == generation
 
     def _live(self):
-        """The slots of the others who are here."""
+        """The slots of the other live participants."""
         controls = enumerate(self.controls.tolist())
         return [i for i, word in controls if word >> 56 == LIVE and i != self.slot]
 
@@ -199,10 +200,10 @@ class Member:
             if locked:
                 system.unlock(self.fd, ROSTER_LOCK)
 
-    # ---- the dead
+    # ---- reaping
 
     def _reap_locked(self):
-        """Frees the slots of the dead, which do not hold the lock or are known to be dead, and of those
+        """Frees the slots of dead owners (their lock is free, or their bell has no reader), and of owners
         that have left."""
         reaped = False
         for i in range(SLOTS):
@@ -218,7 +219,7 @@ class Member:
                 deaths = (control.deaths + 1) % 2**16
                 control = control._replace(deaths=deaths, end=DIED, state=GOING)
                 self.words[DEATHS] += 1
-                self.set_control(i, control)  # counted in one store
+                self.set_control(i, control)  # counted in the same store
             elif control.state == GOING and control.end == LEFT:
                 self.words[LEAVES] += 1
             self._remove_bell(i)
@@ -232,7 +233,7 @@ class Member:
         self._reap()
 
     def _reap(self):
-        """At once, or if another participant holds the roster's lock later."""
+        """Reaps at once, or later if another participant holds the roster's lock."""
         reaped = False
         with self._roster() as locked:
             self.reap_due = not locked
@@ -242,7 +243,7 @@ class Member:
             self.ring_everyone()
 
     def retry_after(self, seconds):
-        """When to look again at the latest: nothing tells that the roster's lock is free."""
+        """When to look again at the latest: no notification follows when the roster's lock is released."""
         return min(seconds or 0.05, 0.05) if self.reap_due else seconds
 
     def _remove_bell(self, slot):
@@ -259,7 +260,7 @@ class Member:
         return "%s.bell.%d" % (self.path, slot)
 
     def _meet(self):
-        """Before one joins, under the roster's lock: all have to be told of it."""
+        """Before joining, under the roster's lock: all participants must be notified."""
         for slot in self._live():
             try:
                 self._reach(slot)
@@ -268,8 +269,8 @@ class Member:
         self._reap_locked()
 
     def _reach(self, slot):
-        """The writing end of the bell that the slot's owner has made; None if that has just gone. Raises
-        OSError if it is there, and out of reach."""
+        """The writing end of the bell of the slot's owner; None if the owner has just gone. Raises
+        OSError if the owner exists and its bell cannot be opened."""
         generation = self.control(slot).generation
         if slot in self.peers:
             if self.peers[slot][0] == generation:
@@ -286,7 +287,7 @@ class Member:
                 raise
             if system.inode_of_bell(path) == made:
                 raise Deserted from None
-        if fd is None:  # the name is gone, or a namesake's: the companion was unlinked
+        if fd is None:  # the name is gone, or belongs to another FIFO: the companion was unlinked
             pid, handle = self._get(slot, PID) & 0xFFFFFFFF, self._get(slot, PID) >> 32
             with contextlib.suppress(OSError):
                 fd = system.open_bell("/proc/%d/fd/%d" % (pid, handle), made, follow=True)
@@ -302,7 +303,7 @@ class Member:
         os.close(fd)
 
     def _ring(self, slot):
-        """False: its owner is dead."""
+        """False if its owner is dead."""
         try:
             fd = self._reach(slot)
         except Deserted:
@@ -313,10 +314,10 @@ class Member:
         return False
 
     def ring_parked(self):
-        """After a publish. Marks nobody as rung, which takes a compare-and-swap and is not needed:
-        who is slow to wake up is rung once more. Raises OSError, when all others are rung, if one could
+        """After a publish. It does not mark the woken as `rung`: that needs a compare-and-swap, and is optional:
+        a slow participant is notified twice. Raises OSError, after all others are notified, if one could
         not be reached."""
-        fence()  # meets the one in park()
+        fence()  # pairs with the fence in park()
         failed = None
         for i, mark in enumerate(bytes(self.marks)):
             if not mark or i == self.slot or self._get(i, PARK) & 3 != PARKED:
@@ -335,15 +336,15 @@ class Member:
             raise failed
 
     def ring_everyone(self):
-        """Of what they would notice as well, if later."""
+        """Notifies others of something that they would notice anyway, but later."""
         for i in self._live():
             with contextlib.suppress(OSError):
                 self._ring(i)
 
-    # ---- sleeping oneself
+    # ---- parking
 
     def park(self):
-        """The caller looks once more and then waits until one of these is ready, which it tells to
+        """The caller looks once more, waits until one of these is ready, and passes the ready ones to
         wake(): the bell, and a descriptor for each peer that has an error when it dies."""
         if self.reap_due:
             self._reap()
@@ -360,11 +361,11 @@ class Member:
         self._put(self.slot, PARK, epoch << 2 | PARKED)
         self._put(self.slot, PARKS, self._get(self.slot, PARKS) + 1)
         self.marks[self.slot] = 1
-        fence()  # meets the one in the notifier's publish_fence()
+        fence()  # pairs with the fence in the notifier's publish_fence()
         return [self.bell, *(fd for _, fd in self.peers.values())]
 
     def wake(self):
-        """Drains the bell, and frees the slots of those who have died."""
+        """Drains the bell, and frees the slots of dead participants."""
         with contextlib.suppress(BlockingIOError):
             while len(os.read(self.bell, 4096)) == 4096:
                 pass
@@ -400,8 +401,8 @@ def name_of_block(companion):
 
 
 def remove_companion_if_over(name):
-    """Removes the companion of a block, and the bells of the dead, if no participant lives, and the block has
-    lost its name, or no transaction has died."""
+    """Removes the companion of a block, and dead participants' bells, if no participant lives, and the block has
+    lost its name, or no holder of a transaction has died."""
     block = layout.DIRECTORY + name
     path = block + ".watch"
     try:
@@ -412,15 +413,15 @@ def remove_companion_if_over(name):
         while _remove_if_over(fd, path, block) and not _has_participants(fd):
             pass
     except (FileNotFoundError, PermissionError, ValueError):
-        pass  # another one was faster; or it is not ours, or no companion
+        pass  # another process was faster; or it belongs to another user, or is not a companion
     finally:
         os.close(fd)
 
 
 def _remove_if_over(fd, path, block):
-    """True: there are participants. If the last one leaves meanwhile it leaves this to us."""
+    """True if there are participants. The last one to leave meanwhile leaves the removal to us."""
     subject = system.identity(fd, path)["subject"]
-    # Held by a participant that joins, leaves or reaps, it is in use.
+    # If a participant that joins, leaves or reaps holds the lock, the companion is in use.
     if not system.lock(fd, ROSTER_LOCK):
         return False
     try:

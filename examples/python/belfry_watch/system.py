@@ -40,7 +40,7 @@ OPEN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 def open_or_create(path, block):
-    """The companion, built without a name, so that nobody ever sees half of one."""
+    """Builds the companion without a name, so that no process sees an unfinished one."""
     while True:
         with contextlib.suppress(FileNotFoundError):
             return os.open(path, os.O_RDWR | OPEN)
@@ -48,7 +48,7 @@ def open_or_create(path, block):
         mode = mode_for_users(block)
         try:
             give_to_users(fd, block, mode)
-            os.posix_fallocate(fd, 0, layout.SIZE)  # a full memory is an error now, no SIGBUS later
+            os.posix_fallocate(fd, 0, layout.SIZE)  # a full memory is an error now, not a SIGBUS later
             header = dict(
                 layout.FIELDS,
                 segment_id=os.urandom(16),
@@ -58,28 +58,28 @@ def open_or_create(path, block):
                 subject=os.fstat(block).st_ino,
             )
             os.pwrite(fd, layout.IDENTITY.pack(*header.values()), 0)
-            first = struct.pack("<Q", time.time_ns())  # higher than the versions of an earlier one
+            first = struct.pack("<Q", time.time_ns())  # higher than the versions of an earlier companion
             os.pwrite(fd, first, 8 * layout.CHANGES)
             os.pwrite(fd, first, 8 * layout.WHOLE)
-            # Any src_dir_fd makes this a linkat(2), which can follow the link.
+            # Any src_dir_fd makes Python call linkat(2), which can follow the link.
             os.link("/proc/thread-self/fd/%d" % fd, path, src_dir_fd=fd, follow_symlinks=True)
             return fd
         except FileExistsError:
-            os.close(fd)  # someone was faster
+            os.close(fd)  # another process was faster
         except BaseException:
             os.close(fd)
             raise
 
 
 def mode_for_users(block):
-    """The permission bits of a companion: of owner, group and others those that may both read and write
-    the block may take part."""
+    """The permission bits of a companion: owner, group and others may participate if they may read and write
+    the block."""
     mode = os.fstat(block).st_mode & 0o777
     return 0o600 | sum(mode & 7 << shift for shift in (6, 3, 0) if mode >> shift & 6 == 6)
 
 
 def give_to_users(fd, block, mode):
-    """What belongs to a block, or to its companion, gets its group; and its owner if root has made it."""
+    """Gives a file that belongs to a block or companion its group, and, if made by root, its owner."""
     own, of = os.fstat(fd), os.fstat(block)
     user = of.st_uid if own.st_uid == 0 else -1
     needed = user > 0 or (own.st_gid != of.st_gid and mode & 0o060 and not mode & 0o006)
@@ -92,8 +92,8 @@ def give_to_users(fd, block, mode):
 
 
 def check_owner(fd, block, path):
-    """Another user may have made it first: it belongs to this user, root, the owner of the block, or one
-    of those whom the block's mode lets in."""
+    """Another user may have made the file first. Accepts this user's, root's, the block owner's, or that of
+    a user that the block's mode lets in."""
     status, mode = os.fstat(fd), mode_for_users(block)
     in_group = mode & 0o060 and status.st_gid in {os.getegid(), *os.getgroups()}
     if status.st_uid in (os.geteuid(), 0, os.fstat(block).st_uid) or mode & 0o006 or in_group:
@@ -102,9 +102,9 @@ def check_owner(fd, block, path):
 
 
 def identity(fd, path):
-    """The fields of the header, if it is one of a watch."""
+    """The fields of the header, if it is a companion's."""
     if not stat.S_ISREG(os.fstat(fd).st_mode) or os.fstat(fd).st_size != layout.SIZE:
-        raise ValueError(path + " is no companion of a block")
+        raise ValueError(path + " is not the companion of a block")
     header = layout.IDENTITY.unpack(os.pread(fd, layout.IDENTITY.size, 0))
     found = dict(zip(layout.FIELDS, header))
     for field, value in layout.FIELDS.items():
@@ -122,16 +122,16 @@ def inode_of_bell(path):
 
 
 def make_bell(path, companion, mode):
-    """The owner's end. What is there is a dead one's, as the caller has the slot. FileExistsError if it cannot be
-    removed."""
+    """The owner's end. An existing FIFO is a dead owner's, because the caller holds the slot. FileExistsError if it
+    cannot be removed."""
     if inode_of_bell(path):
         with contextlib.suppress(OSError):
             os.unlink(path)
     os.mkfifo(path, 0o600)
     bell = None
     try:
-        # Opened for both directions, so that it reports no hang-up to its owner, whoever comes and
-        # goes; as the owner is the only reader, its death still shows at the other end.
+        # Opened for both directions, a FIFO never reports a hang-up to its owner when peers come and go. As
+        # the owner is the only reader, its death still shows at the other end.
         bell = os.open(path, os.O_RDWR | OPEN)
         give_to_users(bell, companion, mode)
     except BaseException:
@@ -143,7 +143,7 @@ def make_bell(path, companion, mode):
 
 
 def open_bell(path, inode, follow=False):
-    """The ringing end; None if there is something else."""
+    """The writing end; None if the path is not this bell."""
     status = os.stat(path, follow_symlinks=follow)
     if not stat.S_ISFIFO(status.st_mode) or status.st_ino != inode:
         return None
@@ -155,7 +155,7 @@ def open_bell(path, inode, follow=False):
 
 
 def ring(fd):
-    """False: nobody is left to hear it. Raises no SIGPIPE, also where Python's SIG_IGN was undone."""
+    """False if the bell has no reader. Raises no SIGPIPE, even if Python's SIG_IGN was undone."""
     if signal.getsignal(signal.SIGPIPE) == signal.SIG_IGN:
         return _write_to_bell(fd)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
@@ -171,7 +171,7 @@ def _write_to_bell(fd):
     try:
         os.write(fd, b"\1")
     except BlockingIOError:
-        pass  # full: rung often enough
+        pass  # full: enough notifications are pending
     except BrokenPipeError:
         return False
     return True

@@ -14,7 +14,7 @@ from .roster import Gone, Member
 
 
 def _earlier(deadline, pause):
-    """How long to sleep, None for ever, and whether it is the pause that ends first."""
+    """How long to sleep (None: without limit), and whether the pause ends before the deadline."""
     left = None if deadline is None else max(0, deadline - time.monotonic())
     if pause is None or (left is not None and left <= pause):
         return left, False
@@ -27,7 +27,7 @@ class Watch:
 
     def __init__(self, name):
         if "/" in name or "\0" in name:
-            raise ValueError("no name of a block: %r" % name)
+            raise ValueError("not the name of a block: %r" % name)
         if len(os.fsencode(name)) > layout.LONGEST_NAME:
             what = "its companion, NAME.watch, leaves the name of a block %d bytes" % layout.LONGEST_NAME
             raise OSError(errno.ENAMETOOLONG, what, name)
@@ -41,11 +41,11 @@ class Watch:
             os.close(block)
             raise
         self._state = self._member.state
-        self._holder = None  # the Transaction that is open
-        self._pause = 0  # before the next attempt to get the lock, of whose end nothing tells
+        self._holder = None  # the open Transaction
+        self._pause = 0  # before the next attempt to get the lock, if no notification may follow its release
         self._sleepers = set()
-        # Also when the Watch is dropped, or the program ends, or the process of multiprocessing, which
-        # takes no notice of atexit.
+        # Also runs when the Watch is garbage, when the program ends, and when a process of multiprocessing
+        # ends, which does not run atexit.
         self._leave = multiprocessing.util.Finalize(self, self._member.leave, exitpriority=0)
 
     def close(self):
@@ -66,13 +66,13 @@ class Watch:
         return self._member
 
     def version(self):
-        """Grows with every notification. What is read of the block after this shows every notification
+        """Grows with every notification. A program that reads the block after this sees all changes
         that the version counts."""
         return self._state.version()
 
     def notify(self):
-        """The block has changed: whoever awaits that is woken. There is no form for a single element,
-        as C++ has one: that takes a compare-and-swap."""
+        """Call it after changing the block: wakes the watchers. There is no form for a single element,
+        as in C++: that needs a compare-and-swap."""
         member = self._open_member()
         self._state.change(member.slot)
         member.ring_parked()
@@ -85,7 +85,7 @@ class Watch:
         return self.version()
 
     def wait(self, seen, *elements, timeout=None):
-        """The same, blocking; also returns when the time, in seconds, is over."""
+        """The same, blocking; also returns after `timeout` seconds."""
         self._sleep(lambda: self._state.changed_since(seen, elements), timeout)
         return self.version()
 
@@ -96,7 +96,7 @@ class Watch:
     # ---- sleeping
 
     def _sleep(self, ready, timeout, retry_after=lambda: None):
-        """Until there is what is waited for; false if the time was over before. `retry_after` says
+        """Waits until the condition holds; false if the deadline came first. `retry_after` says
         when to look again at the latest."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while not ready():
@@ -117,7 +117,7 @@ class Watch:
         return True
 
     async def _asleep(self, ready, timeout=None, retry_after=lambda: None):
-        """The same, and others have their turn meanwhile."""
+        """The same, while other tasks run."""
         loop = asyncio.get_running_loop()
         deadline = None if timeout is None else time.monotonic() + timeout
         while not ready():
@@ -144,7 +144,7 @@ class Watch:
         self._rise()
 
     def _rise(self):
-        """Awake: everybody here who sleeps is to look again."""
+        """Awake: all sleeping tasks look again."""
         if self._member.fd is not None:
             self._member.unpark()
         sleepers, self._sleepers = self._sleepers, set()
@@ -169,8 +169,8 @@ class Watch:
 
     def _retry_after(self):
         """None, or seconds. The kernel closes the files of a dead process one after the other: we may
-        have heard of its death by one of them before it came to the one with the lock, and nothing
-        tells of that. Nor does a program that has the lock and does not take part."""
+        learn of its death from one of them before the file with the lock is closed, and no notification
+        follows. Nor does one if a program holds the lock without being a participant."""
         member = self._member
         if self._holder or not self._state.is_next(member.slot) or member.lives(*self._state.holder()):
             self._pause = 0
@@ -179,7 +179,7 @@ class Watch:
         return self._pause
 
     def _withdraw(self, who):
-        """Also in the middle of _try_begin(), by a KeyboardInterrupt."""
+        """May also run in the middle of _try_begin(), after a KeyboardInterrupt."""
         if self._holder is who:
             return self._end()
         member = self._member
@@ -190,7 +190,7 @@ class Watch:
                 member.words[DIRTY] = 0
             system.unlock(member.block, TXN_LOCK)
         self._state.tickets[member.slot] = 0
-        member.ring_parked()  # another may be next now
+        member.ring_parked()  # another waiter may be next now
         self._rise()
 
     def _end(self):
@@ -210,10 +210,10 @@ class Watch:
 
 class Transaction:
     """Excludes other transactions on the block, in every process and language, and nothing else.
-    First come, first served. Its end notifies.
+    First come, first served. Notifies at its end.
 
-    `owner_died`: the holder before was killed, and may have left the data half-written; told once.
-    Tasks that compete with each other should have a Watch each: one has one place in the queue."""
+    `owner_died`: the previous holder was killed, and may have left the data half-written; reported once.
+    Tasks that compete with each other need a Watch each: a Watch has one place in the queue."""
 
     owner_died = False
 
@@ -224,7 +224,7 @@ class Transaction:
     def __enter__(self):
         watch = self._watch
         if watch._holder:
-            raise RuntimeError("a transaction of this watch is open")
+            raise RuntimeError("this watch has an open transaction")
         begun = False
         try:
             begun = watch._sleep(
