@@ -1,8 +1,8 @@
 #!/bin/sh
-# sh bench/run.sh [CASE …] [--json]: builds the benchmarks and runs these cases. The results alone go to
-# standard output, with --json as one JSON object a line.
+# sh bench/run.sh [CASE …] [--json]: builds the benchmarks and runs these cases. Only the results go to
+# standard output; with --json as one JSON object per line.
 # sh bench/run.sh [--machine NAME]: runs all of them, and writes bench/results/NAME.json, a table NAME.md
-# and plots. NAME is otherwise made of the processor and the number of cores.
+# and plots. The default NAME is made of the processor and the number of cores.
 set -u
 top=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd -P) || exit 1
 . "$top/tests/packages.sh"
@@ -26,7 +26,7 @@ build bench --buildtype=release -Dbench=enabled -Dtests=disabled -Dexamples=disa
 program=$top/.build/bench/bench/belfry-bench
 [ $# -eq 0 ] || exec "$program" "$@"
 
-# The distribution's python3 has the distribution's matplotlib; another one may stand before it.
+# The distribution's matplotlib belongs to the distribution's python3; another one may come first in the PATH.
 python=/usr/bin/python3
 [ -x "$python" ] || python=python3
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Makes of the JSON lines of `belfry-bench --json` what is kept of a run: NAME.json, with the machine it
-was made on, a table NAME.md, and plots, NAME-*.svg, if there is matplotlib. NAME is of the machine."""
+"""Turns the JSON lines of `belfry-bench --json` into the files of a run: NAME.json with a description of the
+machine, a table NAME.md, and plots NAME-*.svg if there is matplotlib. NAME is that of the machine."""
 import argparse
 import datetime
 import json
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
-DETAILS = {  # beside the value, by their keys
+DETAILS = {  # values beside the main one, by their keys
     "p99": "99th percentile",
     "p999": "99.9th percentile",
     "cpu": "seconds of processor time per million messages: the receiver's, and the sender's for sending",
@@ -96,7 +96,7 @@ def label(result):
 
 
 def table(results, values):
-    """`values` gives Belfry's and the peers' of a result."""
+    """`values` returns Belfry's and the peers' values of a result."""
     peers = list(dict.fromkeys(p for r in results for p in r["peers"]))
     yield "| " + " | ".join(["", "Belfry", *peers]) + " |"
     yield "|---" * (len(peers) + 2) + "|"
@@ -142,7 +142,7 @@ def markdown(machine, results):
 
 
 def draw_latency(plt, results):
-    """Percentiles of open loads, a picture for every rate."""
+    """Percentiles of open loads, a plot per rate."""
     results = [r for r in results if "curve" in r]
     rates = sorted({r["rate"] for r in results})
     if not rates:
@@ -189,7 +189,7 @@ def draw_throughput(plt, results):
 
 
 def draw_channels(plt, results):
-    """What a round trip costs, and what it takes to set up a channel, by their number."""
+    """The time of a round trip, and of setting up a channel, by the number of channels."""
     lines = {}
     for r in results:
         if r["case"] == "many":
@@ -203,12 +203,12 @@ def draw_channels(plt, results):
 
 
 def draw_lines(plt, lines, yscale, xlabel, ylabel):
-    """`lines`: of a name and a style, y by x."""
+    """`lines`: y by x, for each name and style."""
     lines = {of: {x: y for x, y in sorted(points.items()) if y} for of, points in lines.items()}
     if not any(lines.values()):
         return None
     figure, ax = plt.subplots(figsize=(10, 7))
-    # There may be more lines than colours: then the marks, or the dashes, are other ones.
+    # If there are more lines than colours, the marks or dashes differ.
     colours = plt.get_cmap("tab10").colors
     drawn = {}
     for (name, style), points in lines.items():
@@ -239,7 +239,7 @@ def draw_all(stem, results):
         print("no plots: there is no matplotlib for", sys.executable, file=sys.stderr)
         return
     matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "belfry"  # the same figures, the same file
+    matplotlib.rcParams["svg.hashsalt"] = "belfry"  # the same figures give the same file
     import matplotlib.pyplot as plt
 
     for name, draw in (("latency", draw_latency), ("throughput", draw_throughput),

@@ -1,5 +1,5 @@
-// A block's life: create, open by name, unlink, and close both; against the bare system calls and
-// CPython's SharedMemory.
+// Create a block, open it by name, unlink and close both; against the bare system calls and CPython's
+// SharedMemory.
 #include "cases.hpp"
 #include "../harness/memory.hpp"
 #include "../peers/cpython.hpp"
@@ -22,7 +22,7 @@ void check(bool done, const char* what) {
   if (!done) throw std::runtime_error(what);
 }
 
-/// As a program does that knows what it needs; CPython leaves the allocation out.
+/// What a program calls that knows what it needs; CPython does not allocate.
 void bare_life(const std::string& name, std::size_t bytes, bool allocate) {
   const auto size = static_cast<off_t>(bytes);
   const int made = ::shm_open(name.c_str(), O_RDWR | O_CREAT | O_EXCL, 0600);

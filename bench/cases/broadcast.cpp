@@ -1,7 +1,8 @@
-// What a value costs the producer of a broadcast_ring, with few consumers and with many. Consumers poll, and
-// the producer sends bursts with pauses in between, so that they can keep up and every value has to go to their
-// processors (which they share, if there are not enough): the bursts are timed. Or they sleep on an io_context until there is something, and the
-// producer sends as fast as it can.
+// What a value costs the producer of a broadcast_ring, with few consumers and with many. In one half
+// consumers poll, and the producer sends bursts with pauses in between: so the consumers can keep up, and
+// every value has to go to their processors (shared, if there are not enough). Only the bursts are timed. In
+// the other half consumers sleep on an io_context until there is a value, and the producer sends as fast as
+// it can.
 #include "../harness/asio.hpp"
 #include "cases.hpp"
 #include "../harness/crowd.hpp"
@@ -89,7 +90,7 @@ void await(member& me, const meeting_point<news<Mode>>& place) {
   while (!me.over()) io.run_for(std::chrono::milliseconds(10));
 }
 
-/// Nanoseconds a value. The producer has a processor for itself.
+/// Nanoseconds per value. The producer has a processor for itself.
 template <overflow Mode>
 double cost_of_value(std::size_t consumers, listening how) {
   const meeting_point<news<Mode>> place("news");

@@ -1,4 +1,4 @@
-// The cases, each in a file of its own.
+// The cases, each in its own file.
 #pragma once
 
 #include "../harness/report.hpp"
@@ -34,7 +34,7 @@ void fan(report& out);
 /// The second half of `syscalls`: processor time while nothing happens.
 void idle(report& out);
 
-/// A way to stream messages of 64 bytes, and one that is left to itself to do so: what strace looks at.
+/// A way to stream messages of 64 bytes, and a run of it without measuring, for strace.
 struct stream_way {
   std::string name;
   std::string ring;  // empty for a peer
@@ -43,7 +43,7 @@ struct stream_way {
 std::vector<stream_way> stream_ways();
 void stream_once(const std::string& name, std::uint64_t messages);
 
-/// The same of an open load.
+/// The same for an open load.
 std::vector<stream_way> load_ways();
 void load_once(const std::string& name, int rate, std::uint64_t messages);
 std::optional<figure> load(const std::string& name, int rate);

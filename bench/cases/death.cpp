@@ -1,6 +1,6 @@
-// How long it takes to be told that the process at the other side was killed: from just before the
-// kill -9 to the completion of the operation that waits. It contains what the kernel needs to end a
-// process, which the peers need as well, and which a round trip does not have.
+// How long it takes until the process at the other side learns of a kill: from just before the kill -9 to the
+// completion of the operation that waits. This includes the time that the kernel needs to end a process. The
+// peers need it as well; a round trip does not include it.
 #include "../harness/belfry_round_trip.hpp"
 #include "cases.hpp"
 #include "../harness/deaths.hpp"
@@ -13,7 +13,7 @@
 namespace belfry::bench {
 namespace {
 
-/// A consumer, and producers that come one after the other.
+/// A consumer, and one producer after the other.
 class belfry_bond {
  public:
   explicit belfry_bond(meeting_point<letters>::by how) : channel_("death", how) {}

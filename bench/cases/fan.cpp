@@ -24,7 +24,7 @@ constexpr int rounds = 5;
 constexpr std::size_t places = 1024;
 constexpr std::size_t batch = 32;
 
-/// `sender` and `receiver` of a queue wait for a moment at most.
+/// The `sender` and `receiver` of a queue wait for a short time at most.
 template <class Queue>
 double in_queue(const shape& s) {
   const Queue queue;
@@ -52,10 +52,10 @@ double in_queue(const shape& s) {
 }
 
 #if defined(BELFRY_BENCH_ZEROMQ)
-/// Each producer pushes to all consumers, in turn.
+/// Each producer pushes to all consumers, one after the other.
 double by_zeromq(const shape& s) {
   const std::string address = "ipc://@" + unique_name("zeromq") + '-';
-  constexpr int milliseconds = static_cast<int>(patience.count());
+  constexpr int milliseconds = static_cast<int>(timeout.count());
   return rate_of(
       s,
       [&](std::size_t) {

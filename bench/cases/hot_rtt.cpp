@@ -1,4 +1,4 @@
-// A round trip when both sides are awake and look out for each other.
+// A round trip when both sides are awake and poll.
 #include "../harness/belfry_round_trip.hpp"
 #include "cases.hpp"
 #include "../harness/measure.hpp"
@@ -19,7 +19,7 @@ struct way {
   entrant belfry;
 };
 
-/// Against what is below, and against others.
+/// Against the layers below, and against other libraries.
 std::vector<result> compare(const char* name, std::vector<way> ways, std::vector<entrant> others) {
   std::vector<entrant> entrants{
       enter<ping_pong>("bare cache line ping-pong", nanoseconds.units),

@@ -9,7 +9,7 @@
 namespace belfry::bench {
 namespace {
 
-/// What can be waited at: a channel each way, or a socket.
+/// What to wait on: a channel in each direction, or a socket.
 class channel_pair {
  public:
   class end {
@@ -53,7 +53,7 @@ class asio_socket_pair {
   socket_pair pair_;
 };
 
-/// Processor time, of both, per second. The operations are milliseconds.
+/// Processor time of both processes, per second. The operations are milliseconds.
 template <class Medium>
 class idleness final : public contender {
  public:
@@ -86,7 +86,7 @@ class idleness final : public contender {
                                           std::chrono::milliseconds late, double& used) {
     co_await e.receive();
     const double before = cpu_seconds();
-    net::co_spawn(io, e.receive(), [](std::exception_ptr) {});  // nothing comes
+    net::co_spawn(io, e.receive(), [](std::exception_ptr) {});  // nothing arrives
     co_await net::steady_timer(io, late).async_wait(net::use_awaitable);
     used = cpu_seconds() - before;
     co_await e.send();

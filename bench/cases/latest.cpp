@@ -1,6 +1,6 @@
-// What it costs to write, and to read, the newest value while the other process does the opposite as
-// fast as it can; against a mutex that both share around the same struct. Means: what is between a
-// look that finds nothing new and one that does is a matter of luck.
+// The cost of writing, and of reading, the newest value while the other process does the opposite as fast as
+// it can; against a mutex that both share around the same struct. Means, because it is a matter of luck
+// whether a read finds a new value.
 #include "../harness/asio.hpp"
 #include "cases.hpp"
 #include "../harness/measure.hpp"
@@ -85,7 +85,7 @@ struct in_channel {
     net::io_context io_{1};
     values::producer tx_;
   };
-  /// Keeps what it had if there is nothing newer, as one does.
+  /// Keeps the old value if there is no newer one.
   class reader {
    public:
     explicit reader(const in_channel& c) : rx_(c.meeting.consumer(io_)) {}

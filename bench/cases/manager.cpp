@@ -1,5 +1,5 @@
-// Blocks that a manager looks after: create and have tracked, open by name, release; by one client, and by
-// eight at the same time; against CPython's manager with CPython's clients.
+// Blocks that a manager tracks: create and track, open by name, release; with one client, and with eight at
+// the same time; against CPython's manager with CPython's clients.
 #include "cases.hpp"
 #include "../harness/crowd.hpp"
 #include "../peers/cpython.hpp"
@@ -18,7 +18,7 @@ constexpr int most_clients = 8;
 constexpr std::size_t block_bytes = 4096;
 constexpr auto turn = std::chrono::milliseconds(500);
 
-/// Lives a second.
+/// Runs for a second.
 double rate_of(const shared_memory_manager& manager, int clients) {
   const part client = [&manager](member& me) {
     auto mine = shared_memory_manager::connect(manager.address(), manager.authkey());
@@ -33,8 +33,8 @@ double rate_of(const shared_memory_manager& manager, int clients) {
   return rate(std::vector<part>(static_cast<std::size_t>(clients), client), turn, placing::anywhere);
 }
 
-// The tracker of resources, in which every process of CPython's notes its blocks, is left out: it would
-// only make it slower.
+// CPython's resource tracker, with which every process registers its blocks, is left out: it would only make
+// CPython slower.
 constexpr const char* in_python = R"(
 import multiprocessing, os, time
 from multiprocessing import resource_tracker

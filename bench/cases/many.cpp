@@ -1,4 +1,4 @@
-// A round trip on one of many channels that are open in one io_context, and what it takes to have them.
+// A round trip on one of many channels open in one io_context, and the cost of setting these up.
 #include "cases.hpp"
 #include "../harness/child.hpp"
 #include "../harness/many_channels.hpp"
@@ -16,11 +16,11 @@
 namespace belfry::bench {
 namespace {
 
-/// What one of the processes takes on average for a channel of Belfry's. (A pair of sockets takes 2.)
+/// Average number of descriptors per channel that one process needs. (A pair of sockets needs 2.)
 constexpr double descriptors_of_each = 3.5;
 constexpr int other_descriptors = 100;
 
-/// As many descriptors as one may have, or may allow oneself.
+/// Raises the limit of descriptors as far as allowed; returns it.
 int allow_descriptors(int wanted) {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
@@ -34,7 +34,8 @@ int allow_descriptors(int wanted) {
   return static_cast<int>(std::min(limit.rlim_cur, enough));
 }
 
-/// As many sockets, each with a read that waits. In a process of its own, as freed memory stays.
+/// The same number of sockets, each with a pending read. In a process of its own, because freed memory stays
+/// with a process.
 setup_costs costs_of_sockets(int channels) {
   const inherited<setup_costs> costs;
   const child measuring([&] {
@@ -79,7 +80,7 @@ void report_costs(report& out, int channels, const setup_costs& ours) {
 void compare(report& out, int channels) {
   const auto costs = std::make_shared<inherited<setup_costs>>();
   const std::string of = " of " + std::to_string(channels);
-  // Apart, as there may not be descriptors for all of them at once.
+  // Separately, because there may not be enough descriptors for all of them at once.
   const auto figures = measure_kept(
       {
           enter<round_trip_among_many>("belfry, the only one", 1,
@@ -114,7 +115,7 @@ void many(report& out) {
   for (const int channels : {1, 100, 1000}) compare(out, channels);
   if (allowed >= needed) return compare(out, most);
 
-  // As many thousands as there can be.
+  // As many thousands as the limit of descriptors allows.
   const int fewer =
       static_cast<int>((allowed - other_descriptors) / descriptors_of_each) / 1000 * 1000;
   if (fewer > 1000) compare(out, fewer);

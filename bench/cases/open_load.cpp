@@ -1,4 +1,4 @@
-// One-way latency, and processor time, of messages that are due at so many a second.
+// One-way latency and processor time of messages that are due at a fixed rate.
 #include "../harness/belfry_load.hpp"
 #include "cases.hpp"
 #include "../harness/measure.hpp"
@@ -58,7 +58,7 @@ void open_load(report& out) {
     const auto ways = all_ways(rate);
     std::vector<entrant> entrants;
     for (const way& w : ways) entrants.push_back(w.who);
-    // So few messages that a percentile is a matter of chance want more time.
+    // At low rates it takes longer until a percentile is not a matter of chance.
     const double seconds = rate > 10'000 ? 0.5 : 1;
     const auto figures = measure(
         entrants, {.first = messages_of(rate, seconds / 3.5), .seconds = seconds, .rounds = 3});

@@ -1,6 +1,6 @@
 // How long it takes until an item is delivered again: from just before the kill -9 of the consumer that holds
-// it to the completion of another one's async_receive. Besides the news of the death (see `death`) it contains
-// the search for what the dead had in its hands.
+// it to the completion of another consumer's async_receive. Besides learning of the death (see `death`) this
+// includes the search for the dead consumer's items.
 #include "../harness/belfry_round_trip.hpp"
 #include "cases.hpp"
 #include "../harness/deaths.hpp"
@@ -16,7 +16,7 @@ namespace {
 
 using jobs = channel<work_ring<letter, 1024>>;
 
-/// A consumer that waits, and others that take an item each and die over it.
+/// A consumer that waits, and others that each take an item and are killed while they hold it.
 class held_item {
  public:
   class survivor {
@@ -39,7 +39,7 @@ class held_item {
     void told() {
       while (!told_) io_.run_one();
     }
-    /// The next one's.
+    /// For the next victim.
     void done() {
       letter m{};
       m.number(++number_);

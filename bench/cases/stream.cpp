@@ -21,12 +21,12 @@ struct way : stream_way {
   entrant who;
 };
 
-/// Of messages larger than that no ring has a value, and nobody sends batches.
+/// Larger messages are not values of a ring, and nobody would send them in batches.
 template <std::size_t Bytes>
 constexpr bool large = Bytes > 4096;
 template <std::size_t Bytes>
 constexpr std::size_t spsc_capacity = Bytes < 4096 ? 4096 : 1024;
-/// For large messages room for a few: what both sides use again and again stays in their caches.
+/// For large messages room for only a few, so that both sides reuse memory that is in their caches.
 template <std::size_t Bytes>
 constexpr std::size_t byte_capacity = large<Bytes> ? std::min(8 * Bytes, std::size_t{16} << 20)
                                                    : (Bytes == 4096 ? std::size_t{4} : 1) << 20;
@@ -55,7 +55,7 @@ void add_frames(std::vector<way>& ways, handling h) {
   }
 }
 
-/// Ours, and what is below us.
+/// Belfry, and the layers below it.
 template <std::size_t Bytes>
 std::vector<way> basic_ways() {
   std::vector<way> all;
@@ -75,7 +75,7 @@ std::vector<way> basic_ways() {
   return all;
 }
 
-/// And what one would use instead.
+/// What a program would use instead.
 template <std::size_t Bytes>
 std::vector<way> all_ways() {
   std::vector<way> all = basic_ways<Bytes>();
@@ -89,8 +89,8 @@ std::vector<way> all_ways() {
   return all;
 }
 
-/// Few rounds, as there are many entrants. Of large messages only so many that the time in which the
-/// memory is touched for the first time does not matter.
+/// Few rounds, because there are many entrants. Large messages: enough of them that the time of first
+/// touching the memory does not matter.
 template <std::size_t Bytes>
 constexpr effort turns{.first = std::clamp<std::uint64_t>((64 << 20) / Bytes, 16, 20000),
                        .seconds = large<Bytes> ? 0.08 : 0.05,

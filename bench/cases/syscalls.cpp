@@ -1,5 +1,5 @@
-// System calls, and among them rings of a bell, per message while streaming; and, at an open load, how
-// often the receiver is woken, too.
+// System calls, and among them notifications of a bell, per message while streaming. With an open load also
+// how often the receiver is woken.
 #include "cases.hpp"
 #include "../harness/strace.hpp"
 
@@ -12,7 +12,7 @@ namespace {
 
 using keys = decltype(result::keys);
 
-/// A way to pass messages, and what is known of it.
+/// A way to pass messages, and its counts.
 struct counted {
   std::string ring;  // empty for a peer
   std::string how;

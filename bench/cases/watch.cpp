@@ -1,4 +1,4 @@
-// A round trip of notifications, both sides asleep: each awaits the other's block.
+// A round trip of notifications, both sides asleep: each waits for the other's block.
 #include "../harness/belfry_round_trip.hpp"
 #include "cases.hpp"
 #include "../harness/measure.hpp"
@@ -31,7 +31,7 @@ class watched_round_trip final : public contender {
   }
 
  private:
-  /// A block with a number in it, and its watch.
+  /// A block that holds a number, and its watch.
   struct watched {
     watched(net::io_context& io, const std::string& name)
         : block(shared_memory::open(name)), watch(io, block) {}
@@ -42,7 +42,7 @@ class watched_round_trip final : public contender {
     std::uint64_t* where = block.as<std::uint64_t>().data();
   };
 
-  /// A block that is there as long as this.
+  /// A block that exists as long as this object.
   struct named {
     explicit named(const char* what) : name(unique_name(what)) { shared_memory::create(name, 64); }
     ~named() {

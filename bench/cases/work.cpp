@@ -1,5 +1,5 @@
-// Items from several producers to several consumers, each for one of them, all polling; against the queues
-// for many of Boost.Lockfree, polled as well, and of Boost.Interprocess, which waits.
+// Items from several producers to several consumers, one consumer for each item, all polling. Against
+// Boost.Lockfree's multi-producer queue, polled as well, and Boost.Interprocess's queue, which waits.
 #include "../harness/asio.hpp"
 #include "cases.hpp"
 #include "../harness/crowd.hpp"
@@ -26,7 +26,7 @@ constexpr std::size_t places = 1024;
 constexpr std::size_t batch = 32;
 constexpr auto turn = std::chrono::milliseconds(200);
 
-/// So many pairs, each with its producer and its consumer on different processors.
+/// `each` pairs, with producer and consumer on different processors.
 double rate_of(std::size_t each, const part& producer, const part& consumer) {
   std::vector<part> parts;
   for (std::size_t i = 0; i != each; ++i) parts.insert(parts.end(), {producer, consumer});

@@ -1,4 +1,4 @@
-// What the benchmarks use of Asio, of either kind.
+// What the benchmarks use of Asio, standalone or Boost's.
 #pragma once
 
 #include <belfry/asio.hpp>
@@ -30,7 +30,7 @@
 
 namespace belfry::bench {
 
-/// Runs the coroutine, and the context until the coroutine is done; throws what it throws.
+/// Runs the context until the coroutine is done; rethrows its exception.
 inline void run(net::io_context& io, net::awaitable<void> coroutine) {
   net::co_spawn(io, std::move(coroutine), [&io](std::exception_ptr e) {
     io.stop();

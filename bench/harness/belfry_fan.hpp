@@ -1,4 +1,4 @@
-// Many to many in Belfry: everybody awaits, one by one or in batches, everything that he has in one
+// Many to many in Belfry: every process awaits all of its operations, single or in batches, in one
 // io_context.
 #pragma once
 
@@ -18,7 +18,7 @@
 
 namespace belfry::bench {
 
-/// A member's io_context, until it is over.
+/// A member's io_context, until the turn is over.
 class awaiting {
  public:
   explicit awaiting(member& me) : me_(me) {}
@@ -55,7 +55,7 @@ class awaiting {
 
   void spawn(net::awaitable<void> coroutine) {
     net::co_spawn(io, std::move(coroutine), [this](std::exception_ptr e) {
-      if (e && !me_.over()) std::rethrow_exception(e);  // then others have left
+      if (e && !me_.over()) std::rethrow_exception(e);  // at the end the others have left
     });
   }
   void run() {
@@ -70,7 +70,7 @@ class awaiting {
   net::awaitable<void> stop_when_over() {
     net::steady_timer timer(io);
     while (!me_.over()) {
-      timer.expires_after(patience);
+      timer.expires_after(timeout);
       co_await timer.async_wait(net::use_awaitable);
     }
     io.stop();
@@ -79,7 +79,7 @@ class awaiting {
   member& me_;
 };
 
-/// All in one channel.
+/// All members share one channel.
 template <class Ring>
 double in_one_channel(const shape& s, std::size_t at_a_time) {
   const meeting_point<channel<Ring>> place("fan");
@@ -103,7 +103,7 @@ double in_one_channel(const shape& s, std::size_t at_a_time) {
       });
 }
 
-/// Each producer has a channel of its own to the one consumer.
+/// Each producer has its own channel to the one consumer.
 template <class Ring>
 double in_channels_of_their_own(const shape& s, std::size_t at_a_time) {
   std::deque<meeting_point<channel<Ring>>> channels;

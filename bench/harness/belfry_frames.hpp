@@ -1,5 +1,5 @@
-// A stream of messages through a byte_ring, each one copied in and out, written and read where it lies, or
-// handed over without being looked at.
+// A stream of messages through a byte_ring: each copied in and out; or written and read in place; or passed
+// without touching its contents.
 #pragma once
 
 #include "asio.hpp"

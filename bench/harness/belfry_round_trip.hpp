@@ -1,4 +1,4 @@
-// Round trips over two Belfry channels, one there, one back.
+// Round trips over two Belfry channels, one in each direction.
 #pragma once
 
 #include "asio.hpp"
@@ -17,7 +17,7 @@ using letters = channel<spsc_ring<letter, 64>>;
 
 /// How round trips are timed.
 struct pace {
-  double units;           // of which a second has so many
+  double units;           // per second
   std::uint64_t per_lap;  // round trips
 };
 inline constexpr pace microseconds{1e6, 1};
@@ -40,7 +40,7 @@ inline net::awaitable<void> pong(letters::consumer& rx, letters::producer& tx, s
   }
 }
 
-/// Who leads and who follows have a producer and a consumer each.
+/// Both processes have a producer and a consumer.
 class belfry_round_trip : public contender {
  public:
   belfry_round_trip(meeting_point<letters>::by how, pace p, std::chrono::nanoseconds spin = {})

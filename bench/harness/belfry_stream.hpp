@@ -1,4 +1,4 @@
-// A stream of messages through one Belfry channel, of either ring, in every way of using it.
+// A stream of messages through one Belfry channel, of either ring, in all modes.
 #pragma once
 
 #include "asio.hpp"
@@ -30,7 +30,7 @@ enum class mode {
 };
 inline constexpr std::size_t batch = 32;
 
-/// How messages of a size go through a ring: by value, or as bytes.
+/// How messages of a size go through a ring: as values, or as bytes.
 template <std::size_t Bytes, std::size_t N>
 struct through_spsc {
   using ring_channel = channel<spsc_ring<message<Bytes>, N>>;
@@ -92,7 +92,7 @@ class belfry_stream final : public contender {
   }
 
  private:
-  /// The next messages to be sent, written anew every time.
+  /// The next messages to be sent, written again every time.
   class pack {
    public:
     std::span<const typename producer::value_type> next(std::uint64_t first, std::uint64_t n) {

@@ -10,9 +10,8 @@
 
 namespace belfry::bench {
 
-/// Runs a function in a fork of this process, without destroying there what was constructed here.
-/// Ended, asked nicely first, and reaped at the latest by the destructor; and by the kernel if its
-/// parent is killed.
+/// Runs a function in a fork of this process, without destroying what was constructed here. The destructor
+/// ends and reaps it: first by SIGTERM, then by SIGKILL. The kernel ends it if its parent is killed.
 class child {
  public:
   /// The status is 0 if `body` returns true.
@@ -24,11 +23,11 @@ class child {
   pid_t pid() const noexcept { return pid_; }
   /// Becomes readable when the process has ended.
   int end() const noexcept { return end_.get(); }
-  /// Asks it to, as the destructor does, which gives it little time.
+  /// Sends SIGTERM; the destructor also does, and gives it little time.
   void ask_to_end() const noexcept;
   /// Waits for its end.
   void wait(std::chrono::milliseconds limit) const noexcept;
-  /// It has ended, and not with status 0.
+  /// It has ended with a status other than 0.
   bool has_failed() const noexcept;
 
  private:
@@ -38,13 +37,13 @@ class child {
   detail::unique_handle end_;
 };
 
-/// What to throw at a signal that wants an end of it; whoever passes it on cleans up.
+/// Thrown at a signal that asks this program to end; whatever it passes through cleans up.
 struct interrupted {
   int signal;
 };
 
-/// From now on SIGINT, SIGTERM and SIGHUP of this process, not of its children, are asked for with
-/// throw_if_interrupted(); they end a system call that waits.
+/// From now on SIGINT, SIGTERM and SIGHUP of this process, not of its children, are reported by
+/// throw_if_interrupted(); they interrupt a system call that waits.
 void catch_signals();
 void throw_if_interrupted();
 

@@ -1,4 +1,4 @@
-// Which processors the two processes run on, and for how long.
+// Which processors the processes run on, and how much processor time they used.
 #pragma once
 
 #include <belfry/detail/layout/pause.hpp>
@@ -9,27 +9,27 @@
 
 namespace belfry::bench {
 
-/// Two processors that share no core, if the machine and the process's affinity have such.
+/// Two processors that share no core, if the machine and the process's affinity have them.
 struct cpu_pair {
-  int lead = -1;  // -1: leave it to the scheduler
+  int lead = -1;  // -1: the scheduler chooses
   int follow = -1;
 };
 
 cpu_pair choose_cpus();
 
-/// All that this process may run on; -1 alone if that is not known.
+/// All processors that this process may use; -1 alone if unknown.
 std::vector<int> allowed_cpus();
 
-/// Keeps this process on one processor; nothing for -1.
+/// Pins this process to a processor; does nothing for -1.
 void pin(int cpu);
 
 /// Processor time that this process has used.
 double cpu_seconds();
 
-/// Whether both processes have to share one processor.
+/// Whether both processes must share one processor.
 extern const bool one_cpu;
 
-/// In a loop that waits for the other process.
+/// For a loop that waits for the other process.
 inline void relax() noexcept {
   if (one_cpu) {
     ::sched_yield();

@@ -1,4 +1,4 @@
-// Many processes at once, and how much all of them do in a second.
+// Many processes at once, and their total count per second.
 #pragma once
 
 #include "contender.hpp"
@@ -20,7 +20,7 @@ namespace belfry::bench {
 
 inline constexpr std::size_t most_members = 64;
 
-/// What all of a crowd see.
+/// Shared by all processes of a crowd.
 struct crowd_notes {
   std::atomic<std::size_t> ready{0};
   std::atomic<bool> go{false};
@@ -37,10 +37,10 @@ class member {
   member(crowd_notes& notes, std::size_t index)
       : notes_(notes), count_(notes.members[index].done) {}
 
-  /// Returns when all the others are ready, too.
+  /// Returns when all others are ready, too.
   void ready();
   bool over() const noexcept { return notes_.over.load(std::memory_order_relaxed); }
-  /// Counts; who does not is not counted.
+  /// Counts finished operations.
   void done(std::uint64_t more = 1) noexcept {
     count_.store(done_ += more, std::memory_order_relaxed);
   }
@@ -51,18 +51,18 @@ class member {
   std::uint64_t done_ = 0;
 };
 
-/// What one of them does: prepares, is ready, and goes on until it is over.
+/// What one of them does: prepares, calls ready(), and works until over().
 using part = std::function<void(member&)>;
 
-/// Where they run: each on one processor, the next one on the next; or wherever the system likes, if they have
-/// to do with another process that is not one of them.
+/// Where they run: each pinned to a processor, one after the other; or where the scheduler likes, if they
+/// depend on another process that is not a member.
 enum class placing { in_turns, anywhere };
 
-/// What all together count in a second, once they have been at it for a moment. Throws if one fails.
+/// What all members together count per second, after a short warm-up. Throws if one fails.
 double rate(const std::vector<part>& parts, std::chrono::milliseconds turn,
             placing where = placing::in_turns);
 
-/// `push(i)`: false if there is no room yet.
+/// Repeats `push(i)`, which returns false if there is no room yet.
 template <class Push>
 void produce(member& me, Push push) {
   me.ready();
@@ -70,7 +70,7 @@ void produce(member& me, Push push) {
     while (!push(i) && !me.over()) ::sched_yield();
   }
 }
-/// `pop()`: how many; none if there is nothing yet.
+/// Repeats `pop()`, which returns how many it took; 0 if there is nothing yet.
 template <class Pop>
 void consume(member& me, Pop pop) {
   me.ready();
@@ -83,13 +83,13 @@ void consume(member& me, Pop pop) {
   }
 }
 
-/// A crowd that can be gathered anew for every round.
+/// A crowd that can be started again for every round.
 struct crowd {
   std::string name;
   std::function<double()> rate;
 };
 
-/// Medians of rounds in which all take turns; none for one that could not.
+/// Medians of rounds in which all crowds take turns; none for a crowd that failed.
 std::vector<std::optional<figure>> median_rates(const std::vector<crowd>& crowds, int rounds = 5);
 
 }  // namespace belfry::bench

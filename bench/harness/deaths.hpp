@@ -1,4 +1,4 @@
-// Processes that are killed one after the other, and how long it takes until somebody knows.
+// Processes that are killed one after the other, and how long it takes until another learns of it.
 #pragma once
 
 #include "child.hpp"
@@ -19,13 +19,13 @@
 
 namespace belfry::bench {
 
-/// One killed after the other. A `Bond` has two ends:
+/// One victim killed after the other. A `Bond` has two ends:
 ///
 ///     survivor(bond);  void wait_for(pid_t);  void told();  void done();
 ///     victim(bond);
 ///
-/// `wait_for` leaves nothing to be done but to go to sleep, which `told` does, to return as soon as the
-/// death is known. The follower, which starts the victims and kills them, has no part in the bond.
+/// After `wait_for` the survivor only has to go to sleep. `told` sleeps, and returns as soon as the death is
+/// known. The follower, which starts and kills the victims, has no part in the bond.
 template <class Bond>
 class deaths final : public contender {
  public:
@@ -62,7 +62,7 @@ class deaths final : public contender {
         return false;
       });
       hear(follow_);
-      std::this_thread::sleep_for(std::chrono::microseconds(200));  // the survivor falls asleep
+      std::this_thread::sleep_for(std::chrono::microseconds(200));  // until the survivor sleeps
       *killed_ = stopwatch::now();
       ::kill(victim.pid(), SIGKILL);
       victim.wait(std::chrono::seconds(2));
@@ -71,7 +71,7 @@ class deaths final : public contender {
   }
 
  private:
-  /// Who one is: the victim says so when it is there, the survivor when it waits, and when it was told.
+  /// Reports a step: the victim that it is ready, the survivor that it waits, and that it was told.
   static void say(const detail::unique_handle& to) {
     const pid_t pid = ::getpid();
     if (::send(to.get(), &pid, sizeof pid, MSG_NOSIGNAL) != sizeof pid) fail("send");

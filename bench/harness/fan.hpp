@@ -1,4 +1,4 @@
-// What is sent from many to many, and by how many.
+// What is sent from many to many, and the shapes of it.
 #pragma once
 
 #include "crowd.hpp"
@@ -16,8 +16,8 @@
 namespace belfry::bench {
 
 inline constexpr auto fan_turn = std::chrono::milliseconds(200);
-/// How often whoever sleeps looks whether it is over.
-inline constexpr std::chrono::milliseconds patience{20};
+/// How often a sleeping process checks whether the turn is over.
+inline constexpr std::chrono::milliseconds timeout{20};
 
 /// The same number in each word.
 struct item {

@@ -1,4 +1,4 @@
-// What this process has of its own.
+// The memory and descriptors of this process.
 #pragma once
 
 #include <filesystem>
@@ -26,7 +26,7 @@ struct footprint {
   }
 };
 
-/// Of setting up many of a kind, each.
+/// Per channel or socket, when many are set up.
 struct setup_costs {
   double create = 0;  // seconds
   double attach = 0;

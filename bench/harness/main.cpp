@@ -1,4 +1,4 @@
-// belfry-bench: how fast Belfry is, next to what else one could use.
+// belfry-bench: Belfry's speed, next to that of the alternatives.
 #include "../cases/cases.hpp"
 #include "child.hpp"
 #include "memory.hpp"
@@ -37,19 +37,19 @@ constexpr bench_case cases[] = {
     {"syscalls", "system calls per message; processor time over ten idle seconds", syscalls},
     {"wakeups", "wake-ups, system calls per message at 10 k and 100 k messages a second", wake_ups},
     {"many", "round trip on one of 1 to 10,000 channels in one io_context; what it takes to have them", many},
-    {"death", "from kill -9 of a process to the completion of who waits for it", death},
+    {"death", "from kill -9 of a process to the completion of the operation that waits for it", death},
     {"watch-rtt", "notify and async_changed, there and back, both sides asleep", watch_rtt},
     {"latest", "the newest value: cost of a write, and of a look", newest},
     {"work", "items from 1, 2, 4 producers to as many consumers, each for one", work},
     {"broadcast", "what a value costs its producer with 1, 4, 16 consumers", broadcast},
-    {"redelivery", "from a kill -9 of who holds an item to its delivery to another one", redelivery},
+    {"redelivery", "from a kill -9 of the consumer that holds an item to its delivery to another one", redelivery},
     {"fan", "items from 4 to 1, 1 to 4, 4 to 4, by processes that sleep", fan},
     {"list", "an element of a shareable_list: get, set, iterate, count", list},
     {"block", "create, open, unlink and close a shared_memory", block},
     {"manager", "create, have tracked, open and release a block, by 1 and 8 clients of a manager", manager},
 };
 
-/// `stream` chooses all that begin with `stream-`.
+/// `stream` chooses all cases that begin with `stream-`.
 bool chosen(std::string_view name, std::string_view wanted) {
   return name.starts_with(wanted) && (name.size() == wanted.size() || name[wanted.size()] == '-');
 }
@@ -95,10 +95,10 @@ int run(const std::vector<std::string_view>& arguments) {
     bool is_wanted = wanted.empty();
     for (const std::string_view w : wanted) is_wanted = is_wanted || chosen(c.name, w);
     if (!is_wanted) continue;
-    if (json) std::fprintf(stderr, "%s\n", std::string(c.name).c_str());  // to see how far it is
+    if (json) std::fprintf(stderr, "%s\n", std::string(c.name).c_str());  // progress
     try {
       c.run(out);
-    } catch (const std::exception& e) {  // the others may have more luck
+    } catch (const std::exception& e) {  // the other cases still run
       std::fprintf(stderr, "belfry-bench: %s: %s\n", std::string(c.name).c_str(), e.what());
       status = 1;
     }
@@ -121,8 +121,8 @@ int main(int argc, char** argv) {
   const std::vector<std::string_view> arguments(argv + 1, argv + argc);
   try {
     catch_signals();
-    // What `syscalls` and `wakeups` run under strace: --stream-once WAY MESSAGES, and
-    // --load-once WAY RATE MESSAGES
+    // `syscalls` and `wakeups` run this program under strace: --stream-once WAY MESSAGES, and --load-once WAY
+    // RATE MESSAGES
     if (arguments.size() == 3 && arguments[0] == "--stream-once") {
       return stream_once(argv[2], std::strtoull(argv[3], nullptr, 10)), 0;
     }

@@ -1,4 +1,4 @@
-// Many channels in one io_context, of which one is used.
+// Many channels in one io_context, only one of which is used.
 #pragma once
 
 #include "belfry_round_trip.hpp"
@@ -16,12 +16,12 @@
 
 namespace belfry::bench {
 
-/// Outlives the contenders, and the processes.
+/// Outlives the contenders and the processes.
 using noted_costs = std::shared_ptr<inherited<setup_costs>>;
 
-/// The channel of the round trip, with its way back, and so many others that nothing is ever sent
-/// through: every second one has its waiting consumer on this side, the rest on the other. They are set
-/// up in the first turn, by the leader, and then joined by the follower; and stay.
+/// The channel of the round trip, with its way back, and many others that nothing is ever sent through. Of
+/// these every second one has its waiting consumer on this side, the rest on the other side. They are set up
+/// in the first turn, created by the leader and then joined by the follower, and stay.
 class round_trip_among_many final : public contender {
  public:
   round_trip_among_many(int channels, noted_costs costs)
@@ -49,7 +49,7 @@ class round_trip_among_many final : public contender {
       before_ = footprint::now();
       here_.emplace(back_, there_, others_, 1, (*costs_)->attach);
     } else if (++turns_ == 1) {
-      note(footprint::now() - before_);  // by now everybody knows everybody
+      note(footprint::now() - before_);  // by now all have seen their peers
     }
     here_->io.restart();
     run(here_->io, pong(here_->rx, here_->tx, n));
@@ -100,7 +100,7 @@ class round_trip_among_many final : public contender {
   int turns_ = 0;
 };
 
-/// Bytes of shared memory that one channel takes.
+/// Bytes of shared memory per channel.
 inline double shared_bytes_of_each() {
   const channel_handles handles = letters::make_handles();
   struct stat status {};

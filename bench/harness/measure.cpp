@@ -15,7 +15,7 @@ double median(std::vector<double> values) {
   return *middle;
 }
 
-/// What is known of an entrant so far.
+/// What is known about an entrant so far.
 struct record {
   const entrant* who;
   std::uint64_t operations;
@@ -41,7 +41,7 @@ struct record {
   }
 };
 
-/// The contender of a new round, or of all rounds; none, and he is out, if he cannot even be made.
+/// The contender of a new round, or of all rounds; none if it cannot be made, and then the entrant is out.
 std::unique_ptr<contender> make(record& r) {
   if (!r.works) return nullptr;
   try {
@@ -53,8 +53,8 @@ std::unique_ptr<contender> make(record& r) {
   }
 }
 
-/// Everybody's turn, so many times, beginning with another one every time. False if somebody has
-/// failed: he is out, and none of it counts.
+/// A number of rounds, each begun by another entrant. False if an entrant has failed: it is out, and none of
+/// these rounds counts.
 bool play(std::vector<record>& records, std::size_t first, int rounds, std::chrono::seconds limit) {
   std::vector<std::unique_ptr<contender>> contenders;
   for (record& r : records) contenders.push_back(make(r));
@@ -90,7 +90,7 @@ std::vector<std::optional<figure>> measure(const std::vector<entrant>& entrants,
   std::vector<record> records;
   for (const entrant& e : entrants) records.push_back({&e, how.first, true, {}});
 
-  // How long an operation takes is found out step by step: the fewer there are, the more it is chance.
+  // The duration of an operation is found step by step: with few operations it is a matter of chance.
   for (bool settled = false; !settled;) {
     if (!play(records, 0, 1, how.limit)) continue;
     settled = true;

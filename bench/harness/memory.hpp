@@ -1,4 +1,4 @@
-// Memory that both processes inherit, and names that nobody else uses.
+// Memory that both processes inherit, and unique names.
 #pragma once
 
 #include <belfry/belfry.hpp>
@@ -17,7 +17,7 @@ namespace belfry::bench {
 /// `belfry-bench-<pid>-<count>-<what>`
 std::string unique_name(std::string_view what);
 
-/// One object in a mapping that a fork shares. Never destroyed.
+/// An object in a mapping that is shared across a fork. Never destroyed.
 template <class T>
 class inherited {
  public:
@@ -41,7 +41,7 @@ class inherited {
   T* object_;
 };
 
-/// A channel that the two processes are to meet in; removed by whoever has made this object.
+/// A channel in which the two processes meet; removed by the process that constructed this object.
 template <class Channel>
 class meeting_point {
  public:
@@ -51,7 +51,7 @@ class meeting_point {
     if (how == by::handles) handles_.emplace(Channel::make_handles());
   }
   ~meeting_point() {
-    error_code ignored;  // usually it is gone already, with the last one who left
+    error_code ignored;  // usually the last participant has removed it already
     if (!handles_) Channel::unlink(name_, ignored);
   }
   meeting_point(const meeting_point&) = delete;

@@ -1,4 +1,4 @@
-// What is sent: numbered messages, written, copied out and checked by all contenders alike.
+// The messages: numbered, and written, copied out and checked alike by all contenders.
 #pragma once
 
 #include <array>
@@ -20,10 +20,10 @@ struct message {
   std::array<std::uint64_t, Bytes / 8> words;
 };
 
-/// Throws if it is not message `n`. The caller has a copy of his own, whatever it came through.
+/// Throws if it is not message `n`. The caller has its own copy, whatever the message came through.
 template <std::size_t Bytes>
 void check(const message<Bytes>& m, std::uint64_t n) {
-  asm volatile("" : : "r"(&m) : "memory");  // all of it, not only what is looked at
+  asm volatile("" : : "r"(&m) : "memory");  // read all of it, not only the numbers
   std::uint64_t wrong = 0;
   for (std::size_t i = 0; i < m.words.size(); i += 8) wrong |= m.words[i] ^ n;
   if (wrong != 0) throw std::runtime_error("a message is not the one that was expected");

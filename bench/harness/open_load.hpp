@@ -1,6 +1,6 @@
-// A load that does not wait for whoever has to bear it: every message is due at a moment that is fixed
-// in advance, and carries it. Its latency is counted from then, so that a stall delays, and counts for,
-// all the messages that were due meanwhile, instead of being seen once.
+// A load that does not wait for the receiver. Every message is due at a moment fixed in advance, and carries
+// that moment. Its latency counts from then. So a stall delays, and counts for, all messages that are due
+// meanwhile, instead of only one.
 #pragma once
 
 #include "asio.hpp"
@@ -23,15 +23,16 @@
 
 namespace belfry::bench {
 
-/// Its number, and when it is due.
+/// A number, and the moment at which it is due.
 using load_message = message<16>;
-inline constexpr std::size_t load_capacity = 4096;  // messages, of every ring
+inline constexpr std::size_t load_capacity = 4096;  // messages; the same for all rings
 
-/// How the sender waits until a message is due. To wake up takes its time, so usually it spends the rest,
-/// or all if that is little, looking at the clock. Asleep it leaves its processor to whoever looks on.
+/// How the sender waits until a message is due. `punctual`: it polls the clock for the last part of the time,
+/// or for all of it if that is little, because waking up takes time. `asleep`: it leaves its processor to
+/// other processes.
 enum class pacing { punctual, asleep };
 
-/// Messages per second, spread evenly.
+/// Messages per second, evenly spread.
 class schedule {
  public:
   schedule(int rate, pacing how)
@@ -42,7 +43,7 @@ class schedule {
     return begin + gap_ * static_cast<std::int64_t>(i);
   }
 
-  /// Returns the time.
+  /// Returns the time at which it stopped waiting.
   stopwatch::time_point wait_until(stopwatch::time_point due, stopwatch::time_point now) const {
     if (due - now > 2 * awake_for_) std::this_thread::sleep_until(due - awake_for_);
     while ((now = stopwatch::now()) < due) relax();
@@ -54,11 +55,11 @@ class schedule {
   std::chrono::microseconds awake_for_;
 };
 
-/// What the receiver writes down. The first tenth does not count: it warms up.
+/// The receiver's record. The first tenth does not count: it warms up.
 class latency_log {
  public:
   explicit latency_log(std::uint64_t messages)
-      : warm_up_(messages / 10), latencies_(messages) {}  // written to: no page faults later
+      : warm_up_(messages / 10), latencies_(messages) {}  // written once, so that there are no page faults later
 
   void arrived(const load_message& m) {
     check(m, count_);
@@ -70,7 +71,7 @@ class latency_log {
   }
   bool complete() const { return count_ == latencies_.size(); }
 
-  /// When all have arrived. Microseconds.
+  /// After all messages have arrived. In microseconds.
   figure summary() {
     const double counted = static_cast<double>(count_ - warm_up_);
     figure f;
@@ -97,7 +98,7 @@ class latency_log {
 
  private:
   static std::int64_t now() { return of(stopwatch::now()); }
-  /// How often this process has gone to sleep of its own accord.
+  /// How often this process has gone to sleep voluntarily.
   static long sleeps() {
     rusage usage{};
     ::getrusage(RUSAGE_SELF, &usage);
@@ -116,8 +117,8 @@ class latency_log {
 ///     sender(conduit);    void send(const load_message&);        // waits if there is no room
 ///     receiver(conduit);  void receive(latency_log&);            // until it is complete
 ///
-/// As the sender looks at the clock all the time, only what it spends in `send` counts of its processor
-/// time, beside all that the receiver uses.
+/// The processor time is all that of the receiver, but only that within `send` of the sender, because the
+/// sender polls the clock all the time.
 template <class Conduit>
 class open_load_through final : public contender {
  public:
@@ -151,7 +152,7 @@ class open_load_through final : public contender {
       now = schedule_.wait_until(due, now);
       end.send({{i, static_cast<std::uint64_t>(latency_log::of(due))}});
       const auto before = std::exchange(now, stopwatch::now());
-      // The receiver reads it when it has the last message; what that one took is left out.
+      // the receiver reads it after the last message, so that message's time is left out
       if (i + 1 != n) shared_->sending += now - before;
     }
   }

@@ -30,7 +30,7 @@ std::array<unique_handle, 2> socket_pair() {
   return {unique_handle(ends[0]), unique_handle(ends[1])};
 }
 
-/// Waits for the partner to come to the same turn.
+/// Waits until the partner has come to the same turn.
 void meet(const unique_handle& partner) {
   char token = 0;
   if (::send(partner.get(), &token, 1, MSG_NOSIGNAL) != 1 ||
@@ -39,7 +39,7 @@ void meet(const unique_handle& partner) {
   }
 }
 
-/// The body of both processes: one turn after the other.
+/// The body of both processes: plays one turn after the other.
 template <class Play>
 bool take_turns(std::vector<turn>& turns, const unique_handle& partner, int cpu, Play play) {
   const turn* current = nullptr;
@@ -92,7 +92,7 @@ std::size_t run_pair(std::vector<turn>& turns, std::chrono::seconds limit_per_tu
                    n == 0 ? "took too long" : "has ended early");
       return done;
     } else {
-      events[2].fd = -1;  // the partner has done its part
+      events[2].fd = -1;  // the partner has finished
     }
   }
   lead.wait(std::chrono::seconds(5));

@@ -26,7 +26,7 @@ std::string curve_of(const figure& f) {
   return '[' + points + ']';
 }
 
-/// What there may be beside the value.
+/// Further values of a result.
 constexpr std::pair<const char*, double figure::*> details[] = {
     {"p99", &figure::p99},
     {"p999", &figure::p999},
@@ -35,7 +35,7 @@ constexpr std::pair<const char*, double figure::*> details[] = {
 };
 bool has_curve(const std::optional<figure>& f) { return f && f->curve[0] != 0; }
 
-/// The same of Belfry and all peers.
+/// The same field of Belfry's and all peers' figures.
 template <class Text>
 std::string object_of(const result& r, Text text) {
   const auto text_of = [&](const std::optional<figure>& f) {

@@ -1,4 +1,4 @@
-// How results are printed: as JSON, an object a line, or for reading.
+// How results are printed: as JSON, an object per line, or for people.
 #pragma once
 
 #include "contender.hpp"
@@ -12,9 +12,9 @@
 namespace belfry::bench {
 
 struct result {
-  std::string name;  // of the case
+  std::string name;  // name of the case
   std::string unit;  // us, ns, ratio: less is better; msg/s: more
-  /// What this line is about, if the case has several. Strings without quotes and backslashes.
+  /// What this line is about, if the case has several. Strings must not contain quotes and backslashes.
   std::vector<std::pair<std::string, std::variant<int, std::string>>> keys;
   std::optional<figure> belfry;
   std::vector<std::pair<std::string, std::optional<figure>>> peers;

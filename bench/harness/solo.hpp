@@ -1,4 +1,4 @@
-// What one process measures by itself.
+// Measurements in one process.
 #pragma once
 
 #include "contender.hpp"
@@ -12,21 +12,21 @@
 
 namespace belfry::bench {
 
-/// Keeps the compiler from leaving out what makes this value.
+/// Keeps the compiler from removing the computation of this value.
 template <class T>
 void keep(const T& value) {
   asm volatile("" : : "g"(&value) : "memory");
 }
 
-/// Medians of rounds in which all take turns, per operation, in units of which a second has so many.
-/// Each function is one operation, or `of_each` of them.
+/// Medians of rounds in which all functions take turns, per operation; `units` per second. Each function does
+/// `of_each` operations.
 inline std::vector<double> measure_alone(const std::vector<std::function<void()>>& all, double units,
                                          double of_each = 1) {
   constexpr int rounds = 15;
   constexpr double turn = 0.02;  // seconds
   std::vector<std::size_t> calls(all.size(), 1);
   std::vector<std::vector<double>> times(all.size());
-  for (int round = -3; round != rounds; ++round) {  // the first find out how many calls it takes
+  for (int round = -3; round != rounds; ++round) {  // the first rounds find how many calls are needed
     for (std::size_t i = 0; i != all.size(); ++i) {
       const auto begin = stopwatch::now();
       for (std::size_t n = 0; n != calls[i]; ++n) all[i]();

@@ -35,7 +35,7 @@ std::optional<calls_per_message> read_table(std::FILE* table) {
     name.remove_suffix(1);
     name.remove_prefix(name.rfind(' ') + 1);
     if (rings(name)) counts.rings += calls;
-    if (name == "clock_nanosleep") counts.all -= calls;  // the sender waits until it is time
+    if (name == "clock_nanosleep") counts.all -= calls;  // the sender waits until a message is due
     if (name != "total") continue;
     counts.all += calls;
     return counts;
@@ -43,7 +43,7 @@ std::optional<calls_per_message> read_table(std::FILE* table) {
   return {};
 }
 
-/// This very program; under strace, /proc/self/exe would be strace.
+/// This program; under strace, /proc/self/exe would be strace.
 std::string this_program() {
   char path[4096];
   const ssize_t n = ::readlink("/proc/self/exe", path, sizeof path);
@@ -78,7 +78,7 @@ std::optional<calls_per_message> trace(
     std::uint64_t many) {
   const auto base = count(arguments(few));
   if (!base) return {};
-  // A call takes its time: those who make one for every message get fewer.
+  // Calls are slow under strace: a contender with a call per message gets fewer messages.
   if (base->all > static_cast<double>(few) / 2) many = std::min(many, 4 * few);
   const auto counts = count(arguments(many));
   if (!counts) return {};

@@ -1,5 +1,5 @@
-// Counting the system calls of a run of this very program. Tracing makes the calls themselves slow, and
-// so whoever waits misses more.
+// Counts the system calls of a run of this program. Tracing slows down the calls, so a waiting process misses
+// more.
 #pragma once
 
 #include <cstdint>
@@ -13,12 +13,11 @@ namespace belfry::bench {
 /// Of both processes together, per message.
 struct calls_per_message {
   double all = 0;
-  double rings = 0;  // of bells; for a pipe or a socket the writes, which are the same there
+  double rings = 0;  // notifications of bells; for a pipe or socket its writes, which serve the same purpose
 };
 
-/// `arguments` makes this program pass so many messages. Whatever it takes to begin and to end is in
-/// both of two counts, of few and of many messages, and so in neither of these. None if there is no
-/// strace.
+/// `arguments` makes this program pass a number of messages. It is run with few and with many messages; the
+/// difference leaves out the calls for start and end. None if there is no strace.
 std::optional<calls_per_message> trace(
     const std::function<std::vector<std::string>(std::uint64_t)>& arguments, std::uint64_t few,
     std::uint64_t many);

@@ -1,4 +1,4 @@
-// Stop-watches for the process that measures.
+// Stopwatches for the process that measures.
 #pragma once
 
 #include "contender.hpp"
@@ -14,14 +14,14 @@ namespace belfry::bench {
 using seconds = std::chrono::duration<double>;
 using stopwatch = std::chrono::steady_clock;
 
-/// Times laps, each of some operations. The first tenth does not count: it warms up.
+/// Times laps of some operations each. The first tenth does not count: it warms up.
 ///
 ///     lap_timer timer(n, 1);
 ///     for (std::uint64_t i = 0; i != n; ++i) { round_trip(); timer.done(); }
 ///     return timer.median(1e6);                                            // microseconds
 class lap_timer {
  public:
-  /// An operation that takes less than a look at the clock wants many of them to a lap.
+  /// An operation that is shorter than reading the clock needs many operations per lap.
   lap_timer(std::uint64_t operations, std::uint64_t per_lap)
       : per_lap_(per_lap), warm_up_(std::max<std::uint64_t>(operations / per_lap / 10, 1)) {
     laps_.reserve(operations / per_lap);
@@ -34,13 +34,13 @@ class lap_timer {
     laps_.push_back(now - last_);
     last_ = now;
   }
-  /// A lap, of one operation, that began elsewhere, and not with the end of the one before.
+  /// A lap of one operation that began at `begin`, and not at the end of the previous lap.
   void done_since(stopwatch::time_point begin) {
     last_ = begin;
     done();
   }
 
-  /// Of one operation, in units of which a second has so many.
+  /// Per operation; `units` per second.
   figure median(double units) {
     const auto first = laps_.begin() +
                        static_cast<std::ptrdiff_t>(std::min<std::uint64_t>(warm_up_, laps_.size()));
@@ -64,19 +64,19 @@ class lap_timer {
   std::vector<seconds> laps_;
 };
 
-/// The rate of what arrives in a stream, after the first tenth of it.
+/// The rate at which messages arrive, after the first tenth of them.
 class rate_timer {
  public:
   explicit rate_timer(std::uint64_t messages) : warm_up_(messages / 10) {}
 
-  /// So many have arrived so far.
+  /// `count` messages have arrived so far.
   void arrived(std::uint64_t count) {
     if (count < warm_up_ || started_) return;
     started_ = true;
     first_ = count;
     begin_ = stopwatch::now();
   }
-  /// All of them have.
+  /// All `count` messages have arrived.
   figure per_second(std::uint64_t count) const {
     const double time = seconds(stopwatch::now() - begin_).count();
     return {static_cast<double>(count - first_) / time, 0, time};

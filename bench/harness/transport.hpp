@@ -1,4 +1,4 @@
-// Peers that carry messages from one process to another by themselves: how they are used, whichever it is.
+// Peers that carry messages between processes: the common interface.
 #pragma once
 
 #include "contender.hpp"
@@ -20,8 +20,8 @@ namespace belfry::bench {
 enum class traffic { one_way, both_ways };  // one way: from `follow` to `lead`
 enum class side { lead, follow };
 
-/// Made before the fork, for messages of so many bytes, and cleans up. Each process has an endpoint, made
-/// after the fork, whose `send` waits for room and whose `receive` waits for a message.
+/// Made before the fork, for messages of a fixed size; cleans up. Each process has an endpoint, made after
+/// the fork; its `send` waits for room, and its `receive` for a message.
 template <class T>
 concept transport = std::constructible_from<T, std::size_t, traffic> &&
     std::constructible_from<typename T::endpoint, const T&, side> &&
@@ -30,7 +30,7 @@ concept transport = std::constructible_from<T, std::size_t, traffic> &&
   e.receive(to, bytes);
 };
 
-/// How many messages may be under way: as many as the rings hold that they are compared with.
+/// How many messages may be queued: as many as the rings in the comparison hold.
 constexpr std::size_t depth(std::size_t bytes) {
   return std::clamp<std::size_t>((std::size_t{16} << 20) / bytes, 4, 4096);
 }
@@ -39,7 +39,7 @@ inline void expect_size(std::size_t bytes, std::size_t expected) {
   if (bytes != expected) throw std::runtime_error("a message of another size");
 }
 
-/// In place of a transport whose library was not found.
+/// Stands for a transport whose library was not found.
 class missing_transport {
  public:
   missing_transport(std::size_t, traffic) {
@@ -52,7 +52,7 @@ class missing_transport {
   };
 };
 
-/// Who has sent the last message does not leave before it has arrived: not every transport delivers what a
+/// The sender of the last message must not leave before it has arrived: not every transport delivers what a
 /// closed endpoint has sent.
 class arrival {
  public:

@@ -30,7 +30,7 @@ class inherited_pipe {
       throw std::system_error(errno, std::system_category(), "pipe");
     out_ = detail::unique_handle(ends[0]);
     in_ = detail::unique_handle(ends[1]);
-    ::fcntl(in_.get(), F_SETPIPE_SZ, 1 << 20);  // if we may
+    ::fcntl(in_.get(), F_SETPIPE_SZ, 1 << 20);  // if permitted
   }
 
   net::posix::stream_descriptor reader(net::io_context& io) const {
@@ -69,7 +69,7 @@ class asio_pipe_round_trip final : public contender {
   inherited_pipe back_;
 };
 
-/// Written one by one; read as many at a time as are there.
+/// Written one by one; read as many at a time as there are.
 template <std::size_t Bytes>
 class asio_pipe_stream final : public contender {
  public:

@@ -1,4 +1,4 @@
-// Both sides of a round trip over Asio's streams, whichever they are.
+// Both sides of a round trip over any of Asio's streams.
 #pragma once
 
 #include "../harness/asio.hpp"

@@ -40,7 +40,7 @@ class socket_pair {
 
 class asio_socket_round_trip final : public contender {
  public:
-  /// `bystanders` is how many more pairs of sockets either side reads from at the same time.
+  /// `bystanders`: how many more pairs of sockets either side reads from at the same time.
   explicit asio_socket_round_trip(double units, int bystanders = 0)
       : units_(units), bystanders_(bystanders) {}
 
@@ -63,7 +63,7 @@ class asio_socket_round_trip final : public contender {
  private:
   using protocol = net::local::stream_protocol;
 
-  /// Sockets that nothing ever arrives at.
+  /// Sockets on which nothing arrives.
   class others {
    public:
     others(net::io_context& io, int count) {

@@ -1,4 +1,4 @@
-// boost::lockfree::spsc_queue in shared memory, polled: what is below spsc_ring, and nothing above.
+// boost::lockfree::spsc_queue in shared memory, polled: the layer below spsc_ring alone.
 #pragma once
 
 #include "../harness/contender.hpp"

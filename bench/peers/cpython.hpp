@@ -1,4 +1,4 @@
-// CPython doing the same with its own multiprocessing.shared_memory.
+// CPython's own multiprocessing.shared_memory for comparison.
 #pragma once
 
 #include "../harness/contender.hpp"
@@ -11,7 +11,7 @@
 
 namespace belfry::bench {
 
-/// What a command of the shell prints, `name seconds` a line, in other units. Empty if it cannot be run.
+/// The output of a shell command, lines of `name seconds`, in other units. Empty if it cannot be run.
 inline std::map<std::string, double> figures_of(const std::string& command, double units) {
   struct close_pipe {
     void operator()(std::FILE* f) const { ::pclose(f); }
@@ -25,7 +25,7 @@ inline std::map<std::string, double> figures_of(const std::string& command, doub
   return figures;
 }
 
-/// Of a program for python3.
+/// The same for a Python program.
 inline std::map<std::string, double> run_cpython(const std::string& program, double units) {
   return figures_of("python3 - <<'END'\n" + program + "\nEND\n", units);
 }
@@ -36,7 +36,7 @@ inline std::optional<figure> find(const std::map<std::string, double>& figures,
   return found == figures.end() ? std::nullopt : std::optional(figure{found->second});
 }
 
-/// Medians, of 9 rounds of at least 10 ms, as CPython's own timeit has it.
+/// Medians of 9 rounds of at least 10 ms, like CPython's timeit.
 inline constexpr const char* cpython_prelude = R"(
 from multiprocessing.shared_memory import SharedMemory, ShareableList
 from statistics import median

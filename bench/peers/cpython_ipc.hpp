@@ -16,7 +16,7 @@ namespace belfry::bench {
 inline constexpr std::array cpython_sleepers{"Queue", "Pipe"};
 inline constexpr std::array cpython_ways{"Queue", "Pipe", "shared_memory"};  // the last one polls
 
-/// Adds these ways of `what`: `rtt`, or `stream BYTES`. They have taken their turns by themselves.
+/// Adds these ways of `what`: `rtt`, or `stream BYTES`. They run separately from the other entrants.
 template <class Ways>
 void add_cpython(std::vector<std::pair<std::string, std::optional<figure>>>& peers,
                  const std::string& what, double units, const Ways& ways) {

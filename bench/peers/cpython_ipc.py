@@ -1,10 +1,10 @@
 """What CPython's multiprocessing offers to two processes on two processors.
 
-    cpython_ipc.py LEAD_CPU FOLLOW_CPU rtt            # name and seconds, a line; name-p99, too
+    cpython_ipc.py LEAD_CPU FOLLOW_CPU rtt            # lines of name and seconds; also name-p99
     cpython_ipc.py LEAD_CPU FOLLOW_CPU stream BYTES   # name and messages a second
 
-A processor of -1 is for the scheduler to choose. Messages are numbered in their first and last word,
-and no more: a loop over all of it would measure nothing but the loop.
+With -1 the scheduler chooses the processor. Messages are numbered only in their first and last word: a loop
+over all words would measure the loop.
 """
 
 import multiprocessing
@@ -41,7 +41,7 @@ class Messages:
 
 
 class Queue:
-    """multiprocessing.Queue; the feeder thread of the sender pickles, and so needs bytes of their own."""
+    """multiprocessing.Queue; the sender's feeder thread pickles later, so each message needs its own bytes."""
 
     def __init__(self, size):
         self.queue = fork.Queue(depth(size))
@@ -70,8 +70,8 @@ class Pipe:
 
 
 class Block:
-    """A ring in shared_memory, polled. Depends on the processor to keep the order of stores, as Python has
-    no way to ask for it."""
+    """A ring in shared_memory, polled. Relies on a processor that keeps the order of stores, because Python
+    has no fences."""
 
     def __init__(self, size):
         self.size = size
@@ -136,7 +136,7 @@ def together(lead, follow, cpus):
 
 
 def round_trips(way, n, cpus):
-    """The seconds of each."""
+    """The seconds of each round trip."""
     there, back = way(16), way(16)
     messages = Messages(16)
 
@@ -161,7 +161,7 @@ def round_trips(way, n, cpus):
 
 
 def stream(way, size, n, cpus):
-    """The seconds that it takes, without the first tenth."""
+    """The seconds that it takes, without those of the first tenth."""
     line = way(size)
     messages = Messages(size)
 

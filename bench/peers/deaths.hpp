@@ -1,4 +1,4 @@
-// How else one can be told that a process was killed: the end of a socket, a pidfd.
+// Other ways to learn that a process was killed: the end of a socket, a pidfd.
 #pragma once
 
 #include "../harness/asio.hpp"
@@ -17,7 +17,7 @@
 
 namespace belfry::bench {
 
-/// The end of file of a Unix stream socket, by Asio.
+/// The end of file of a Unix stream socket, read by Asio.
 class asio_socket_bond {
  public:
   class survivor {
@@ -57,11 +57,11 @@ class asio_socket_bond {
   };
 
  private:
-  /// In the abstract namespace, where nothing is left behind.
+  /// In the abstract namespace, so that nothing is left behind.
   net::local::stream_protocol::endpoint address_{'\0' + unique_name("death")};
 };
 
-/// A pidfd in an epoll: the kernel's own word, given when the process has given up everything.
+/// A pidfd in an epoll: the kernel reports the death after the process has released everything.
 class epoll_pidfd_bond {
  public:
   class survivor {

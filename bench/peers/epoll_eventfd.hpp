@@ -1,4 +1,4 @@
-// Round trips as one would write them in C: a word of shared memory, epoll, an eventfd each.
+// Round trips as a C program would do them: a word of shared memory, epoll, and an eventfd per side.
 #pragma once
 
 #include "../harness/contender.hpp"
@@ -21,7 +21,7 @@ namespace belfry::bench {
 
 class epoll_eventfd_round_trip final : public contender {
  public:
-  /// `bystanders` is how many more eventfds either side has in its epoll.
+  /// `bystanders`: how many more eventfds either side has in its epoll.
   explicit epoll_eventfd_round_trip(double units, int bystanders = 0)
       : units_(units), bystanders_(bystanders) {}
 

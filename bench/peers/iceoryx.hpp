@@ -1,4 +1,4 @@
-// iceoryx: a topic each way, untyped, with loans; a WaitSet for whoever finds nothing.
+// iceoryx: a topic in each direction, untyped, with loans; a WaitSet for a process that finds nothing.
 #pragma once
 
 #include "../harness/memory.hpp"
@@ -25,8 +25,8 @@
 
 namespace belfry::bench {
 
-/// A process's registration with the daemon. iceoryx's own ends with `exit`, which our processes do not
-/// get to; and the daemon minds those who have gone without a word.
+/// A process's registration with the daemon. iceoryx's own ends in `exit`, which our processes do not reach;
+/// and the daemon complains about processes that disappear without unregistering.
 class iceoryx_session final : public iox::runtime::PoshRuntimeImpl {
  public:
   explicit iceoryx_session(const std::string& name) : iceoryx_session(to_runtime_name(name)) {}
@@ -56,7 +56,7 @@ class iceoryx {
     roudi::need();
   }
   ~iceoryx() {
-    std::error_code ignored;  // usually there is nothing, as only who is killed leaves it
+    std::error_code ignored;  // usually there is nothing: only a killed process leaves it
     for (const side s : {side::lead, side::follow}) {
       std::filesystem::remove("/tmp/" + session_of(s), ignored);
       std::filesystem::remove("/tmp/" + session_of(s) + ".lock", ignored);
@@ -84,7 +84,7 @@ class iceoryx {
       release(from);
     }
 
-    /// Without a copy: what is lent is to be sent, what is received to be released.
+    /// Without a copy: send what was loaned, release what was received.
     void* loan(std::size_t bytes) {
       void* result = nullptr;
       const bool lent = !publisher_->loan(static_cast<std::uint32_t>(bytes))
@@ -112,7 +112,7 @@ class iceoryx {
 
     void subscribe(const iceoryx& topics, const char* way) {
       iox::popo::SubscriberOptions options;
-      // 256 are the most it can; the daemon has memory for half of what a ring has of large ones.
+      // 256 is its maximum; for large messages the daemon has memory for half as many as a ring.
       options.queueCapacity = std::clamp<std::uint64_t>(depth(topics.bytes_) / 2, 4, 256);
       options.queueFullPolicy = iox::popo::QueueFullPolicy::BLOCK_PRODUCER;
       subscriber_.emplace(service(topics, way), options);
@@ -121,7 +121,7 @@ class iceoryx {
           !wait_set_->attachState(*subscriber_, iox::popo::SubscriberState::HAS_DATA).has_error();
       if (!attached) throw std::runtime_error("nothing to wait with");
     }
-    /// And waits for the subscriber, as what is sent before is lost.
+    /// Also waits for the subscriber, because what is sent before is lost.
     void publish(const iceoryx& topics, const char* way) {
       iox::popo::PublisherOptions options;
       options.subscriberTooSlowPolicy = iox::popo::ConsumerTooSlowPolicy::WAIT_FOR_CONSUMER;
@@ -143,7 +143,7 @@ class iceoryx {
   traffic ways_;
 };
 
-/// Written and read where the messages lie.
+/// Messages written and read in place.
 template <std::size_t Bytes>
 class iceoryx_loans final : public contender {
  public:

@@ -1,4 +1,4 @@
-// Boost.Interprocess's message_queue, one each way, blocking.
+// Boost.Interprocess's message_queue, one in each direction, blocking.
 #pragma once
 
 #include "../harness/memory.hpp"
@@ -15,7 +15,7 @@ namespace belfry::bench {
 class interprocess_queue {
   using queue = boost::interprocess::message_queue;
 
-  /// Removed by whoever has made it.
+  /// The queue's name; removed by the process that made it.
   class place {
    public:
     explicit place(std::size_t bytes) : name_(unique_name("queue")) {

@@ -31,7 +31,7 @@ class kernel_stream final : public contender {
     if (r != 0) throw std::system_error(errno, std::system_category(), "pipe or socketpair");
     out_ = detail::unique_handle(ends[0]);
     in_ = detail::unique_handle(ends[1]);
-    if (kind == conduit::pipe) ::fcntl(in_.get(), F_SETPIPE_SZ, 1 << 20);  // if we may
+    if (kind == conduit::pipe) ::fcntl(in_.get(), F_SETPIPE_SZ, 1 << 20);  // if permitted
   }
 
   figure lead(std::uint64_t n) override {
@@ -54,7 +54,7 @@ class kernel_stream final : public contender {
   }
 
  private:
-  /// All of it, in as many parts as the kernel likes.
+  /// Reads or writes all of it, in as many parts as the kernel makes of it.
   template <class Call>
   static void transfer(message<Bytes>& m, Call call) {
     char* at = reinterpret_cast<char*>(m.words.data());

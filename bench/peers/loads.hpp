@@ -1,5 +1,5 @@
-// An open load through what else there is: a bare queue, polled, or with an eventfd that is rung for
-// every message; a pipe; a Unix stream socket on Asio.
+// An open load through other means: a bare queue, polled, or with an eventfd that is notified for every
+// message; a pipe; a Unix stream socket on Asio.
 #pragma once
 
 #include "../harness/open_load.hpp"
@@ -48,8 +48,8 @@ class polled_queue_conduit {
   inherited<load_queue> queue_;
 };
 
-/// As one would write it by hand who has to sleep. The bell is rung for every message, for want of
-/// knowing whether somebody is asleep.
+/// What a programmer would write by hand for a process that has to sleep. The eventfd is notified for every
+/// message, because the sender cannot know whether the receiver sleeps.
 class rung_queue_conduit {
  public:
   rung_queue_conduit() : bell_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
@@ -79,7 +79,7 @@ class rung_queue_conduit {
       while (!log.complete()) {
         epoll_event event{};
         const int n = ::epoll_wait(poll_.get(), &event, 1, -1);
-        if (n == -1 && errno == EINTR) continue;  // stopped, and going on
+        if (n == -1 && errno == EINTR) continue;  // stopped and continued
         if (n != 1) fail("epoll_wait");
         std::uint64_t count = 0;
         if (::read(c_.bell_.get(), &count, sizeof count) != sizeof count) fail("read");
@@ -101,7 +101,7 @@ class rung_queue_conduit {
   detail::unique_handle bell_;
 };
 
-/// Messages out of a stream of bytes, which may end in the middle of one.
+/// Splits a stream of bytes, which may end in the middle of a message, into messages.
 class reassembly {
  public:
   auto room() { return std::span(bytes_).subspan(kept_); }

@@ -1,5 +1,5 @@
-// Queues by which several processes give items to several others, each to one of them; whoever has nothing
-// to do sleeps, though not for ever, so that he hears when it is over.
+// Queues by which several processes pass items to several others, one receiver for each item. An idle process
+// sleeps, but not without limit, so that it notices the end of the turn.
 #pragma once
 
 #include "../harness/fan.hpp"
@@ -22,7 +22,7 @@
 
 namespace belfry::bench {
 
-/// A pipe: whole items, as long as a page holds a whole number of them.
+/// A pipe: passes whole items, as long as a page holds a whole number of them.
 template <class Item>
 class shared_pipe {
   static_assert(4096 % sizeof(Item) == 0);
@@ -33,7 +33,7 @@ class shared_pipe {
     if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) fail("pipe");
     out_ = detail::unique_handle(ends[0]);
     in_ = detail::unique_handle(ends[1]);
-    ::fcntl(in_.get(), F_SETPIPE_SZ, 1 << 20);  // if we may
+    ::fcntl(in_.get(), F_SETPIPE_SZ, 1 << 20);  // if permitted
   }
 
   struct sender {
@@ -65,7 +65,7 @@ class shared_pipe {
       if (bytes == sizeof(Item)) return true;
       if (bytes != -1 || errno != EAGAIN) fail("read or write");
       pollfd wanted{end.get(), event, 0};
-      if (::poll(&wanted, 1, static_cast<int>(patience.count())) == 0) return false;
+      if (::poll(&wanted, 1, static_cast<int>(timeout.count())) == 0) return false;
     }
   }
 
@@ -75,7 +75,7 @@ class shared_pipe {
 
 template <class Item>
 class shared_posix_queue {
-  static constexpr int milliseconds = static_cast<int>(patience.count());
+  static constexpr int milliseconds = static_cast<int>(timeout.count());
 
  public:
   struct sender : posix_message_queue::user {
@@ -119,7 +119,7 @@ class shared_interprocess_queue {
     }
 
    private:
-    static auto limit() { return std::chrono::system_clock::now() + patience; }
+    static auto limit() { return std::chrono::system_clock::now() + timeout; }
 
     queue queue_;
   };

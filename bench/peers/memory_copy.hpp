@@ -1,4 +1,5 @@
-// The limit for what is copied: memcpy into shared memory on one processor, memcpy out of it on another.
+// The upper limit for copied messages: memcpy into shared memory on one processor, memcpy out of it on
+// another.
 #pragma once
 
 #include "../harness/contender.hpp"
@@ -15,7 +16,7 @@
 
 namespace belfry::bench {
 
-/// In turn into so many slots.
+/// Into `Slots` slots, one after the other.
 template <std::size_t Bytes, std::size_t Slots>
 class memory_copy final : public contender {
  public:
@@ -43,7 +44,7 @@ class memory_copy final : public contender {
   }
 
  private:
-  /// Each side's acquire pairs with the other one's release.
+  /// Each side's acquire pairs with the other side's release.
   struct memory {
     alignas(128) std::atomic<std::uint64_t> written;
     alignas(128) std::atomic<std::uint64_t> read;

@@ -1,4 +1,4 @@
-// nng over its IPC transport, at an abstract address: pair0, with messages that it need not copy.
+// nng over its IPC transport, at an abstract address: pair0, with messages that it does not copy.
 #pragma once
 
 #include "../harness/memory.hpp"
@@ -47,7 +47,7 @@ class nng_pair {
       nng_msg* m = nullptr;
       succeed(::nng_msg_alloc(&m, bytes));
       std::memcpy(::nng_msg_body(m), from, bytes);
-      succeed(::nng_sendmsg(socket_, m, 0));  // which is its owner from now on
+      succeed(::nng_sendmsg(socket_, m, 0));  // which owns the message from now on
     }
     void receive(void* to, std::size_t bytes) {
       nng_msg* m = nullptr;

@@ -1,4 +1,4 @@
-// The least that two processors need to answer each other: a cache line each way.
+// The least time that two processors need to answer each other: a cache line in each direction.
 #pragma once
 
 #include "../harness/contender.hpp"

@@ -1,4 +1,4 @@
-// POSIX message queues, one each way, nonblocking: whoever has nothing to do waits in epoll.
+// POSIX message queues, one in each direction, nonblocking: an idle process waits in epoll.
 #pragma once
 
 #include "../harness/memory.hpp"
@@ -21,14 +21,14 @@
 
 namespace belfry::bench {
 
-/// On Linux it is a file descriptor, which both processes inherit; its name is gone at once.
+/// On Linux a queue is a file descriptor, which both processes inherit; its name is removed at once.
 class posix_message_queue {
  public:
   explicit posix_message_queue(std::size_t bytes) {
     const rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
-    ::setrlimit(RLIMIT_MSGQUEUE, &unlimited);  // if we may
+    ::setrlimit(RLIMIT_MSGQUEUE, &unlimited);  // if permitted
     const std::string name = '/' + unique_name("queue");
-    // 10: more than that only who is privileged may have.
+    // 10: only a privileged process may have more.
     for (const std::size_t messages : {depth(bytes), std::min<std::size_t>(depth(bytes), 10)}) {
       mq_attr attributes{};
       attributes.mq_maxmsg = static_cast<long>(messages);
@@ -41,7 +41,7 @@ class posix_message_queue {
     ::mq_unlink(name.c_str());
   }
 
-  /// One direction of it.
+  /// One direction of the queue.
   class user {
    public:
     user(const posix_message_queue& queue, std::uint32_t event) : queue_(queue.handle_.get()) {
@@ -50,7 +50,7 @@ class posix_message_queue {
       if (!poll_ || ::epoll_ctl(poll_.get(), EPOLL_CTL_ADD, queue_, &wanted) != 0) fail("epoll");
     }
 
-    /// False after so many milliseconds.
+    /// False after `timeout` milliseconds.
     bool send(const void* from, std::size_t bytes, int timeout = -1) {
       while (::mq_send(queue_, static_cast<const char*>(from), bytes, 0) != 0) {
         if (errno != EAGAIN) fail("mq_send");

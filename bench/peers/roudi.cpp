@@ -21,13 +21,13 @@ constexpr auto start_limit = std::chrono::seconds(20);
 constexpr auto stop_limit = std::chrono::seconds(10);
 constexpr const char* lock_file = "/tmp/iox-unique-roudi.lock";
 
-/// Whether anybody has one. A lock that is left behind without its process is not held.
+/// Whether another process runs a daemon. A lock file left without its process is not locked.
 bool is_running() {
   const detail::unique_handle lock(::open(lock_file, O_RDONLY | O_CLOEXEC));
   return lock && ::flock(lock.get(), LOCK_EX | LOCK_NB) != 0;
 }
 
-/// What it would have removed, had it ended well: its sockets and locks, its own segment and that of the
+/// What the daemon removes when it ends normally: its sockets and locks, its own segment and that of the
 /// group for whose processes it has made memory.
 void remove_files() {
   std::error_code ignored;
@@ -39,7 +39,7 @@ void remove_files() {
   }
 }
 
-/// Reads what it writes until it says that it is ready; throws if it does not.
+/// Reads its output until it is ready; throws if it fails.
 void wait_until_ready(int output) {
   std::string text;
   char part[512];
@@ -60,7 +60,7 @@ void wait_until_ready(int output) {
 void roudi::need() { static const roudi one; }
 
 roudi::roudi() : owner_(::getpid()) {
-  if (is_running()) throw std::runtime_error("somebody else has an iox-roudi running");
+  if (is_running()) throw std::runtime_error("another iox-roudi is already running");
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) {
     throw std::system_error(errno, std::system_category(), "pipe");
@@ -83,7 +83,7 @@ roudi::roudi() : owner_(::getpid()) {
 }
 
 roudi::~roudi() {
-  if (::getpid() != owner_) return;  // a process that ends as this one does, but is not this one
+  if (::getpid() != owner_) return;  // a fork of the owner that ends in the same way
   stop();
 }
 

@@ -1,4 +1,4 @@
-// iceoryx's daemon, which its processes cannot do without.
+// iceoryx's daemon, which its processes require.
 #pragma once
 
 #include "../harness/child.hpp"
@@ -11,11 +11,11 @@
 
 namespace belfry::bench {
 
-/// `iox-roudi`, from when it is first needed until this program ends. Nothing of it remains: not the
-/// process, and not its files, whatever has happened to it.
+/// `iox-roudi`, from when it is first needed until this program ends. Nothing of it remains, neither the
+/// process nor its files, even if it crashes.
 class roudi {
  public:
-  /// Returns when it is ready; throws if there is none, or if somebody else has one running.
+  /// Returns when it is ready; throws if it cannot be started, or if another one is running.
   static void need();
   ~roudi();
   roudi(const roudi&) = delete;
@@ -26,7 +26,7 @@ class roudi {
   void stop();
 
   pid_t owner_;
-  detail::unique_handle output_;  // it may say more
+  detail::unique_handle output_;  // open for further output
   std::optional<child> process_;
 };
 

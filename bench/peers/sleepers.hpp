@@ -7,7 +7,7 @@
 
 namespace belfry::bench {
 
-/// Round trips with all of them, timed one by one in units of which a second has so many.
+/// Round trips with all of them, timed one by one; `units` per second.
 std::vector<entrant> sleeping_round_trips(double units);
 
 }  // namespace belfry::bench

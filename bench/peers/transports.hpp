@@ -1,4 +1,4 @@
-// All transports; of those whose library was not found, what says so when its turn comes.
+// All transports; one whose library was not found reports that in its turn.
 #pragma once
 
 #include "../harness/transport.hpp"
@@ -36,7 +36,7 @@ using iceoryx_loans = transport_stream<Bytes, missing_transport>;
 
 namespace belfry::bench {
 
-/// Every transport by its name: `make.operator()<Transport>(name)` is its entrant.
+/// Calls `make.operator()<Transport>(name)`, which returns its entrant, for every transport.
 template <class Make>
 void enter_transports(std::vector<entrant>& all, Make make) {
   all.push_back(make.template operator()<zeromq>("ZeroMQ"));

@@ -1,4 +1,4 @@
-// ZeroMQ over ipc://, at an abstract address: a PAIR for both ways, PUSH and PULL for one.
+// ZeroMQ over ipc://, at an abstract address: PAIR for both directions, PUSH and PULL for one.
 #pragma once
 
 #include "../harness/memory.hpp"
@@ -14,7 +14,8 @@
 
 namespace belfry::bench {
 
-/// A socket, in a context and so with an I/O thread of its own. Destroyed when everything is sent.
+/// A socket in its own context, and so with its own I/O thread. Its destructor waits until everything is
+/// sent.
 class zeromq_socket {
  public:
   zeromq_socket(int type, std::size_t in_flight) : context_(::zmq_ctx_new()) {
@@ -22,7 +23,7 @@ class zeromq_socket {
     if (!socket_) fail();
     set(ZMQ_SNDHWM, static_cast<int>(in_flight));
     set(ZMQ_RCVHWM, static_cast<int>(in_flight));
-    set(ZMQ_RECONNECT_IVL, 1);  // ms: whoever connects may be first
+    set(ZMQ_RECONNECT_IVL, 1);  // ms: the connecting side may be first
   }
 
   void set(int option, int value) {
@@ -33,7 +34,7 @@ class zeromq_socket {
     succeed(::zmq_connect(socket_.get(), address.c_str()));
   }
 
-  /// False if ZMQ_SNDTIMEO or ZMQ_RCVTIMEO is over.
+  /// False after ZMQ_SNDTIMEO or ZMQ_RCVTIMEO.
   bool send(const void* from, std::size_t bytes) {
     return done(::zmq_send(socket_.get(), from, bytes, 0), bytes);
   }
