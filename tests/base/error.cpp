@@ -2,7 +2,7 @@
 
 using namespace belfry;
 
-TEST_CASE("errc converts to the error codes of both worlds", "[error]") {
+TEST_CASE("errc converts to std::error_code and to Asio's error_code", "[error]") {
   const std::error_code ec = errc::closed;
   CHECK(ec == errc::closed);
   CHECK(ec != errc::peer_died);
@@ -20,7 +20,7 @@ TEST_CASE("system errors compare equal to Asio's own", "[error]") {
   CHECK_FALSE(detail::to_net({}));
 }
 
-TEST_CASE("every error has a message of its own", "[error]") {
+TEST_CASE("every errc has a different message", "[error]") {
   std::vector<std::string> messages;
   for (int i = 1; i <= static_cast<int>(errc::protocol_error); ++i) {
     messages.push_back(make_error_code(static_cast<errc>(i)).message());

@@ -1,22 +1,22 @@
 /*
- * Leaving: the last one out removes the segment, and nothing of a participant is left, though none waits for the
+ * Leaving: the last participant removes the segment, and nothing of a participant is left, though none waits for the
  * roster's lock.
  *
- *   leaver   (1) its slot is going (its own store)   (2) gives up the slot's lock   (3) tries the roster's lock;
- *            if another one has it, that is all
+ *   leaver   (1) sets its slot to going (its own store)   (2) gives up the slot's lock   (3) tries the roster's lock;
+ *            if another participant has it, ends
  *            (4) frees every slot that is going and not locked; if no slot is live, removes the segment
- *            (5) gives the lock up   (6) if a slot is going and not locked: (3)
+ *            (5) gives up the lock   (6) if a slot is going and not locked: back to (3)
  *   stayer   takes the roster's lock once, as for a reap, and then leaves as well
  *
  * What is checked
  *   When all have left, every slot is free, and the segment is removed.
  *
  * What is abstracted
- *   Deaths: a participant that dies meanwhile is reaped by those that live, and of a segment all of whose participants
- *   died nothing is promised. Memory is sequentially consistent: (2) and (3), (5) and (6) are system calls on one
+ *   Deaths: a participant that dies meanwhile is reaped by the living ones; if all participants of a segment die,
+ *   nothing is promised. Memory is sequentially consistent: (2) and (3), (5) and (6) are system calls on one
  *   inode's locks, which order what comes before and after them.
  *
- * Variants that must fail, each for a step left out or turned round
+ * Variants that must fail, each with a step left out or reordered
  *   NO_SECOND_LOOK   (6) is left out
  *   LATE_UNLOCK      (2) comes after (3)
  *   LOOK_INSIDE      (6) comes before (5)

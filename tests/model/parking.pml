@@ -1,68 +1,68 @@
 /*
- * Parking: how a participant goes to sleep, and who wakes it.
+ * Parking: how a participant goes to sleep, and how notifiers wake it.
  *
  *   waiter    finds nothing in the ring, then
- *             (0) drains the bell if it has heard it, and sets its watch on the peers that it sees live
+ *             (0) drains the bell if it was notified, and watches the peers that it sees live
  *             (1) word = next epoch, parked   (2) own bit in the summary, fence
- *             (3) looks again at ring and roster; if there is something: awake, bit cleared, goes on
+ *             (3) looks again at ring and roster; if there is something: awake, bit cleared, continues
  *             (4) waits for its bell or the death of a peer
  *             (5) may drain the bell; exchanges the word for awake, bit cleared; reaps if there was a death;
  *             looks
  *   notifier  (1) changes the ring   (2) fence
- *             (3) reads the summary, then the words of those in it; who is parked gets its bell rung,
- *                 and then that very word is compared and swapped to rung
+ *             (3) reads the summary, then the words of the slots in it; notifies the bell of a parked waiter,
+ *                 and then compares and swaps that same word to rung
  *
  * What is modelled
  *   One consumer (slot 0) and PRODUCERS producers (slots 1, 2, …), each with a park word
  *   `epoch << 2 | state` and a bell; per role a summary, the set of its parked slots; the roster and
  *   its lock. The consumer parks on an empty ring, a producer on a full one, and each notifies all
- *   parked ones of the other role: parking works in both directions at once.
+ *   parked participants of the other role: parking works in both directions at once.
  *   The kernel kills up to KILLS of the participants in the mask KILLABLE, between any two steps,
- *   releases what they had locked and shows the death to those who watch them. A killed consumer is
- *   followed by a fresh one, LIVES in all, which joins in the same slot. A producer that has sent its
+ *   releases what they had locked and shows the death to their watchers. A killed consumer is
+ *   followed by a new one, LIVES in all, which joins in the same slot. A producer that has sent its
  *   MESSAGES leaves, or stays and does nothing more.
  *   COMPETING: the consumer wakes one producer for the room that it has made, not all of them; up to CANCELS
  *   producers give up while they wait for room. A producer that was woken and gives up wakes another one.
  *
  * What is checked
  *   When nothing in the whole system can move any more (`timeout`), every participant that sleeps
- *   has missed nothing: no message (room, for a producer), no death, nobody who joined or left. No
- *   death is counted twice. Whoever hangs elsewhere is an invalid end state.
+ *   has missed nothing: no message (room, for a producer), no death, no join, no leave. No
+ *   death is counted twice. A participant that hangs elsewhere is an invalid end state.
  *
- *   With ELSEWHERE a consumer that has received something may wait for something else from then on, for
- *   ever, with messages in the ring.
+ *   With ELSEWHERE a consumer that has received something may wait for something else from then on,
+ *   without end, with messages in the ring.
  *   With NO_ROOM_FENCE the consumer has no (2): what it has taken may become visible after its (3). A
  *   producer has a barrier in all processes between its (2) and (3) instead.
  *
  * What is abstracted
  *   The ring is a number that changes in one step. A bell is empty or not; it is drained as a whole.
  *   A summary is read in one step.
- *   A death event lasts only until the slot is locked anew: the weakest that a FIFO offers.
+ *   A death event lasts only until the slot is locked anew: the weakest guarantee of a FIFO.
  *   Memory is sequentially consistent, which stands in for the two fences; without one of them, the
- *   store before it becomes visible after the load behind it.
+ *   store before it becomes visible after the load that follows it.
  *
- * Variants that must fail, each for a step left out or turned round
- *   TORN_UNPARK      waiter: a load and a store in the place of the exchange. The mark that comes between
- *                    them is lost, and with it that this waiter was woken, and has to wake another one
- *   NO_HAND_OFF      waiter: gives up and wakes nobody though it was woken
+ * Variants that must fail, each with a step left out or reordered
+ *   TORN_UNPARK      waiter: a load and a store instead of the exchange. A mark between them is lost, and
+ *                    with it the fact that this waiter was woken and must wake another one
+ *   NO_HAND_OFF      waiter: gives up and wakes no other waiter though it was woken
  *   NO_FENCE         notifier: changes the ring after its read of the summary
  *   NO_WAITER_FENCE  waiter: looks at the ring the second time before its word and its bit are visible
- *   NO_BARRIER       producer: has no barrier there, with NO_ROOM_FENCE
- *   LATE_ROOM        consumer: tells of room when it waits for messages the next time, with ELSEWHERE
+ *   NO_BARRIER       producer: leaves out its barrier, with NO_ROOM_FENCE
+ *   LATE_ROOM        consumer: notifies of room only when it next waits for messages, with ELSEWHERE
  *   NO_SECOND_LOOK   waiter: does not look at the ring the second time
- *   LATE_DRAIN       waiter: forgets that it was rung between setting its watch and (1)
- *   NO_EPOCH         a slow notifier marks a later parking as rung, and nobody rings for that one
+ *   LATE_DRAIN       waiter: drains the bell after it has begun to watch, and so loses a notification before (1)
+ *   NO_EPOCH         a slow notifier marks a later parking as rung without notifying its bell
  *   EPOCH_RESTARTS   the same across two lives of a slot: a join must not reset the epoch
- *   STALE_BELL       notifier: marks though its ring has failed, at the bell of the slot's former holder
- *   SILENT_JOIN      join: does not ring everyone, so that sleepers do not watch the newcomer
- *   SILENT_LEAVE     leave: does not ring everyone
+ *   STALE_BELL       notifier: marks though the notification failed, at the bell of the slot's former owner
+ *   SILENT_JOIN      join: does not notify all, so that sleepers do not watch the newcomer
+ *   SILENT_LEAVE     leave: does not notify all
  *   TORN_REAP        reap: frees the slot and counts the death in two steps, and dies in between
- *   WATCH_ONE        waiter: watches one live peer only, and leaves the others to participants who
+ *   WATCH_ONE        waiter: watches one live peer only, and leaves the others to participants that
  *                    may be busy or idle
- *   NO_DEATH_EVENT   deaths wake nobody
- *   MARK_FIRST       notifier: marks, dies, has not rung. A death event makes up for it; where there
- *                    is none, the waiter is deaf even to the survivors (SURVIVORS_ONLY), whom it
- *                    still hears if the notifier rings first.
+ *   NO_DEATH_EVENT   deaths wake no participant
+ *   MARK_FIRST       notifier: marks, and dies before it notifies. A death event makes up for it; where there
+ *                    is none, the waiter misses even the survivors' notifications (SURVIVORS_ONLY), which
+ *                    wake it if the notifier notifies before it marks.
  *   With WAKE_UPS_ONLY, only messages and room count as missed.
  */
 
@@ -92,7 +92,7 @@ byte last[SLOTS];           /* the value of `sent` at the slot's last publish */
 #endif
 
 #ifdef NO_ROOM_FENCE
-bool stored;                /* the consumer has taken a message, and no other processor sees it yet */
+bool stored;                /* the consumer has taken a message, which no other processor sees yet */
 inline become_visible() {
     atomic { if :: stored -> stored = false; ring--; received++ :: else fi }
 }
@@ -114,7 +114,7 @@ inline notify_seen() {
 #ifdef MARK_FIRST
     :: w -> mark(); ring_bell(); w = 0
 #else
-    :: w -> ring_bell();                                             /* … ring, … */
+    :: w -> ring_bell();                                             /* … notify, … */
         if
         :: rang -> mark()                                            /* … and then mark */
         :: !rang -> bury()
@@ -138,7 +138,7 @@ inline mark() {
     fi
 }
 
-/* Nobody is left to hear the bell: reaps, unless somebody else is at it. Only a consumer's bell tells. */
+/* The bell has no reader: reaps, unless another participant does. Only a consumer's bell shows this. */
 inline bury() {
     if
     :: atomic { lock == 0 -> lock = me + 1 }; reap_and_tell()
@@ -153,7 +153,7 @@ inline park(something) {
     :: atomic { heard -> bell[me] = false; heard = false }
     :: !heard
     fi;
-    view = live & peers(me);                                         /* whom to watch */
+    view = live & peers(me);                                         /* the peers to watch */
 #ifdef LATE_DRAIN
     bell[me] = false;
 #endif
@@ -190,7 +190,7 @@ inline park(something) {
     fi
 }
 
-/* A producer that was woken for room, and does not want it any more. */
+/* A producer that was woken for room and gives up. */
 inline hand_off() {
     if
 #ifndef NO_HAND_OFF
@@ -227,7 +227,7 @@ inline at_rest(something) {
     assert(sent == received + ring)
 }
 
-/* ---- who takes part ------------------------------------------------------------------------- */
+/* ---- the participants ------------------------------------------------------------------------- */
 
 proctype producer(byte me) {
     byte n, seen, w, t, view, told, handle;

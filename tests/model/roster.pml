@@ -1,5 +1,5 @@
 /*
- * Who is here: slots, the roster and its lock, bells, and the kernel that kills. A model includes it
+ * The participants: slots, the roster and its lock, bells, and the kernel that kills. A model includes it
  * and adds what its participants do, each inside
  *
  *   { … } unless { atomic { kill[me]?_ -> clean_up() } }
@@ -8,7 +8,7 @@
  *   me            its slot
  *   view, told    the peers it saw live, and the deaths it was told of, when it last looked
  *   handle        the generation of the consumer's bell that it has open
- *   seen, t, w    slots to go through, the slot and the park word it is at
+ *   seen, t, w    remaining slots, the current slot, and its park word
  *   rang, reaped, found, died
  */
 
@@ -51,7 +51,7 @@
 
 /* Shared memory. */
 byte word[SLOTS];           /* park words */
-byte summary[2];            /* per role: who is parked */
+byte summary[2];            /* per role: its parked slots */
 byte live = ALL_SLOTS;      /* roster: slots in use */
 byte deaths[2];             /* roster: deaths counted, per role */
 
@@ -59,13 +59,13 @@ byte deaths[2];             /* roster: deaths counted, per role */
 byte running = ALL_SLOTS;   /* processes that were not killed */
 byte held = ALL_SLOTS;      /* liveness locks */
 byte lock;                  /* roster lock: its holder's slot + 1, or 0 */
-bool bell[SLOTS];           /* is there anything in it? */
+bool bell[SLOTS];           /* whether it was notified */
 byte generation;            /* of the consumer's bell: each consumer that joins makes a new one */
 chan kill[SLOTS] = [0] of { bool };
 
 /* For the assertions only. */
 byte killed[2];             /* per role: killed while live */
-byte announced = ALL_SLOTS; /* live, and everyone has been rung for it */
+byte announced = ALL_SLOTS; /* live, and all were notified of it */
 
 #ifdef WATCH_ONE
 #define watched(view) ((view) & -(view))
@@ -91,7 +91,7 @@ inline first_of(set) {
 /* ---- bells ---------------------------------------------------------------------------------- */
 
 /* A producer has the consumer's bell open as `handle`, and opens it anew when it sees that the slot has
- * another holder. The write fails if nobody is left to read; `rang` says whether anyone was. */
+ * another owner. The write fails if the bell has no reader; `rang` says whether it had one. */
 #define has_reader (handle == generation && (held & CONSUMER_SLOT))
 
 inline ring_bell() {
@@ -139,7 +139,7 @@ inline reap() {
     od
 }
 
-/* With the lock held, which is given up. */
+/* With the lock held; gives it up. */
 inline reap_and_tell() {
     reap();
     if
@@ -166,7 +166,7 @@ inline join() {
     announced = announced | bit_of(me)
 }
 
-/* Its own store, without the lock. The process may live on, and with a pidfd for a death event nothing else would tell the others. */
+/* Its own store, without the lock. The process may live on, so with pidfds no death event would tell the others. */
 inline leave() {
     atomic { live = live & ~bit_of(me); announced = announced & ~bit_of(me) };
 #ifndef SILENT_LEAVE
@@ -185,7 +185,7 @@ inline clean_up() {
     seen = 0; w = 0; t = 0; view = 0; told = 0; handle = 0; rang = false; reaped = false; found = false; died = false
 }
 
-/* Kills whom it likes, when it likes, and stops when it likes. */
+/* Kills any participant at any time, and stops at any time. */
 proctype kernel() {
     byte kills, victim;
     do

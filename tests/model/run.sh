@@ -1,7 +1,7 @@
 #!/bin/sh
-# Checks the Promela models beside this file with Spin, each configuration in all its states.
+# Checks the Promela models in this directory with Spin, each configuration in all its states.
 #
-#   sh run.sh [MODEL…]      default: every model
+# sh run.sh [MODEL…]      default: every model
 #
 #   --long as the first argument: also the configurations with millions of states
 #
@@ -60,7 +60,7 @@ work_ring() {
     pipe='-DPRODUCERS=1 -DCONSUMERS=1'
     fan_out='-DPRODUCERS=1'
     fan_in='-DCONSUMERS=1'
-    old="$fan_out -DOLD_ITEM"                        # one is there already, put back by a consumer
+    old="$fan_out -DOLD_ITEM"                        # an item that a consumer has put back is there already
 
     holds '1:1, capacity 1, 2 kills'                    $pipe -DCAPACITY=1 -DMESSAGES=2 -DKILLS=2 -DLIVES=2 -DREAPER_KILLS=1
     holds '2:1, capacity 1, a kill'                     $fan_in -DCAPACITY=1 -DKILLS=1 -DLIVES=2 -DREAPER_KILLS=1
@@ -146,8 +146,8 @@ fails() {
 
 incomplete='max search depth too small|out of memory|reached -DMEMLIM|Search not completed|hash table full'
 
-# search OPTIMISATION FLAG…: what pan has to say is in ./out, a trail beside it.
-# No partial order reduction: a rendezvous in `unless` rules it out.
+# search OPTIMISATION FLAG…: pan's output goes to ./out, a trail beside it.
+# No partial order reduction: a rendezvous in `unless` excludes it.
 search() {
     optimisation=$1; shift
     rm -f pan* out ./*.trail

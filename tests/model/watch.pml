@@ -1,10 +1,10 @@
 /*
- * The versions of a block: what a watcher is told of notifications that happen at once.
+ * The versions of a block: what a watcher learns of concurrent notifications.
  *
  *   notifier  writes its element of the block, then
  *             (1) busy = 1; ++its counter   (2) fence
  *             (3) v = the sum of all counters
- *             (4) `whole`, or the element's entry, = v   (5) busy = 0; rings the parked
+ *             (4) `whole`, or the element's entry, = v   (5) busy = 0; notifies the parked
  *   watcher   (1) version = the sum of all counters   (2) fence
  *             (3) reads the block
  *             (4) waits until the element's entry, or `whole` of any notifier, is more than its version
@@ -12,22 +12,22 @@
  * What is modelled
  *   Two notifiers, each of which notifies MESSAGES times, of its own element or of the whole block; a
  *   watcher of one of the elements. A sum is read counter by counter. The kernel kills up to
- *   KILLS of the notifiers, between any two steps; a reaper notifies the whole block for one that was
+ *   KILLS of the notifiers, between any two steps; a reaper notifies the whole block for a notifier that was
  *   busy.
  *
  * What is checked
  *   When nothing in the whole system can move any more (`timeout`) the watcher, which sleeps, has read
- *   the last that was written to its element, but for what a notifier wrote that died before (1).
+ *   the last value written to its element, except one written by a notifier that died before (1).
  *
  * What is abstracted
- *   How the watcher sleeps, and is woken: parking.pml. Here it sees at once that an entry has changed.
+ *   How the watcher sleeps and is woken: parking.pml. Here it sees at once that an entry has changed.
  *   Memory is sequentially consistent, which stands in for the fences; without one of them, the store
- *   before it becomes visible after the load behind it.
+ *   before it becomes visible after the load that follows it.
  *
  * Variants that must fail
  *   NO_FENCE         notifier: reads the counters of the others before its own is visible
  *   NO_READER_FENCE  watcher: reads the block before the counters
- *   NO_BUSY          reap: nothing is notified for a notifier that was busy
+ *   NO_BUSY          reap: does not notify for a notifier that was busy
  */
 
 #ifndef MESSAGES
@@ -56,7 +56,7 @@ proctype notifier(byte me) {
         :: n < MESSAGES ->
 #ifdef NO_FENCE
             v = counter[0];
-            v = v + counter[1] + 1;                                  /* its own it knows */
+            v = v + counter[1] + 1;                                  /* it knows its own */
             block[me] = n + 1;
             count();
 #else

@@ -1,61 +1,61 @@
 /*
- * The slots of `work_ring`: many producers, many consumers, and any of them may be killed between two steps.
+ * The slots of `work_ring`: many producers, many consumers, any of which may be killed between two steps.
  *
- *   producer  (1) t = tail   (2) reads the word of t's slot: over already, or another's: raises tail past t,
- *             next t; an older item that nobody has taken: full; an older one in somebody's hands: next t;
- *             free: (3) reads tail again: was the place skipped?   (4) claims it by compare-and-swap
+ *   producer  (1) t = tail   (2) reads the word of t's slot: over already, or claimed: raises tail past t,
+ *             next t; an older item not yet taken: full; an older one that is held: next t;
+ *             free: (3) reads tail again: was the slot skipped?   (4) claims it by compare-and-swap
  *             (5) raises tail   (6) writes the value, exchanges the word for `ready`
- *             (7) counts `late` if the place had been skipped or passed
- *   consumer  (1) if head is further than h, may go there, and then does (2) in any case
- *             (2) if `late` has changed: looks at all slots for an item behind h, takes it
+ *             (7) counts `late` if the slot had been skipped or passed
+ *   consumer  (1) if head is further than h, may continue there, and then does (2) in any case
+ *             (2) if `late` has changed: looks at all slots for an item before h, takes it
  *             (3) from h on, reads the word of p's slot: ready, of this lap or an older one: takes it;
- *             over: next p   (4) reads tail: the end if p is not before it   (5) reads the word once more:
- *             free: closes the place; a writer: waits for it, that is, looks past it, but h stays, or marks
- *             it as passed; else it is in somebody's hands: next p
- *   taken     by compare-and-swap to `leased`; then acknowledged (free, next lap), or put back: `ready`,
+ *             over: next p   (4) reads tail: stops if p is not before tail   (5) reads the word once more:
+ *             free: closes the slot; being written: waits for it (looks past it, but h stays), or marks
+ *             it as passed; otherwise it is held: next p
+ *   taken     by compare-and-swap to `leased`; then acknowledged (free, next lap), or given back: `ready`,
  *             and then `late` is counted
- *   recover   what the dead one was writing is over, what it had taken is ready again; at the end counts `late`
+ *   recover   what the dead owner was writing is over, what it had taken is ready again; at the end counts `late`
  *
- * What meets what
- *   `h` goes past p only if nothing can become ready there, or whoever makes it so counts `late`:
+ * Which steps are paired
+ *   `h` goes past p only if nothing can become ready there, or the participant that makes it ready counts `late`:
  *   closing (5) and claiming (4), marking (5) and the exchange (6), are each two writes of one word.
- *   Somebody's hands: the consumer reads tail (4) > p and then the word (5), still held; the producer reads
- *   the word (2), let go, and then tail (3). Whichever is later sees the other: the loads are seq_cst, and
- *   so are the raising of tail and the giving back.
+ *   Held slots: the consumer reads tail (4) > p and then the word (5), still held; the producer reads
+ *   the word (2), no longer held, and then tail (3). Whichever is later sees the other: the loads are seq_cst, and
+ *   so are raising tail and giving back.
  *   A ready item has tail behind it (5, 6), and so the consumer may stop at tail (4).
  *   `late` is counted after `ready` is stored, and read (2) before the slots are.
  *
  * What is checked
- *   No item is seen that was not sent, nor twice, unless its holder was killed or has put it back.
+ *   No item is received that was not sent, nor twice, unless its holder was killed or has given it back.
  *   When nothing in the whole system can move any more (`timeout`), a consumer that sleeps has left no item
- *   (but one whose sender stopped before (7)), and a producer that was refused has no place to go to.
- *   Whoever was killed need not be recovered: the others go on all the same. The reaper may be killed.
+ *   (except one whose sender stopped before (7)), and a producer that was refused has no free slot.
+ *   A killed participant need not be recovered: the others continue. The reaper may be killed.
  *
  * What is abstracted
- *   Bells: whoever has looked in vain sleeps until something was published after its look began. To a
- *   consumer that is an item or a late one, to a producer one that was taken or acknowledged, to both a
+ *   Bells: a participant that finds nothing sleeps until something is published after its look began. For a
+ *   consumer that is an item or a late one, for a producer one that was taken or acknowledged, for both a
  *   recovery. `late` and a consumer's copy of it are only compared: a bit. A value is written in the same
- *   step as `ready`; before that it is 0, half-written. `head` is raised or not, as they please.
+ *   step as `ready`; before that it is 0, half-written. Consumers may or may not raise `head`.
  *   Memory is sequentially consistent.
  *
- *   To take and to acknowledge at once is one write, as if nobody had moved in between.
+ *   To take and to acknowledge at once is one write, as if no other participant had moved in between.
  *
- * With BATCH a producer may claim two places before it raises tail past both, and then publishes them.
- * With OLD_ITEM the first lap is over, but for the first item, which somebody has put back.
+ * With BATCH a producer may claim two slots before it raises tail past both, and then publishes them.
+ * With OLD_ITEM the first lap is over, except for the first item, which a consumer has given back.
  *
  * Variants that must fail
- *   NO_LATE_REQUEUE  what was put back is not counted as late
- *   NO_LATE_RECOVER  what was recovered is not counted as late
- *   PASSED_UNSEEN    (6) does not look whether the place was passed
+ *   NO_LATE_REQUEUE  an item given back is not counted as late
+ *   NO_LATE_RECOVER  a recovered item is not counted as late
+ *   PASSED_UNSEEN    (6) does not look whether the slot was passed
  *   SKIPPED_UNSEEN   (3) is left out
- *   NO_CLOSE         (5) goes on past a free place
- *   WORD_FIRST       (5) goes by the word that was read before tail
+ *   NO_CLOSE         (5) continues past a free slot
+ *   WORD_FIRST       (5) uses the word that was read before tail
  *   PAST_TAIL        taking an older item at h raises h
- *   HEAD_BLINDLY     (1) goes to head without a look at all slots, though an item may have become late between
- *                    the old h and head, and its `late` may have been seen when it was not yet behind h
- *   NO_RAISE         (2) does not raise tail past what is over, and gives up after CAPACITY looks
+ *   HEAD_BLINDLY     (1) continues at head without a look at all slots, though an item may have become late between
+ *                    the old h and head, and its `late` may have been seen when it was not yet before h
+ *   NO_RAISE         (2) does not raise tail past slots that are over, and gives up after CAPACITY looks
  *   ROOM_AT_ACK      a producer is not told that an item was taken, only that it was acknowledged
- *   RECOVER_FREES    recover: what the dead one had taken is over
+ *   RECOVER_FREES    recover: what the dead owner had taken is over
  */
 
 #ifndef PRODUCERS
@@ -80,7 +80,7 @@
 #define KILLS 0
 #endif
 #ifndef KILLABLE
-#define KILLABLE (1 | 1 << CONSUMERS) /* the first of each role: the others are no different */
+#define KILLABLE (1 | 1 << CONSUMERS) /* the first of each role: the others behave alike */
 #endif
 #ifndef LIVES
 #define LIVES 1 /* of a consumer */
@@ -88,8 +88,8 @@
 #ifndef REAPER_KILLS
 #define REAPER_KILLS 0
 #endif
-#ifndef PATIENCE
-#define PATIENCE 1 /* a writer that is so near to tail is waited for */
+#ifndef PASS_AFTER
+#define PASS_AFTER 1 /* a consumer waits for a writer this near to tail */
 #endif
 
 #define ALL (CONSUMERS + PRODUCERS)
@@ -123,12 +123,12 @@ byte late = TAKING;         /* the consumers that have not seen the last change 
 /* The world around the ring. */
 byte running = EVERYONE;
 byte unreaped;              /* killed, not recovered */
-byte news = EVERYONE;       /* those for whom something was published since their look began */
+byte news = EVERYONE;       /* participants for which something was published since their look began */
 chan kill[ALL] = [0] of { bool };
 
 /* For the assertions only. */
 byte sent, leased, done;    /* sets of values */
-byte owed[ALL];             /* ready, but not counted as late yet, by whom */
+byte owed[ALL];             /* ready, but not counted as late yet: by which participant */
 byte requeues;
 bool never_sent, twice, stranded, refused;
 
@@ -149,7 +149,7 @@ bool never_sent, twice, stranded, refused;
 #define all_owed (owed[0] | owed[1] | owed[2] | owed[3])
 #endif
 
-/* By one who owes it. */
+/* Called by the participant that owes it. */
 inline count_late(who) { late = late | TAKING; owed[who] = 0; news = news | TAKING }
 
 inline die() { running = running & ~bit_of(me); unreaped = unreaped | bit_of(me) }
@@ -161,7 +161,7 @@ proctype producer(byte me) {
     short w;
     bool skipped;
 #ifdef BATCH
-    byte other;                  /* the place that was claimed before t, or is published after it */
+    byte other;                  /* the slot that was claimed before t, or is published after it */
     bool two, other_skipped;
 #endif
 push:
@@ -324,8 +324,9 @@ look:
 #else
             :: lap(w) <= lap_at(p) && state(w) == FREE
 #endif
-            :: lap(w) == lap_at(p) && state(w) == WRITING && (apart || seen - p <= PATIENCE) -> apart = true; goto pass
-            :: lap(w) == lap_at(p) && state(w) == WRITING && !apart && seen - p > PATIENCE
+            :: lap(w) == lap_at(p) && state(w) == WRITING && (apart || seen - p <= PASS_AFTER) ->
+               apart = true; goto pass
+            :: lap(w) == lap_at(p) && state(w) == WRITING && !apart && seen - p > PASS_AFTER
             :: lap(w) < lap_at(p) && state(w) == WRITING -> goto pass
             :: lap(w) <= lap_at(p) && (state(w) == LEASED || state(w) == PASSED) -> goto pass
             fi
@@ -399,7 +400,7 @@ end_dead:
 
 /* ---- deaths --------------------------------------------------------------------------------- */
 
-/* Kills whom it likes, when it likes, and stops when it likes. */
+/* Kills any participant at any time, and stops at any time. */
 proctype kernel() {
     byte kills, victim;
     do
@@ -416,7 +417,7 @@ proctype kernel() {
     od
 }
 
-/* Recovers whom it likes, under the lock of the roster. One that is killed half-way is followed by the next. */
+/* Recovers any dead participant, under the roster's lock. If a reaper is killed half-way, the next one continues. */
 proctype reaper() {
     byte dead, s, deaths;
     short w;

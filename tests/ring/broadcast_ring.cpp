@@ -18,7 +18,7 @@ using namespace belfry::test;
 
 namespace {
 
-/// The ring on raw memory: zeros, as a manager makes it.
+/// The ring on raw memory: zeros, as a manager provides it.
 template <class Ring>
 struct raw_broadcast {
   explicit raw_broadcast(std::size_t n) {
@@ -60,7 +60,7 @@ constexpr std::size_t cursors = 192;
 constexpr std::size_t slots_of_blocking = cursors + 64 * 64;
 constexpr std::size_t slots_of_overwriting = 192;
 
-/// What a reader gets until it gets no more.
+/// Everything that a reader receives until the ring is empty.
 template <class Reader>
 std::vector<std::uint64_t> all(Reader& reader) {
   std::vector<std::uint64_t> values;
@@ -73,13 +73,13 @@ std::vector<std::uint64_t> from_to(std::uint64_t first, std::uint64_t end) {
   for (; first < end; ++first) values.push_back(first);
   return values;
 }
-/// Values that are their positions.
+/// Sends values that equal their positions.
 template <class Writer>
 void push(Writer& writer, std::uint64_t first, std::uint64_t end) {
   for (; first != end; ++first) REQUIRE(writer.push(first) == attempt::done);
 }
 
-/// A number, and the rest of the words made of it.
+/// A number, and further words computed from it.
 template <std::size_t Words>
 struct checked {
   std::array<std::uint64_t, Words> words{};
@@ -104,7 +104,7 @@ static_assert(sizeof(checked<1>) == 8 && sizeof(checked<3>) == 24 && sizeof(chec
 
 }  // namespace
 
-TEST_CASE("what a broadcast_ring says of itself", "[broadcast_ring]") {
+TEST_CASE("the traits of a broadcast_ring", "[broadcast_ring]") {
   using ring = broadcast_ring<tick, 64>;
   CHECK(ring::traits.kind == layout::ring_kind::broadcast);
   CHECK(ring::traits.producers == 1);
@@ -114,7 +114,7 @@ TEST_CASE("what a broadcast_ring says of itself", "[broadcast_ring]") {
   CHECK(ring::traits.value_align == alignof(tick));
   CHECK(ring::traits.type_fingerprint == type_fingerprint<tick>());
   CHECK(ring::traits.capacity(0) == 64);
-  CHECK(ring::traits.capacity(7) == 64);  // its capacity is its type's
+  CHECK(ring::traits.capacity(7) == 64);  // the type fixes the capacity
   CHECK(ring::traits.align == 64);
   CHECK_FALSE(ring::traits.competing);
 
@@ -128,14 +128,14 @@ TEST_CASE("what a broadcast_ring says of itself", "[broadcast_ring]") {
         192 + 64 * 64 + 3 * 24);
 }
 
-TEST_CASE("the bytes of a broadcast_ring", "[broadcast_ring]") {
+TEST_CASE("the shared bytes of a broadcast_ring", "[broadcast_ring]") {
   raw_broadcast<blocking<4>> ring(4);
   auto reader = ring.reader(5);
   CHECK(ring.word(128) == std::uint64_t{1} << 5);
   auto writer = ring.writer();
   push(writer, 100, 103);
   CHECK(ring.word(0) == 3);  // tail
-  CHECK(ring.word(8) == 4);  // claim: all that there is room for
+  CHECK(ring.word(8) == 4);  // claim: the end of all room
   CHECK(ring.word(64) == 0);
   for (std::uint64_t p = 0; p != 3; ++p) {
     CHECK(ring.word(slots_of_blocking + 16 * p) == 2 * p + 2);
@@ -151,13 +151,13 @@ TEST_CASE("the bytes of a broadcast_ring", "[broadcast_ring]") {
   reader.leave();
   CHECK(ring.word(128) == 0);
 
-  // To construct is to write zeros.
+  // A fresh ring is all zeros.
   const auto fresh = raw_broadcast<blocking<4>>(4);
   blocking<4>::traits.construct(ring.memory);
   CHECK(std::memcmp(ring.memory.at, fresh.memory.at, ring.memory.bytes) == 0);
 }
 
-TEST_CASE("every consumer of a broadcast_ring sees everything, in order", "[broadcast_ring]") {
+TEST_CASE("every consumer of a broadcast_ring receives every value in order", "[broadcast_ring]") {
   raw_broadcast<blocking<8>> ring(8);
   auto writer = ring.writer();
   std::vector<blocking<8>::reader> readers;
@@ -186,7 +186,7 @@ TEST_CASE("every consumer of a broadcast_ring sees everything, in order", "[broa
   CHECK_FALSE(writer.corrupted());
 }
 
-TEST_CASE("the slowest consumer holds the producer: until it reads, leaves, or is dead",
+TEST_CASE("the slowest consumer holds the producer back until it reads, leaves, or is dead",
           "[broadcast_ring]") {
   raw_broadcast<blocking<4>> ring(4);
   auto writer = ring.writer();
@@ -205,7 +205,7 @@ TEST_CASE("the slowest consumer holds the producer: until it reads, leaves, or i
     CHECK(writer.push(5) == attempt::would_block);
     CHECK(all(slow) == from_to(1, 5));
     push(writer, 5, 8);
-    CHECK(writer.push(8) == attempt::would_block);  // now it is the other
+    CHECK(writer.push(8) == attempt::would_block);  // now the other consumer is the slowest
     CHECK(all(quick) == from_to(4, 8));
     push(writer, 8, 9);
   }
@@ -225,13 +225,13 @@ TEST_CASE("the slowest consumer holds the producer: until it reads, leaves, or i
     CHECK(writer.push(8) == attempt::would_block);
     ring.recover(1);
     push(writer, 8, 50);
-    // Who takes over its place in the roster is not where it was.
-    auto heir = ring.reader(2);
+    // The next owner of its slot does not begin at its position.
+    auto successor = ring.reader(2);
     push(writer, 50, 54);
     CHECK(writer.push(54) == attempt::would_block);
-    CHECK(all(heir) == from_to(50, 54));
+    CHECK(all(successor) == from_to(50, 54));
   }
-  SECTION("the producer's death holds nobody") {
+  SECTION("the producer's death holds no consumer back") {
     ring.recover(0);
     CHECK(writer.push(4) == attempt::would_block);
     CHECK(all(slow) == from_to(0, 4));
@@ -239,7 +239,7 @@ TEST_CASE("the slowest consumer holds the producer: until it reads, leaves, or i
   }
 }
 
-TEST_CASE("the producer sees room as soon as there is some", "[broadcast_ring]") {
+TEST_CASE("the producer sees new room at once", "[broadcast_ring]") {
   raw_broadcast<blocking<64>> ring(64);
   auto writer = ring.writer();
   auto reader = ring.reader(1);
@@ -251,7 +251,7 @@ TEST_CASE("the producer sees room as soon as there is some", "[broadcast_ring]")
     push(writer, 64 + i, 65 + i);
     CHECK_FALSE(writer.writable());
   }
-  SECTION("of all, when there is no more") {
+  SECTION("of all consumers, when there is no more room") {
     std::array<std::uint64_t, 64> rest;
     std::size_t n = 0;
     CHECK(reader.pop_n(rest, n) == attempt::done);
@@ -261,11 +261,11 @@ TEST_CASE("the producer sees room as soon as there is some", "[broadcast_ring]")
   }
 }
 
-TEST_CASE("batches of a broadcast_ring", "[broadcast_ring]") {
+TEST_CASE("batches in a broadcast_ring", "[broadcast_ring]") {
   std::size_t n = 99;
   const std::vector<std::uint64_t> values = from_to(0, 20);
   std::array<std::uint64_t, 3> out{};
-  SECTION("as much as fits") {
+  SECTION("as many as there is room for") {
     raw_broadcast<blocking<5>> ring(5);
     auto writer = ring.writer();
     auto reader = ring.reader(1);
@@ -283,7 +283,7 @@ TEST_CASE("batches of a broadcast_ring", "[broadcast_ring]") {
     CHECK(reader.pop_n({}, n) == attempt::done);
     CHECK(n == 0);
   }
-  SECTION("all") {
+  SECTION("all of them") {
     raw_broadcast<overwriting<5>> ring(5);
     auto writer = ring.writer();
     auto reader = ring.reader(1);
@@ -297,7 +297,7 @@ TEST_CASE("batches of a broadcast_ring", "[broadcast_ring]") {
   }
 }
 
-TEST_CASE("who was lapped is told once, with the count", "[broadcast_ring]") {
+TEST_CASE("a lapped consumer is told once, with the count of lost values", "[broadcast_ring]") {
   raw_broadcast<overwriting<16>> ring(16);
   auto writer = ring.writer();
   auto reader = ring.reader(1);
@@ -305,7 +305,7 @@ TEST_CASE("who was lapped is told once, with the count", "[broadcast_ring]") {
   std::uint64_t value = 77;
   push(writer, 0, 16);
   CHECK(all(quick) == from_to(0, 16));
-  CHECK(reader.pop(value) == attempt::done);  // a whole ring behind is not lapped
+  CHECK(reader.pop(value) == attempt::done);  // exactly a whole ring behind is not lapped
   CHECK(value == 0);
   push(writer, 16, 17);
   CHECK(reader.size() == 16);
@@ -318,7 +318,7 @@ TEST_CASE("who was lapped is told once, with the count", "[broadcast_ring]") {
   CHECK(reader.readable());
   CHECK(reader.pop(value) == attempt::lagged);
   CHECK(value == 1);
-  CHECK(reader.lost() == 24);  // to an eighth of the ring behind the oldest, which is 40 - 16
+  CHECK(reader.lost() == 24);  // it continues an eighth of the ring after the oldest, which is 40 - 16
   CHECK(all(reader) == from_to(26, 40));
   CHECK(reader.lost() == 24);
 
@@ -332,12 +332,12 @@ TEST_CASE("who was lapped is told once, with the count", "[broadcast_ring]") {
   CHECK_FALSE(reader.corrupted());
 }
 
-TEST_CASE("a batch ends before what is lost, and the loss is told next", "[broadcast_ring]") {
+TEST_CASE("a batch ends before lost values, and the next attempt reports the loss", "[broadcast_ring]") {
   raw_broadcast<overwriting<4>> ring(4);
   auto writer = ring.writer();
   auto reader = ring.reader(1);
   push(writer, 0, 4);
-  // Its third value is already being overwritten; that is as far as the next lap of the producer has come.
+  // The producer is just overwriting the third value; it has come no further in its next lap.
   ring.word(slots_of_overwriting + 2 * 16) = layout::broadcast_writing(6);
   ring.control().tail = 6;
   std::array<std::uint64_t, 4> out{};
@@ -351,7 +351,7 @@ TEST_CASE("a batch ends before what is lost, and the loss is told next", "[broad
   CHECK(reader.lost() == 1);
 }
 
-TEST_CASE("a ring of one value", "[broadcast_ring]") {
+TEST_CASE("a broadcast_ring of one value", "[broadcast_ring]") {
   std::uint64_t value = 0;
   SECTION("blocks") {
     raw_broadcast<blocking<1>> ring(1);
@@ -380,7 +380,7 @@ TEST_CASE("a ring of one value", "[broadcast_ring]") {
   }
 }
 
-TEMPLATE_TEST_CASE("who joins late begins at the newest, or at the oldest", "[broadcast_ring]",
+TEMPLATE_TEST_CASE("a consumer that joins late begins at the newest or the oldest value", "[broadcast_ring]",
                    blocking<8>, overwriting<8>) {
   raw_broadcast<TestType> ring(8);
   auto writer = ring.writer();
@@ -399,7 +399,7 @@ TEMPLATE_TEST_CASE("who joins late begins at the newest, or at the oldest", "[br
   first.leave();
   second.leave();
 
-  // Nobody is held up, and the newest stay.
+  // No consumer holds the producer back, and the newest values stay.
   push(writer, 5, 1000);
   CHECK(writer.writable());
   auto third = ring.reader(1, start::oldest);
@@ -411,7 +411,7 @@ TEMPLATE_TEST_CASE("who joins late begins at the newest, or at the oldest", "[br
   CHECK(all(fourth) == from_to(1000 - (std::is_same_v<TestType, overwriting<8>> ? 4 : 0), 1004));
 }
 
-TEST_CASE("a newcomer holds the producer from where it begins", "[broadcast_ring]") {
+TEST_CASE("a newcomer holds the producer back from its first position on", "[broadcast_ring]") {
   raw_broadcast<blocking<8>> ring(8);
   auto writer = ring.writer();
   push(writer, 0, 20);
@@ -423,7 +423,7 @@ TEST_CASE("a newcomer holds the producer from where it begins", "[broadcast_ring
   CHECK(writer.push(28) == attempt::would_block);
   CHECK(all(old) == from_to(20, 28));
   CHECK(writer.push(28) == attempt::would_block);
-  // Room that the producer has found before it came is the producer's.
+  // The producer may use the room that it found before the newcomer joined.
   CHECK(all(young) == from_to(20, 28));
   push(writer, 28, 29);
   auto middle = ring.reader(3, start::oldest);
@@ -437,17 +437,17 @@ TEST_CASE("a newcomer holds the producer from where it begins", "[broadcast_ring
   push(writer, 37, 38);
 }
 
-TEST_CASE("who is in the middle of joining holds the producer, and is held by nothing",
+TEST_CASE("a consumer in the middle of joining holds the producer back only while it lives",
           "[broadcast_ring]") {
   raw_broadcast<blocking<4>> ring(4);
   auto writer = ring.writer();
   push(writer, 0, 10);
-  // A newcomer that has seen the claim of long ago, and shown its cursor just now.
+  // A newcomer that has read an old claim, and only now sets its cursor.
   ring.word(cursors + 3 * 64) = 2;
   ring.control().attached = 1 << 3;
   CHECK(writer.push(10) == attempt::would_block);
   CHECK_FALSE(writer.corrupted());
-  SECTION("it goes on") {
+  SECTION("it finishes joining") {
     auto reader = ring.reader(3, start::oldest);
     CHECK(all(reader) == from_to(6, 10));
   }
@@ -455,7 +455,7 @@ TEST_CASE("who is in the middle of joining holds the producer, and is held by no
   push(writer, 10, 12);
 }
 
-TEMPLATE_TEST_CASE("a successor of a dead producer goes on where that was", "[broadcast_ring]",
+TEMPLATE_TEST_CASE("a successor of a dead producer continues at the same position", "[broadcast_ring]",
                    blocking<4>, overwriting<4>) {
   constexpr std::size_t slots =
       std::is_same_v<TestType, blocking<4>> ? slots_of_blocking : slots_of_overwriting;
@@ -468,7 +468,7 @@ TEMPLATE_TEST_CASE("a successor of a dead producer goes on where that was", "[br
     push(writer, p, p + 1);
     CHECK(all(reader) == from_to(p, p + 1));
   }
-  const std::uint64_t in_the_way = position < 4 ? 0 : 1;  // the one that is being overwritten
+  const std::uint64_t in_the_way = position < 4 ? 0 : 1;  // the value that is being overwritten
 
   SECTION("in the middle of a value") {
     if (ring.control().claim <= position) ring.control().claim = position + 1;
@@ -484,14 +484,14 @@ TEMPLATE_TEST_CASE("a successor of a dead producer goes on where that was", "[br
       CHECK(all(late) == from_to(position - there, position));
       CHECK_FALSE(reader.readable());
       late.leave();
-      auto heir = ring.writer();
-      CHECK_FALSE(heir.corrupted());
+      auto successor = ring.writer();
+      CHECK_FALSE(successor.corrupted());
     }
-    auto heir = ring.writer();
-    push(heir, position, position + 4);
+    auto successor = ring.writer();
+    push(successor, position, position + 4);
     CHECK(all(reader) == from_to(position, position + 4));
   }
-  SECTION("when the value was sent, and the tail not") {
+  SECTION("after the stamp, before the tail") {
     std::optional writer(ring.writer());
     push(*writer, position, position + 1);
     ring.control().tail = position;
@@ -507,16 +507,16 @@ TEMPLATE_TEST_CASE("a successor of a dead producer goes on where that was", "[br
     CHECK(all(reader) == from_to(position + 1, position + 5));
     CHECK(all(late) == from_to(position + 1, position + 5));
   }
-  SECTION("when it has claimed, and not looked again") {
+  SECTION("after the claim, before the second look at the cursors") {
     ring.control().claim = std::max<std::uint64_t>(ring.control().claim, position + 4);
-    auto heir = ring.writer();
-    CHECK_FALSE(heir.corrupted());
-    push(heir, position, position + 4);
+    auto successor = ring.writer();
+    CHECK_FALSE(successor.corrupted());
+    push(successor, position, position + 4);
     CHECK(all(reader) == from_to(position, position + 4));
   }
 }
 
-TEMPLATE_TEST_CASE("a broadcast_ring is drained when somebody has received all", "[broadcast_ring]",
+TEMPLATE_TEST_CASE("a broadcast_ring is drained when one consumer has received everything", "[broadcast_ring]",
                    blocking<4>, overwriting<4>) {
   raw_broadcast<TestType> ring(4);
   CHECK(ring.drained());
@@ -544,7 +544,7 @@ TEMPLATE_TEST_CASE("a broadcast_ring is drained when somebody has received all",
   CHECK_FALSE(ring.drained());
 }
 
-TEMPLATE_TEST_CASE_SIG("a blocking broadcast_ring against deques", "[broadcast_ring]",
+TEMPLATE_TEST_CASE_SIG("a blocking broadcast_ring behaves like deques", "[broadcast_ring]",
                        ((std::size_t N), N), 1, 2, 7, 64) {
   raw_broadcast<blocking<N>> ring(N);
   auto writer = ring.writer();
@@ -558,13 +558,13 @@ TEMPLATE_TEST_CASE_SIG("a blocking broadcast_ring against deques", "[broadcast_r
   bool same = true;
   const auto room = [&] {
     std::size_t most = 0;
-    bool nobody = true;
+    bool none_attached = true;
     for (const auto& c : consumers) {
       if (!c) continue;
-      nobody = false;
+      none_attached = false;
       most = std::max(most, c->model.size());
     }
-    return nobody ? std::size_t{1000} : N - most;
+    return none_attached ? std::size_t{1000} : N - most;
   };
   const auto sent = [&](std::size_t n) {
     for (; n != 0; --n, ++next) {
@@ -631,12 +631,13 @@ TEMPLATE_TEST_CASE_SIG("a blocking broadcast_ring against deques", "[broadcast_r
         break;
       case 7:
         if (!c && random() % 2 == 0) {
-          // The oldest that any one needs, as the producer knew it, and all if nobody is there.
-          const bool nobody = room() == 1000;
+          // The oldest value that any consumer needs, as the producer knows it; everything if none is
+          // attached.
+          const bool none_attached = room() == 1000;
           c = consumer{ring.reader(which + 1, start::oldest), {}};
           const std::size_t there = c->reader.size();
           same = there <= std::min<std::uint64_t>(next, N) &&
-                 (!nobody || ring.control().claim != next ||
+                 (!none_attached || ring.control().claim != next ||
                   there == std::min<std::uint64_t>(next, N));
           for (std::uint64_t p = next - there; p != next; ++p) c->model.push_back(p);
         } else if (!c) {
@@ -651,7 +652,7 @@ TEMPLATE_TEST_CASE_SIG("a blocking broadcast_ring against deques", "[broadcast_r
   CHECK_FALSE(writer.corrupted());
 }
 
-TEMPLATE_TEST_CASE_SIG("an overwriting broadcast_ring against a model", "[broadcast_ring]",
+TEMPLATE_TEST_CASE_SIG("an overwriting broadcast_ring behaves like its model", "[broadcast_ring]",
                        ((std::size_t N), N), 1, 2, 7, 64) {
   raw_broadcast<overwriting<N>> ring(N);
   auto writer = ring.writer();
@@ -661,7 +662,7 @@ TEMPLATE_TEST_CASE_SIG("an overwriting broadcast_ring against a model", "[broadc
   };
   std::vector<consumer> consumers;
   for (std::size_t slot = 1; slot != 6; ++slot) consumers.push_back({ring.reader(slot), 0});
-  std::deque<std::uint64_t> there;  // values that are no positions
+  std::deque<std::uint64_t> there;  // values differ from positions
   std::mt19937_64 random(N);
   std::uint64_t tail = 0;
   bool same = true;
@@ -792,7 +793,7 @@ TEMPLATE_TEST_CASE_SIG("readers of an overwriting broadcast_ring race its writer
         everybody.arrive_and_wait();
         auto reader = side;
         std::array<checked<Words>, 7> batch;
-        std::uint64_t seen = 0;  // received and lost, which is the number of the last of them
+        std::uint64_t seen = 0;  // received and lost: the number of the last value seen
         std::uint64_t own = 0;
         while (seen != last) {
           std::size_t n = 0;
@@ -820,7 +821,7 @@ TEMPLATE_TEST_CASE_SIG("readers of an overwriting broadcast_ring race its writer
     for (std::uint64_t n = 1; n <= last; ++n) {
       writer.push(checked<Words>::of(n));
       if (n % 1000 == 0) writer = ring.writer();
-      if (n % 256 == 0) std::this_thread::yield();  // or a reader hardly ever catches up
+      if (n % 256 == 0) std::this_thread::yield();  // otherwise a reader hardly ever catches up
     }
   }
   CHECK(torn == 0);
@@ -831,7 +832,7 @@ TEMPLATE_TEST_CASE_SIG("readers of an overwriting broadcast_ring race its writer
   CHECK(laps > 0);
 }
 
-TEST_CASE("consumers of a blocking broadcast_ring come and go", "[broadcast_ring]") {
+TEST_CASE("consumers of a blocking broadcast_ring join and leave", "[broadcast_ring]") {
   const watchdog dog;
   using ring_type = broadcast_ring<checked<3>, 8>;
   raw_broadcast<ring_type> ring(8);
@@ -887,21 +888,21 @@ TEST_CASE("consumers of a blocking broadcast_ring come and go", "[broadcast_ring
   CHECK(received > 0);
 }
 
-TEST_CASE("impossible positions are errors of a broadcast_ring", "[broadcast_ring]") {
+TEST_CASE("a broadcast_ring reports impossible positions as corrupted", "[broadcast_ring]") {
   std::uint64_t value = 0;
-  SECTION("a cursor ahead of what was sent") {
+  SECTION("a cursor ahead of the sent values") {
     raw_broadcast<blocking<4>> ring(4);
     auto writer = ring.writer();
     ring.reader(1);
     push(writer, 0, 4);
     ring.word(cursors + 64) = 5;
-    CHECK(writer.writable());  // so that nobody sleeps on it
+    CHECK(writer.writable());  // so that no producer sleeps on it
     CHECK(writer.corrupted());
     CHECK(writer.push(4) == attempt::corrupted);
     ring.word(cursors + 64) = 4;
-    CHECK(writer.push(4) == attempt::corrupted);  // for good
+    CHECK(writer.push(4) == attempt::corrupted);  // it stays corrupted
   }
-  SECTION("a claim out of reach") {
+  SECTION("a claim too far ahead") {
     raw_broadcast<blocking<4>> ring(4);
     ring.control().claim = 100;
     CHECK(ring.writer().corrupted());
@@ -910,7 +911,7 @@ TEST_CASE("impossible positions are errors of a broadcast_ring", "[broadcast_rin
     CHECK(reader.readable());
     CHECK(reader.pop(value) == attempt::corrupted);
   }
-  SECTION("a tail that no slot knows of") {
+  SECTION("a tail that no slot's stamp confirms") {
     raw_broadcast<overwriting<4>> ring(4);
     ring.control().tail = 6;
     auto writer = ring.writer();
@@ -935,7 +936,7 @@ TEST_CASE("impossible positions are errors of a broadcast_ring", "[broadcast_rin
   }
 }
 
-TEMPLATE_TEST_CASE("whatever is scribbled over a broadcast_ring, everything ends",
+TEMPLATE_TEST_CASE("random bytes in a broadcast_ring never make an operation hang",
                    "[broadcast_ring]", blocking<6>, overwriting<6>) {
   const watchdog dog;
   raw_broadcast<TestType> ring(6);
@@ -945,7 +946,7 @@ TEMPLATE_TEST_CASE("whatever is scribbled over a broadcast_ring, everything ends
   std::array<std::uint64_t, 20> batch{};
   const std::array hostile{std::uint64_t{0}, ~std::uint64_t{0}, std::uint64_t{1} << 62,
                            (std::uint64_t{1} << 62) - 1, std::uint64_t{1} << 63};
-  // The control words, and the slots: the cursors are many, and few of them count.
+  // The control words and the slots; of the many cursors only few are in use.
   const std::size_t slots = ring.memory.bytes - 6 * 16;
   for (int i = 0; i != often(1'000'000); ++i) {
     std::size_t at = std::array<std::size_t, 4>{0, 8, 64, 128}[random() % 4];

@@ -19,7 +19,7 @@ TEST_CASE("a capacity is a power of two of at least a page", "[byte_ring]") {
   CHECK(byte_ring::traits.layout(4096, 4096 - 128).bytes == 128 + 4096);
 }
 
-TEST_CASE("records lie at exact offsets", "[byte_ring]") {
+TEST_CASE("records are at exact offsets", "[byte_ring]") {
   const raw_byte_ring ring;
   auto writer = ring.writer();
   CHECK(writer.push(as_message("abc")) == attempt::done);
@@ -87,7 +87,7 @@ TEST_CASE("a message that crosses the end is contiguous for both sides", "[byte_
   CHECK(ring.head() == ring.tail());
 }
 
-TEST_CASE("the largest message fits wherever the ring stands", "[byte_ring]") {
+TEST_CASE("the largest message fits at every position", "[byte_ring]") {
   const raw_byte_ring ring;
   auto writer = ring.writer();
   auto reader = ring.reader();
@@ -105,7 +105,7 @@ TEST_CASE("the largest message fits wherever the ring stands", "[byte_ring]") {
   CHECK(writer.push(as_message(largest)) == attempt::done);
 }
 
-TEST_CASE("what the ring could never hold is too large, whatever is in it", "[byte_ring]") {
+TEST_CASE("a message that the ring could never hold is too large, however full the ring is", "[byte_ring]") {
   const raw_byte_ring ring;
   auto writer = ring.writer();
   const std::string text(4089, 'x');
@@ -114,7 +114,7 @@ TEST_CASE("what the ring could never hold is too large, whatever is in it", "[by
   CHECK(writer.push(as_message(text)) == attempt::too_large);
   CHECK(writer.claim(4089, room) == attempt::too_large);
   CHECK(writer.claim(~std::uint64_t{0}, room) == attempt::too_large);
-  CHECK(writer.writable(4089));  // there is no point in waiting
+  CHECK(writer.writable(4089));  // true, because waiting would be pointless
   const std::array<std::span<const std::byte>, 3> batch{as_message("a"), as_message(text), as_message("b")};
   CHECK(writer.push_n(batch, n) == attempt::too_large);
   CHECK(n == 1);
@@ -122,7 +122,7 @@ TEST_CASE("what the ring could never hold is too large, whatever is in it", "[by
   CHECK_FALSE(writer.corrupted());
 }
 
-TEST_CASE("a full ring takes no more until something was released", "[byte_ring]") {
+TEST_CASE("a full ring takes no more until a message is released", "[byte_ring]") {
   const raw_byte_ring ring;
   auto writer = ring.writer();
   auto reader = ring.reader();
@@ -132,13 +132,13 @@ TEST_CASE("a full ring takes no more until something was released", "[byte_ring]
   CHECK_FALSE(writer.writable());
   view v;
   REQUIRE(reader.pop(v) == attempt::done);
-  CHECK_FALSE(writer.writable(0));  // delivered is not released
+  CHECK_FALSE(writer.writable(0));  // delivered, but not released
   reader.release(v.position, v.bytes.size());
   CHECK(ring.head() == 1024);
   CHECK(writer.writable(1016));
   CHECK_FALSE(writer.writable(1017));
   CHECK(writer.push(as_message(std::string(1017, 'x'))) == attempt::would_block);
-  CHECK_FALSE(writer.writable());  // not for what the last attempt wanted
+  CHECK_FALSE(writer.writable());  // not for the size of the last attempt
   CHECK(writer.push(as_message(std::string(1016, 'x'))) == attempt::done);
 }
 
@@ -152,7 +152,7 @@ TEST_CASE("a claim is invisible until it is committed, and may shrink", "[byte_r
   CHECK(room.size() == 100);
   CHECK(ring.tail() == 0);
   CHECK_FALSE(reader.readable());
-  // Nothing else can be sent before it.
+  // Nothing else can be sent before the commit.
   CHECK(writer.claim(1, more) == attempt::would_block);
   CHECK(writer.push(as_message("x")) == attempt::would_block);
   CHECK_FALSE(writer.writable(1));
@@ -177,7 +177,7 @@ TEST_CASE("a claim is invisible until it is committed, and may shrink", "[byte_r
   CHECK(v.bytes.empty());
 }
 
-TEST_CASE("a batch is published with one store, as far as there is room", "[byte_ring]") {
+TEST_CASE("a batch is published with one store, as many messages as there is room for", "[byte_ring]") {
   const raw_byte_ring ring;
   auto writer = ring.writer();
   const std::string big(2000, 'b');
@@ -198,7 +198,7 @@ TEST_CASE("a batch is published with one store, as far as there is room", "[byte
   }
 }
 
-TEST_CASE("room comes back in order, however messages are released", "[byte_ring]") {
+TEST_CASE("room is returned in order, whatever the order of the releases", "[byte_ring]") {
   const raw_byte_ring ring;
   auto writer = ring.writer();
   auto reader = ring.reader();
@@ -212,12 +212,12 @@ TEST_CASE("room comes back in order, however messages are released", "[byte_ring
   CHECK(release(1) == 0);
   CHECK(ring.record(16).flags == layout::record_released);
   CHECK(release(3) == 0);
-  CHECK(release(0) == 32);  // and the second
-  CHECK(release(2) == 64);  // and the fourth
+  CHECK(release(0) == 32);  // together with the second
+  CHECK(release(2) == 64);  // together with the fourth
   CHECK(byte_ring::traits.drained(ring.memory()));
 }
 
-TEST_CASE("what was delivered and not released is delivered again to a successor", "[byte_ring]") {
+TEST_CASE("messages delivered and not released are delivered again to a successor", "[byte_ring]") {
   const raw_byte_ring ring;
   auto writer = ring.writer();
   for (const char* text : {"a", "b", "c"}) writer.push(as_message(text));
@@ -225,7 +225,7 @@ TEST_CASE("what was delivered and not released is delivered again to a successor
   {
     auto reader = ring.reader();
     for (int i = 0; i != 3; ++i) REQUIRE(reader.pop(v) == attempt::done);
-    reader.release(16, 1);  // the second, out of order; then it is killed
+    reader.release(16, 1);  // the second, out of order; then the reader is killed
   }
   auto reader = ring.reader();
   CHECK(reader.size() == 48);
@@ -233,12 +233,12 @@ TEST_CASE("what was delivered and not released is delivered again to a successor
     REQUIRE(reader.pop(v) == attempt::done);
     CHECK(text_of(v) == text);
   }
-  CHECK(ring.record(16).flags == 0);  // not released by this one
+  CHECK(ring.record(16).flags == 0);  // this reader has not released it
   reader.release(0, 1);
   CHECK(ring.head() == 16);
 }
 
-TEST_CASE("what was claimed and not committed vanishes with its producer", "[byte_ring]") {
+TEST_CASE("a claim that was not committed is discarded with its producer", "[byte_ring]") {
   const raw_byte_ring ring;
   std::span<std::byte> room;
   {

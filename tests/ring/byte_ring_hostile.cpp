@@ -1,4 +1,4 @@
-// What a peer that writes nonsense can do to the other side: cause errc::corrupted, nothing else.
+// A peer that writes nonsense can only cause errc::corrupted at the other side.
 #include "support/raw_byte_ring.hpp"
 
 #include <random>
@@ -25,7 +25,7 @@ struct fixture {
 
 }  // namespace
 
-TEST_CASE("a forged tail is corrupted for the reader, for good", "[byte_ring]") {
+TEST_CASE("a forged tail makes the ring permanently corrupted for the reader", "[byte_ring]") {
   fixture f;
   const std::uint64_t head = f.start();
   const std::uint64_t forged = GENERATE_COPY(
@@ -33,24 +33,24 @@ TEST_CASE("a forged tail is corrupted for the reader, for good", "[byte_ring]") 
       ~std::uint64_t{0}, head + (std::uint64_t{1} << 63));
   const std::uint64_t true_tail = f.ring.tail();
   f.ring.control().tail = forged;
-  CHECK(f.reader.readable());  // the attempt will say what it is
+  CHECK(f.reader.readable());  // the attempt then reports it
   CHECK(f.reader.pop(f.v) == attempt::corrupted);
   CHECK(f.reader.corrupted());
   f.ring.control().tail = true_tail;
   CHECK(f.reader.pop(f.v) == attempt::corrupted);
 }
 
-TEST_CASE("a tail that runs back is corrupted for a reader that has seen it", "[byte_ring]") {
+TEST_CASE("a tail that goes back makes the ring corrupted for a reader that has seen it", "[byte_ring]") {
   fixture f;
   REQUIRE(f.reader.pop(f.v) == attempt::done);
   f.ring.control().tail = f.start() + 16;
-  REQUIRE(f.reader.pop(f.v) == attempt::done);  // what it has seen it goes on believing
+  REQUIRE(f.reader.pop(f.v) == attempt::done);  // the reader still uses the tail that it has seen
   REQUIRE(f.reader.pop(f.v) == attempt::done);
   CHECK(text_of(f.v) == "third");
   CHECK(f.reader.pop(f.v) == attempt::corrupted);
 }
 
-TEST_CASE("a forged head is corrupted for the writer", "[byte_ring]") {
+TEST_CASE("a forged head makes the ring corrupted for the writer", "[byte_ring]") {
   fixture f;
   const std::uint64_t tail = f.ring.tail();
   const std::uint64_t head = f.ring.head();
@@ -58,7 +58,7 @@ TEST_CASE("a forged head is corrupted for the writer", "[byte_ring]") {
                                              ~std::uint64_t{7}, tail + 4096);
   CAPTURE(forged);
   f.ring.control().head = forged;
-  // As long as there is room by what it knows, it does not look.
+  // While it knows of enough room, it does not read the head.
   const std::string largest(4088, 'x');
   std::span<std::byte> room;
   CHECK(f.writer.push(as_message(largest)) == attempt::corrupted);
@@ -73,7 +73,7 @@ TEST_CASE("a forged head is corrupted for the writer", "[byte_ring]") {
   CHECK(f.ring.tail() == tail);
 }
 
-TEST_CASE("a forged length is corrupted for the reader", "[byte_ring]") {
+TEST_CASE("a forged length makes the ring corrupted for the reader", "[byte_ring]") {
   fixture f;
   const std::uint32_t length = GENERATE(41u, 48u, 4088u, 4089u, 0x7fffffffu, 0xfffffff9u, 0xffffffffu);
   f.ring.set_record(f.start(), {length, 0});
@@ -81,7 +81,7 @@ TEST_CASE("a forged length is corrupted for the reader", "[byte_ring]") {
   CHECK(f.reader.pop(f.v) == attempt::corrupted);
 }
 
-TEST_CASE("a forged length that stays within what was sent is only nonsense", "[byte_ring]") {
+TEST_CASE("a forged length within the sent bytes gives a nonsense message", "[byte_ring]") {
   fixture f;
   f.ring.set_record(f.start(), {40, 0});
   REQUIRE(f.reader.pop(f.v) == attempt::done);
@@ -92,7 +92,7 @@ TEST_CASE("a forged length that stays within what was sent is only nonsense", "[
   CHECK(f.ring.head() == f.ring.tail());
 }
 
-TEST_CASE("a length that is forged while messages are held", "[byte_ring]") {
+TEST_CASE("a length that is forged while messages are held stays within the ring", "[byte_ring]") {
   fixture f;
   view second;
   REQUIRE(f.reader.pop(f.v) == attempt::done);
@@ -105,7 +105,7 @@ TEST_CASE("a length that is forged while messages are held", "[byte_ring]") {
   CHECK(f.reader.pop(f.v) == attempt::corrupted);
 }
 
-TEST_CASE("flags of a record that was not delivered mean nothing", "[byte_ring]") {
+TEST_CASE("flags of a record that was not delivered are ignored", "[byte_ring]") {
   fixture f;
   f.ring.set_record(f.start(), {5, 0xffffffff});
   f.ring.set_record(f.start() + 16, {6, layout::record_released});
@@ -117,7 +117,7 @@ TEST_CASE("flags of a record that was not delivered mean nothing", "[byte_ring]"
   CHECK(text_of(f.v) == "second");
 }
 
-TEST_CASE("who attaches to a ring with impossible indices", "[byte_ring]") {
+TEST_CASE("attaching to a ring with impossible indices reports it as corrupted", "[byte_ring]") {
   const raw_byte_ring ring;
   std::span<std::byte> room;
   view v;
@@ -160,7 +160,7 @@ TEST_CASE("a length that is forged while it is read is read once", "[byte_ring_h
       if (next > tail) ++beyond;
       held.push_back(f.v);
     }
-    // The oldest last: then the others are released by what their headers say.
+    // The oldest last: so the others are released by their own headers.
     for (auto v = held.rbegin(); v != held.rend(); ++v) reader.release(v->position, v->bytes.size());
     if (f.ring.head() > tail) ++beyond;
     if (reader.corrupted()) ++corrupted;
@@ -172,8 +172,8 @@ TEST_CASE("a length that is forged while it is read is read once", "[byte_ring_h
   CHECK(corrupted > 0);
 }
 
-// Random and targeted nonsense, a million times: whatever comes out lies within the ring.
-TEST_CASE("a hostile peer never leads anybody out of the ring", "[byte_ring_hostile]") {
+// Random and targeted nonsense, a million times: every message that is delivered lies within the ring.
+TEST_CASE("a hostile peer never makes the other side access memory outside the ring", "[byte_ring_hostile]") {
   const raw_byte_ring ring;
   std::mt19937_64 random(42);
   const auto position = [&]() -> std::uint64_t {
@@ -200,7 +200,7 @@ TEST_CASE("a hostile peer never leads anybody out of the ring", "[byte_ring_host
                               {static_cast<std::uint32_t>(random() % 3 == 0 ? random() : random() % 5000),
                                static_cast<std::uint32_t>(random() % 3)});
         break;
-      default: break;  // honest for once
+      default: break;  // an honest value
     }
     std::span<std::byte> room;
     switch (random() % 4) {

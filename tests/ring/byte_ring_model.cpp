@@ -1,5 +1,5 @@
-// A byte_ring against a deque: messages of random sizes and contents, released in random order, with
-// readers and writers that are replaced at random moments, as after a crash.
+// A byte_ring against a deque: messages of random sizes and contents, released in random order. Readers and
+// writers are replaced at random moments, as after a crash.
 #include "support/raw_byte_ring.hpp"
 
 #include <deque>
@@ -26,7 +26,7 @@ class model {
   model(std::size_t capacity, unsigned seed, std::uint64_t typical)
       : ring_(capacity), writer_(ring_.writer()), reader_(ring_.reader()), random_(seed), typical_(typical) {}
 
-  /// One random step; false if ring and model are not the same afterwards.
+  /// One random step; false if ring and model differ afterwards.
   bool step() {
     switch (random_() % 16) {
       case 0: case 1: case 2: return push();
@@ -39,7 +39,7 @@ class model {
     }
   }
 
-  /// Nothing is left when everything has been read and released.
+  /// Whether nothing is left after everything has been read and released.
   bool empty_in_the_end() {
     while (looked_ != there_.size()) {
       if (!pop()) return false;
@@ -121,7 +121,7 @@ class model {
   }
   bool release() {
     if (looked_ == 0) return true;
-    // Mostly the oldest, so that the ring moves on.
+    // Mostly the oldest, so that the ring makes progress.
     std::size_t i = random_() % 2 == 0 ? 0 : random_() % looked_;
     while (i != looked_ && there_[i].released) ++i;
     if (i == looked_) return true;
@@ -152,13 +152,13 @@ class model {
   std::uint64_t typical_;
   std::uint64_t tail_ = 0;
   std::uint64_t head_ = 0;
-  std::size_t looked_ = 0;    // of `there_`
-  std::deque<sent> there_;    // sent, and not given back
+  std::size_t looked_ = 0;    // number of elements of `there_` that were delivered
+  std::deque<sent> there_;    // sent, and not released
 };
 
 }  // namespace
 
-TEST_CASE("a byte_ring against a deque", "[byte_ring]") {
+TEST_CASE("a byte_ring behaves like a deque", "[byte_ring]") {
   const auto [capacity, typical] = GENERATE(table<std::size_t, std::uint64_t>({
       {4096, 40}, {4096, 600}, {4096, 4089}, {65536, 300}}));
   for (const unsigned seed : {1u, 2u, 3u}) {

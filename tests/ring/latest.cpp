@@ -11,7 +11,7 @@ using namespace belfry::test;
 
 namespace {
 
-/// Whole if all its numbers say the same. Of a size that is no multiple of a word.
+/// Whole if all its numbers are the same. Its size is no multiple of a word.
 struct block_of_numbers {
   std::array<std::uint32_t, 33> numbers{};
 
@@ -88,7 +88,7 @@ TEST_CASE("latest gives the newest value, once to each consumer", "[latest]") {
   CHECK(value.numbers[0] == 10);
 }
 
-TEST_CASE("of a batch latest keeps the last", "[latest]") {
+TEST_CASE("latest keeps the last value of a batch", "[latest]") {
   raw_latest ring;
   newest::writer writer(ring.memory);
   newest::reader reader(ring.memory);
@@ -107,14 +107,14 @@ TEST_CASE("of a batch latest keeps the last", "[latest]") {
   CHECK(n == 0);
 }
 
-TEST_CASE("a value that a dead writer has half written is never seen", "[latest]") {
+TEST_CASE("a value half written by a dead writer is never received", "[latest]") {
   raw_latest ring;
   newest::reader reader(ring.memory);
   block_of_numbers value;
   for (std::uint32_t n = 1; n != 20; ++n) {
     newest::writer writer(ring.memory);
     CHECK(writer.push(block_of_numbers::of(n)) == attempt::done);
-    // The next one dies on its way.
+    // The next writer dies while it writes.
     const std::uint64_t next = ring.control().version + 1;
     for (std::size_t i = 0; i != n % 17; ++i) *ring.word(next, i) = ~std::uint64_t{0};
     newest::reader another(ring.memory);
@@ -126,7 +126,7 @@ TEST_CASE("a value that a dead writer has half written is never seen", "[latest]
   }
 }
 
-TEST_CASE("whatever is scribbled over latest, a receive ends", "[latest]") {
+TEST_CASE("random bytes in latest never make a receive hang", "[latest]") {
   raw_latest ring;
   newest::writer writer(ring.memory);
   newest::reader reader(ring.memory);
@@ -135,7 +135,7 @@ TEST_CASE("whatever is scribbled over latest, a receive ends", "[latest]") {
   CHECK(reader.pop(value) == attempt::done);
   ring.control().version = 0;
   CHECK(reader.corrupted());
-  CHECK(reader.readable());  // so that nobody sleeps on it
+  CHECK(reader.readable());  // so that no consumer sleeps on it
   CHECK(reader.pop(value) == attempt::corrupted);
 
   std::mt19937_64 random(random_seed());
@@ -181,7 +181,7 @@ TEST_CASE("readers of latest race its writer", "[latest]") {
   CHECK(backwards == 0);
 }
 
-TEST_CASE("what latest says of itself", "[latest]") {
+TEST_CASE("the traits of latest", "[latest]") {
   CHECK(newest::traits.kind == layout::ring_kind::latest);
   CHECK(newest::traits.producers == 1);
   CHECK(newest::traits.consumers == 63);
@@ -190,7 +190,7 @@ TEST_CASE("what latest says of itself", "[latest]") {
   CHECK(newest::traits.layout(1, 0).bytes == 128 + 8 * 136);
 }
 
-TEST_CASE("a channel of latest: many consumers, each told once of what it missed", "[latest]") {
+TEST_CASE("a channel of latest: each of many consumers receives only the newest version", "[latest]") {
   using news = channel<latest<tick>>;
   net::io_context io;
   const std::string name = unique_name("latest");
@@ -238,7 +238,7 @@ TEST_CASE("a channel of latest: many consumers, each told once of what it missed
   CHECK(files_of(name) == 0);
 }
 
-TEST_CASE("a value that nobody has received keeps the segment of latest", "[latest]") {
+TEST_CASE("a value that no consumer has received keeps the segment of latest", "[latest]") {
   using news = channel<latest<tick>>;
   net::io_context io;
   const std::string name = unique_name("kept");
@@ -254,7 +254,7 @@ TEST_CASE("a value that nobody has received keeps the segment of latest", "[late
   CHECK(files_of(name) == 0);
 }
 
-TEST_CASE("as many consumers of latest as there are places", "[latest]") {
+TEST_CASE("latest has as many consumers as slots", "[latest]") {
   using news = channel<latest<tick>>;
   net::io_context io;
   const std::string name = unique_name("crowd");

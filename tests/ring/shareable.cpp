@@ -1,5 +1,5 @@
-// Which types are seen to hold an address; nothing that does not may be refused, and none may fail to
-// compile. What is said by static_assert is compiled, and thereby tested, by every compiler.
+// Which types are recognised as holding an address. Types without one must not be refused, and no type may
+// fail to compile. The static_asserts run on every compiler that compiles this file.
 #include "support/test.hpp"
 
 #include <belfry/shareable.hpp>
@@ -24,7 +24,7 @@ namespace shareable_test {
 int global;
 int may_throw();
 
-// ---- as they are
+// ---- types without an address
 
 struct empty {};
 struct plain {
@@ -196,10 +196,10 @@ static_assert(belfry::shareable<without_default_inside>);
 static_assert(belfry::shareable<large>);
 static_assert(belfry::shareable<many>);
 static_assert(belfry::shareable<extended>);
-static_assert(belfry::shareable<owner>);  // is not trivially copyable: refused for that
+static_assert(belfry::shareable<owner>);  // it is refused because it is not trivially copyable
 static_assert(belfry::shareable<std::tuple<int, long>>);
 
-// ---- with an address
+// ---- types with an address
 
 struct named {
   const char* name;
@@ -332,7 +332,7 @@ static_assert(!belfry::shareable<default_reference>);
 static_assert(!belfry::shareable<at_once>);
 static_assert(!belfry::shareable<box<box<int*>>>);
 
-// ---- as their users say
+// ---- specialised by their users
 
 struct insisted {
   void* local;
@@ -367,8 +367,8 @@ static_assert(!belfry::shareable<with_descriptor>);
 
 }  // namespace shareable_test
 
-// That others do not compile: compilers/refused.sh.
-TEST_CASE("a type with an address is in a ring, or a block, for who insists", "[shareable]") {
+// compilers/refused.sh checks that other types do not compile.
+TEST_CASE("a ring or block holds a type with an address if `shareable` is specialised", "[shareable]") {
   using namespace belfry;
   using shareable_test::insisted;
   net::io_context io;

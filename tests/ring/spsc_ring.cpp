@@ -12,7 +12,7 @@ using belfry::test::tick;
 
 namespace {
 
-/// A ring on raw memory.
+/// The ring on raw memory.
 template <class Ring>
 struct raw {
   raw() {
@@ -60,7 +60,7 @@ TEST_CASE("an spsc_ring holds exactly N values, first in, first out", "[spsc_rin
   CHECK_FALSE(reader.corrupted());
 }
 
-TEST_CASE("batches take and give as much as fits", "[spsc_ring]") {
+TEST_CASE("batches send and receive as many values as possible", "[spsc_ring]") {
   raw<spsc_ring<int, 5>> ring;
   auto writer = ring.writer();
   auto reader = ring.reader();
@@ -86,7 +86,7 @@ TEST_CASE("batches take and give as much as fits", "[spsc_ring]") {
   CHECK(n == 0);
 }
 
-TEST_CASE("whoever attaches next goes on where the last one was", "[spsc_ring]") {
+TEST_CASE("a successor continues where its predecessor stopped", "[spsc_ring]") {
   raw<spsc_ring<int, 8>> ring;
   int value = 0;
   CHECK(ring.writer().push(1) == attempt::done);
@@ -99,7 +99,7 @@ TEST_CASE("whoever attaches next goes on where the last one was", "[spsc_ring]")
   CHECK(spsc_ring<int, 8>::traits.drained(ring.memory));
 }
 
-TEST_CASE("what an spsc_ring says of itself", "[spsc_ring]") {
+TEST_CASE("the traits of an spsc_ring", "[spsc_ring]") {
   using ring = spsc_ring<tick, 64>;
   CHECK(ring::traits.kind == layout::ring_kind::spsc);
   CHECK(ring::traits.producers == 1);
@@ -109,7 +109,7 @@ TEST_CASE("what an spsc_ring says of itself", "[spsc_ring]") {
   CHECK(ring::traits.value_align == alignof(tick));
   CHECK(ring::traits.type_fingerprint == type_fingerprint<tick>());
   CHECK(ring::traits.capacity(0) == 64);
-  CHECK(ring::traits.capacity(7) == 64);  // its capacity is its type's
+  CHECK(ring::traits.capacity(7) == 64);  // the type fixes the capacity
   CHECK(ring::traits.layout(64, 576).mirrored == 0);
   CHECK(ring::traits.align >= 64);
   CHECK(ring::traits.abi() != 0);
@@ -122,7 +122,7 @@ TEST_CASE("what an spsc_ring says of itself", "[spsc_ring]") {
   CHECK(spsc_ring<sparse, 4>::traits.value_align == 128);
 }
 
-TEST_CASE("where Boost's queue keeps what it holds is found by asking it", "[spsc_ring]") {
+TEST_CASE("the layout of Boost's queue is found by observing it", "[spsc_ring]") {
   using belfry::detail::ask_queue;
   struct alignas(128) wide {
     char text[300];
@@ -142,7 +142,7 @@ TEST_CASE("where Boost's queue keeps what it holds is found by asking it", "[sps
   CHECK(spsc_ring<tick, 64>::traits.library_layout() != 0);
 }
 
-TEMPLATE_TEST_CASE_SIG("an spsc_ring is Boost's queue, which goes on where the ring was, and back",
+TEMPLATE_TEST_CASE_SIG("spsc_ring and Boost's queue can take turns on the same memory",
                        "[spsc_ring]", ((std::size_t N), N), 1, 2, 3, 4, 5, 64) {
   raw<spsc_ring<std::uint32_t, N>> ring;
   auto& queue = *reinterpret_cast<belfry::detail::boost_queue<std::uint32_t, N>*>(ring.bytes.get());
@@ -168,7 +168,7 @@ TEMPLATE_TEST_CASE_SIG("an spsc_ring is Boost's queue, which goes on where the r
   CHECK(received == sent);
 }
 
-TEMPLATE_TEST_CASE_SIG("an spsc_ring against a deque", "[spsc_ring]", ((std::size_t N), N), 1, 2, 7, 64) {
+TEMPLATE_TEST_CASE_SIG("an spsc_ring behaves like a deque", "[spsc_ring]", ((std::size_t N), N), 1, 2, 7, 64) {
   raw<spsc_ring<std::uint64_t, N>> ring;
   auto writer = ring.writer();
   auto reader = ring.reader();

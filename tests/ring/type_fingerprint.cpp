@@ -53,13 +53,13 @@ inline constexpr std::string_view belfry::type_name<fingerprint_test::new_name> 
 
 using namespace fingerprint_test;
 
-TEST_CASE("a type's fingerprint is a constant, and not nothing", "[type_fingerprint]") {
+TEST_CASE("a type's fingerprint is a constant other than 0", "[type_fingerprint]") {
   constexpr std::uint64_t fingerprint = type_fingerprint<plain>();
   STATIC_REQUIRE(fingerprint != 0);
   CHECK(type_fingerprint<plain>() == fingerprint);
 }
 
-TEST_CASE("types of different names differ, though their bytes are the same", "[type_fingerprint]") {
+TEST_CASE("types with different names differ, even with the same bytes", "[type_fingerprint]") {
   CHECK(type_fingerprint<one::sample>() != type_fingerprint<two::sample>());
   CHECK(type_fingerprint<colour>() != type_fingerprint<fruit>());
   CHECK(type_fingerprint<colour>() != type_fingerprint<int>());
@@ -73,7 +73,7 @@ TEST_CASE("size and alignment count", "[type_fingerprint]") {
   CHECK(type_fingerprint<float>() != type_fingerprint<double>());
 }
 
-TEST_CASE("of an arithmetic type only the kind counts", "[type_fingerprint]") {
+TEST_CASE("only the kind of an arithmetic type counts", "[type_fingerprint]") {
   static_assert(sizeof(long) == sizeof(long long));
   CHECK(type_fingerprint<long>() == type_fingerprint<long long>());
   CHECK(type_fingerprint<unsigned long>() == type_fingerprint<unsigned long long>());
@@ -85,7 +85,7 @@ TEST_CASE("of an arithmetic type only the kind counts", "[type_fingerprint]") {
   CHECK(type_fingerprint<signed char>() != type_fingerprint<unsigned char>());
 }
 
-TEST_CASE("an array is its element so many times", "[type_fingerprint]") {
+TEST_CASE("an array's fingerprint depends on element and length", "[type_fingerprint]") {
   CHECK(type_fingerprint<long[4]>() == type_fingerprint<long long[4]>());
   CHECK(type_fingerprint<int[4]>() != type_fingerprint<int[5]>());
   CHECK(type_fingerprint<int[4]>() != type_fingerprint<unsigned[4]>());
@@ -93,20 +93,20 @@ TEST_CASE("an array is its element so many times", "[type_fingerprint]") {
   CHECK(type_fingerprint<int[1]>() != type_fingerprint<int>());
 }
 
-TEST_CASE("the whole name of a template's instance counts", "[type_fingerprint]") {
+TEST_CASE("the whole name of a template instance counts", "[type_fingerprint]") {
   CHECK(type_fingerprint<tagged<int, float>>() == type_fingerprint<tagged<int, float>>());
   CHECK(type_fingerprint<tagged<int, float>>() != type_fingerprint<tagged<int, double>>());
   CHECK(type_fingerprint<tagged<int[4], float>>() != type_fingerprint<tagged<int[4], double>>());
   CHECK(type_fingerprint<tagged<int[4], float>>() != type_fingerprint<tagged<int[5], float>>());
 }
 
-TEST_CASE("a specialised name takes the place of the compiler's", "[type_fingerprint]") {
+TEST_CASE("a specialised type_name replaces the compiler's name", "[type_fingerprint]") {
   CHECK(type_fingerprint<old_name>() == type_fingerprint<new_name>());
   CHECK(type_fingerprint<old_name>() != type_fingerprint<plain>());
 }
 
 // Compared between compilers in compilers/fingerprints.sh.
-TEST_CASE("a template's arguments count as they would alone", "[type_fingerprint]") {
+TEST_CASE("template arguments count by their own fingerprints", "[type_fingerprint]") {
   CHECK(type_fingerprint<tagged<long, short>>() == type_fingerprint<tagged<long long, short>>());
   CHECK(type_fingerprint<tagged<long, short>>() != type_fingerprint<tagged<unsigned long, short>>());
   CHECK(type_fingerprint<tagged<old_name, int>>() == type_fingerprint<tagged<new_name, int>>());
@@ -130,7 +130,7 @@ TEST_CASE("durations of different units are different types", "[type_fingerprint
   CHECK(type_fingerprint<sys_days>() != type_fingerprint<sys_seconds>());
 }
 
-TEST_CASE("numbers beside the standard ones", "[type_fingerprint]") {
+TEST_CASE("extended arithmetic types have fingerprints", "[type_fingerprint]") {
   __extension__ using int128 = __int128;
   __extension__ using uint128 = unsigned __int128;
   CHECK(type_fingerprint<int128>() != type_fingerprint<uint128>());
@@ -141,7 +141,7 @@ TEST_CASE("numbers beside the standard ones", "[type_fingerprint]") {
 #endif
 }
 
-TEST_CASE("what two compilers write differently is the same text", "[type_fingerprint]") {
+TEST_CASE("names that two compilers write differently are the same text", "[type_fingerprint]") {
   const auto same = [](std::string_view a, std::string_view b) {
     return belfry::detail::text_hash(a) == belfry::detail::text_hash(b);
   };
@@ -157,12 +157,12 @@ TEST_CASE("what two compilers write differently is the same text", "[type_finger
   CHECK_FALSE(same("a<1>", "a<11>"));
   CHECK_FALSE(same("a::b", "b"));
   CHECK_FALSE(same("long_a", "longer_a"));
-  CHECK_FALSE(same("_a::b", "b"));  // not the implementation's
+  CHECK_FALSE(same("_a::b", "b"));  // not a namespace of the implementation
   CHECK(belfry::detail::without_arguments("a<b>::c<d<e>, f>") == "a<b>::c");
   CHECK(belfry::detail::without_arguments("a<b>::c") == "a<b>::c");
 }
 
-TEST_CASE("FNV-1a is FNV-1a, and blanks do not count", "[type_fingerprint]") {
+TEST_CASE("the hash is FNV-1a and ignores blanks", "[type_fingerprint]") {
   STATIC_REQUIRE(belfry::detail::fnv1a("") == 0xcbf29ce484222325);
   STATIC_REQUIRE(belfry::detail::fnv1a("a") == 0xaf63dc4c8601ec8c);
   STATIC_REQUIRE(belfry::detail::fnv1a("foobar") == 0x85944171f73967e8);

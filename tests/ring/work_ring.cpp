@@ -26,7 +26,7 @@ struct work_value {
   bool whole() const { return check == ~n; }
 };
 
-/// The ring on raw memory, and its sides; owners are numbered as the slots of a roster.
+/// The ring on raw memory, and its sides; an owner's number is its slot of the roster.
 template <std::size_t N>
 struct raw_work {
   using ring = work_ring<work_value, N>;
@@ -43,13 +43,13 @@ struct raw_work {
   layout::work_control& control() { return *reinterpret_cast<layout::work_control*>(memory.at); }
   std::atomic<std::uint64_t>& word_bits(std::size_t i) {
     return *reinterpret_cast<std::atomic<std::uint64_t>*>(memory.at + sizeof(layout::work_control) +
-                                                          i * 3 * sizeof(std::uint64_t));  // and two of the value
+                                                          i * 3 * sizeof(std::uint64_t));  // and two words of the value
   }
   layout::work_word word(std::size_t i) { return layout::work_word::from(word_bits(i).load()); }
   void recover(std::size_t owner) { ring::traits.recover(memory, owner); }
   bool drained() { return ring::traits.drained(memory); }
 
-  /// As if a producer had been stopped, or killed, right after it had taken this slot.
+  /// Leaves the slot as a producer does that is stopped or killed right after claiming it.
   void begin_to_write(std::size_t i, std::uint64_t lap, std::size_t owner) {
     word_bits(i).store(
         layout::work_word{lap, static_cast<std::uint8_t>(owner + 1), state::writing}.bits());
@@ -75,7 +75,7 @@ using numbers = std::vector<std::uint64_t>;
 
 }  // namespace
 
-TEST_CASE("work is taken in the order of sending, by whoever comes", "[work_ring]") {
+TEST_CASE("items are taken in the order of sending, whichever consumer takes them", "[work_ring]") {
   raw_work<4> ring;
   raw_work<4>::writer a(ring.memory, 0), b(ring.memory, 1);
   raw_work<4>::reader x(ring.memory, 32), y(ring.memory, 33);
@@ -102,7 +102,7 @@ TEST_CASE("work is taken in the order of sending, by whoever comes", "[work_ring
   }
 }
 
-TEST_CASE("the words of a work_ring", "[work_ring]") {
+TEST_CASE("the shared words of a work_ring", "[work_ring]") {
   using state = layout::work_state;
   raw_work<2> ring;
   raw_work<2>::writer tx(ring.memory, 3);
@@ -129,7 +129,7 @@ TEST_CASE("the words of a work_ring", "[work_ring]") {
   CHECK(take_all(rx) == numbers{2, 3});
 }
 
-TEST_CASE("an item that is given back goes to somebody else", "[work_ring]") {
+TEST_CASE("an item that is given back goes to another consumer", "[work_ring]") {
   raw_work<8> ring;
   raw_work<8>::writer tx(ring.memory, 0);
   raw_work<8>::reader x(ring.memory, 32), y(ring.memory, 33);
@@ -145,12 +145,12 @@ TEST_CASE("an item that is given back goes to somebody else", "[work_ring]") {
   CHECK_FALSE(x.give_back(t));
   CHECK_FALSE(x.acknowledge(t));
   CHECK(y.pop(w) == attempt::done);
-  CHECK(w.n == 1);  // before what is in order
+  CHECK(w.n == 1);  // before the items in order
   CHECK(take_all(y) == numbers{3, 4});
   CHECK(ring.drained());
 }
 
-TEST_CASE("what a dead consumer held is delivered again, once", "[work_ring]") {
+TEST_CASE("an item held by a dead consumer is delivered again, once", "[work_ring]") {
   raw_work<4> ring;
   raw_work<4>::writer tx(ring.memory, 0);
   raw_work<4>::reader dead(ring.memory, 32), x(ring.memory, 33);
@@ -168,14 +168,14 @@ TEST_CASE("what a dead consumer held is delivered again, once", "[work_ring]") {
   CHECK_FALSE(dead.acknowledge(t));
 }
 
-TEST_CASE("what a dead producer had begun has never been", "[work_ring]") {
+TEST_CASE("an item that a dead producer had begun is discarded", "[work_ring]") {
   raw_work<4> ring;
   raw_work<4>::reader rx(ring.memory, 32);
   raw_work<4>::writer tx(ring.memory, 1);
   tx.push(work_value::of(1));
   ring.begin_to_write(1, 0, 0);
   tx.push(work_value::of(3));
-  CHECK(take_all(rx) == numbers{1, 3});  // past the one that is being written
+  CHECK(take_all(rx) == numbers{1, 3});  // past the item that is being written
   CHECK_FALSE(ring.drained());
   ring.recover(0);
   CHECK(take_all(rx).empty());
@@ -185,7 +185,7 @@ TEST_CASE("what a dead producer had begun has never been", "[work_ring]") {
   CHECK(take_all(rx) == numbers{4, 5, 6, 7});
 }
 
-TEST_CASE("one that is stopped in the middle holds nobody up", "[work_ring]") {
+TEST_CASE("a participant stopped in the middle holds no other up", "[work_ring]") {
   const bool writes = GENERATE(true, false);
   raw_work<8> ring;
   raw_work<8>::writer tx(ring.memory, 1);
@@ -204,10 +204,10 @@ TEST_CASE("one that is stopped in the middle holds nobody up", "[work_ring]") {
     while (tx.push(work_value::of(next)) == attempt::done) sent.push_back(next++);
     CHECK(sent.size() == 7);
     numbers got = take_all(rx);
-    std::sort(got.begin(), got.end());  // about in order
+    std::sort(got.begin(), got.end());  // only roughly in order
     CHECK(got == sent);
   }
-  // And when it goes on, nothing is missing.
+  // When it continues, no item is missing.
   if (writes) {
     auto* const value =
         reinterpret_cast<work_value*>(reinterpret_cast<std::byte*>(&ring.word_bits(0)) + 8);
@@ -225,7 +225,7 @@ TEST_CASE("one that is stopped in the middle holds nobody up", "[work_ring]") {
   CHECK(tx.writable());
 }
 
-TEST_CASE("a consumer that comes late finds what others were to have", "[work_ring]") {
+TEST_CASE("a consumer that joins late finds items that earlier ones left", "[work_ring]") {
   raw_work<4> ring;
   raw_work<4>::writer tx(ring.memory, 0);
   {
@@ -246,8 +246,8 @@ TEST_CASE("a consumer that comes late finds what others were to have", "[work_ri
   CHECK(take_all(rx) == numbers{6, 7});
 }
 
-TEST_CASE("a work_ring does what a model of it does", "[work_ring]") {
-  // Two of each, leases, deaths; whatever happens in turn, no item is lost or there twice.
+TEST_CASE("a work_ring behaves like its model", "[work_ring]") {
+  // Two producers, two consumers, leases, deaths: in any order, no item is lost or delivered twice.
   for (unsigned seed = 0; seed != (sanitized ? 40u : 400u); ++seed) {
     CAPTURE(seed);
     std::mt19937 random(seed);
@@ -314,7 +314,7 @@ TEST_CASE("a work_ring does what a model of it does", "[work_ring]") {
 
 namespace {
 
-/// Sends numbers, one by one and in batches, until all are sent.
+/// Sends numbers, single and in batches, until all are sent.
 template <class Writer>
 void send_numbers(Writer& tx, std::uint64_t from, std::uint64_t to, std::mt19937& random) {
   while (from != to) {
@@ -332,7 +332,7 @@ void send_numbers(Writer& tx, std::uint64_t from, std::uint64_t to, std::mt19937
   }
 }
 
-/// What a consumer had a look at, and whether it was right.
+/// The numbers that a consumer received, and whether they were valid.
 struct received_numbers {
   explicit received_numbers(std::uint64_t most) : seen(most) {}
 
@@ -351,7 +351,8 @@ struct received_numbers {
   std::atomic<int> wrong{0};
 };
 
-/// Takes them one by one, in batches, and by leases that it sometimes gives back. What fails leaves no trace.
+/// Takes items singly, in batches, and by leases that it sometimes gives back. A failed attempt changes
+/// nothing.
 template <class Reader>
 void receive_numbers(Reader& rx, received_numbers& all, std::mt19937& random) {
   const work_value untouched{~std::uint64_t{0}, 1};
@@ -384,7 +385,7 @@ void receive_numbers(Reader& rx, received_numbers& all, std::mt19937& random) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE_SIG("many threads work on a work_ring", "[work_ring]", ((std::size_t N), N), 1, 3, 16,
+TEMPLATE_TEST_CASE_SIG("many threads use a work_ring", "[work_ring]", ((std::size_t N), N), 1, 3, 16,
                        128) {
   constexpr std::uint64_t each = often(N < 16 ? 5'000 : 20'000);
   constexpr std::size_t producers = 3;
@@ -412,9 +413,9 @@ TEMPLATE_TEST_CASE_SIG("many threads work on a work_ring", "[work_ring]", ((std:
   CHECK(ring.drained());
 }
 
-TEST_CASE("what holds a large value is copied by its taker", "[work_ring]") {
+TEST_CASE("only the consumer that takes a large value copies it", "[work_ring]") {
   struct large {
-    std::array<char, 1001> text;  // no multiple of a word
+    std::array<char, 1001> text;  // not a multiple of a word
   };
   using ring = work_ring<large, 4>;
   const ring_layout shape = ring::traits.layout(4, 0);
@@ -437,7 +438,7 @@ TEST_CASE("what holds a large value is copied by its taker", "[work_ring]") {
   }
 }
 
-TEST_CASE("a work_ring that was scribbled over ends in an error, or nothing, but ends",
+TEST_CASE("random bytes in a work_ring never make an operation hang",
           "[work_ring]") {
   std::mt19937_64 random(7);
   for (int round = 0; round != (sanitized ? 300 : 3000); ++round) {

@@ -1,5 +1,4 @@
-// Catch2, version 2 or 3: the same names, whichever the distribution has. Everything that tests use of it
-// comes through here.
+// Catch2, version 2 or 3, under the same names. Tests include Catch2 only through this header.
 #ifndef BELFRY_TESTS_SUPPORT_CATCH_HPP  // GCC warns of #pragma once in a precompiled header
 #define BELFRY_TESTS_SUPPORT_CATCH_HPP
 

@@ -1,4 +1,4 @@
-// Whatever a test leaves behind, in /dev/shm or among the descriptors, fails the program.
+// A test that leaves files in /dev/shm or open descriptors behind makes the program fail.
 #define BELFRY_TEST_LISTENS  // hence not with the precompiled header
 #include "test.hpp"
 
@@ -26,7 +26,7 @@ class leftovers : public belfry::test::test_listener {
     if (files == 0 && descriptors == descriptors_) return;
     std::fprintf(stderr, "\n\"%s\" left %zu files in /dev/shm; descriptors: %zu before, %zu after\n",
                  name_.c_str(), files, descriptors_, descriptors);
-    // A listener cannot fail a test: let the program end with a failure, after its report.
+    // A listener cannot fail a test, so the program fails after its report.
     if (!failing_) std::atexit([] { std::_Exit(1); });
     failing_ = true;
   }

@@ -6,7 +6,7 @@
 namespace belfry::test {
 namespace {
 
-/// Before any test: a child that a test forks uses what its parent has.
+/// Constructed before any test: a child that a test forks uses its parent's.
 struct place {
   place() {
     const char* const said = std::getenv("BELFRY_TEST_MEET");

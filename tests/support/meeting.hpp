@@ -1,9 +1,9 @@
-// The three ways in which endpoints meet, behind one face: what holds for one way holds for all.
+// The three ways in which endpoints meet, behind one interface: a test of one way runs with all of them.
 //
 //     auto tx = meet<ticks>::producer(io, name, options);
 //
-// A test program meets by name, unless the environment says otherwise: BELFRY_TEST_MEET=handles, where all
-// are in one process, or =manager, whose server is another process that is started with the program.
+// Endpoints meet by name, unless the environment says otherwise: BELFRY_TEST_MEET=handles, where all are in
+// one process; or =manager, whose server is a process that is started with the program.
 #pragma once
 
 #include "test.hpp"
@@ -36,7 +36,7 @@ struct meet {
                                              const channel_options& o, error_code& ec) {
     return join<typename Channel::consumer>(io, name, o, ec);
   }
-  /// Whatever is left in the channel.
+  /// Removes what is left in the channel.
   static void forget(const std::string& name) {
     error_code not_there;
     if (way_to_meet() == meeting::by_name) Channel::unlink(name, not_there);

@@ -1,4 +1,4 @@
-// Participants without an endpoint around them: here, and in a process that will be killed.
+// Participants without an endpoint: in this process, and in a process that will be killed.
 #pragma once
 
 #include "process.hpp"
@@ -40,7 +40,7 @@ class member {
   std::unique_ptr<detail::roster> roster_;
 };
 
-/// A participant in a process of its own. It joins, does `then`, and sleeps until it is killed.
+/// A participant in its own process. It joins, calls `then`, and sleeps until it is killed.
 class victim {
  public:
   victim(std::string_view name, layout::role role, const std::function<void(member&)>& then = {})

@@ -23,7 +23,7 @@ namespace {
   try {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     const pid_t now = ::getppid();  // 0: not in this PID namespace
-    if (now != parent && now != 0) ::_exit(2);  // it was dead before
+    if (now != parent && now != 0) ::_exit(2);  // the parent died before prctl()
     ::alarm(240);
     body();
     status = 0;
@@ -37,7 +37,7 @@ namespace {
 }  // namespace
 
 child::child(const std::function<void()>& body) {
-  std::fflush(nullptr);  // else the child would write it again
+  std::fflush(nullptr);  // otherwise the child would write it again
   const pid_t parent = ::getpid();
   pid_ = ::fork();
   if (pid_ == -1) fail("fork");

@@ -1,7 +1,7 @@
-// Tests with several processes: children, what orders their steps, what they share with the parent.
+// Tests with several processes: children, events that order their steps, memory shared with the parent.
 //
-// A child is forked before its test has an io_context or a thread, does its part, and ends with _exit.
-// The parent reaps it, whatever happens.
+// A child is forked before its test has an io_context or a thread, does its part, and ends with _exit. The
+// parent reaps it in any case.
 #pragma once
 
 #include <atomic>
@@ -22,12 +22,12 @@
 
 namespace belfry::test {
 
-/// What a child throws, and dies of, when something is not as it must be.
+/// Thrown by a failed EXPECT; the child exits with an error.
 struct unexpected : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// REQUIRE for children: the parent sees their exit status, standard error says what was wrong.
+/// REQUIRE for children: standard error says what was wrong, and the parent sees the exit status.
 #define EXPECT(...)                                                                         \
   do {                                                                                      \
     if (!(__VA_ARGS__)) {                                                                   \
@@ -36,7 +36,7 @@ struct unexpected : std::runtime_error {
     }                                                                                       \
   } while (false)
 
-/// The same for an equation, and shows both sides.
+/// The same for an equation; shows both sides.
 #define EXPECT_EQ(left, right) \
   ::belfry::test::expect_equal((left), (right), __FILE__, __LINE__, #left " == " #right)
 
@@ -68,8 +68,8 @@ void expect_equal(const L& left, const R& right, const char* file, int line, con
 class child {
  public:
   child() noexcept = default;
-  /// Forks. The child runs `body`, and exits with 0 unless that throws. It is killed if the parent
-  /// dies first, and ends itself if it takes too long.
+  /// Forks. The child runs `body`, and exits with 0 unless `body` throws. It is killed if the parent dies
+  /// first, and ends itself if it takes too long.
   explicit child(const std::function<void()>& body);
   child(child&& other) noexcept : pid_(std::exchange(other.pid_, -1)) {}
   child& operator=(child&& other) noexcept;
@@ -78,23 +78,23 @@ class child {
   pid_t pid() const noexcept { return pid_; }
   bool running() const noexcept { return pid_ > 0; }
 
-  /// Waits for its end. Exit status, or 128 and the number of the signal it died of.
+  /// Waits for its end. Returns the exit status, or 128 plus the number of the signal that killed it.
   int wait();
-  /// kill -9, and reaps. Nothing if it is reaped already.
+  /// kill -9, then reaps. Does nothing if it is reaped already.
   void kill() noexcept;
-  /// kill -9, and waits until it is dead, but leaves it a zombie.
+  /// kill -9, then waits until it is dead, but leaves it a zombie.
   void kill_unreaped();
-  /// SIGSTOP, and waits until it has stopped.
+  /// SIGSTOP, then waits until it has stopped.
   void stop();
   void resume() { ::kill(pid_, SIGCONT); }
-  /// Somebody else has reaped it.
+  /// Another process has reaped it.
   void forget() noexcept { pid_ = -1; }
 
  private:
   pid_t pid_ = -1;
 };
 
-/// What one process tells another: set() lets one wait() go on. Inherited by children.
+/// Orders the steps of processes: each set() lets one wait() return. Inherited by children.
 class event {
  public:
   event();
@@ -110,7 +110,7 @@ class event {
   int descriptor_;
 };
 
-/// A value that is shared with children; it has to be trivially destructible.
+/// A value shared with children; must be trivially destructible.
 template <class T>
 class shared {
   static_assert(std::is_trivially_destructible_v<T>);
@@ -133,14 +133,15 @@ class shared {
   T* value_;
 };
 
-/// Waits for what no event tells, such as that another process sleeps. The watchdog ends it.
+/// Waits for a condition that no event reports, for example that another process sleeps. The watchdog ends
+/// it.
 template <class Condition>
 void await(Condition condition) {
   while (!condition()) ::usleep(200);
 }
 
-/// Notes how many descriptors there are, and checks at the end of the test that it is as many again
-/// and that nothing is left of these names in shared memory.
+/// At the end of the test, checks that as many descriptors are open as at its construction, and that nothing
+/// of these names is left in shared memory.
 class nothing_left {
  public:
   explicit nothing_left(std::string name);
@@ -153,11 +154,11 @@ class nothing_left {
   std::size_t descriptors_;
 };
 
-/// Ends the program with the status that Meson knows as "skipped". For tests that have a tag of their
-/// own.
+/// Ends the program with the status that Meson takes for "skipped". For tests with their own tag, which run
+/// in a program of their own.
 [[noreturn]] void skip(std::string_view why);
 
-/// Whether this process has been sanitized: then it does fewer rounds of the same.
+/// Whether this process runs under a sanitizer: then tests do fewer rounds.
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 #define BELFRY_TEST_SANITIZED 1

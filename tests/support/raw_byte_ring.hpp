@@ -35,7 +35,7 @@ struct raw_byte_ring {
   void set_record(std::uint64_t position, layout::record_header header) const {
     std::memcpy(data() + position % capacity(), &header, sizeof header);
   }
-  /// Whether these bytes lie in the data or in its second view.
+  /// Whether these bytes lie in the data or in its second mapping.
   bool owns(std::span<const std::byte> bytes) const {
     return bytes.data() >= data() && bytes.data() + bytes.size() <= data() + 2 * capacity();
   }
@@ -50,7 +50,7 @@ inline std::string text_of(std::span<const std::byte> bytes) {
 
 inline std::string text_of(const byte_ring::reader::view& view) { return text_of(view.bytes); }
 
-/// Moves an empty ring on, so that its next record lies at `position`.
+/// Advances an empty ring, so that its next record lies at `position`.
 inline void advance_to(byte_ring::writer& writer, byte_ring::reader& reader, std::uint64_t from,
                        std::uint64_t position) {
   for (byte_ring::reader::view view; from != position;) {

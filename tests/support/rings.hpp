@@ -1,4 +1,4 @@
-// Both rings behind one face, for tests that hold for either:
+// Several rings behind one interface, for tests that hold for all of them:
 //
 //     TEMPLATE_TEST_CASE("...", "[tag]", of_values, of_bytes) {
 //       using channel = typename TestType::channel;
@@ -60,7 +60,7 @@ inline std::uint64_t number(const message& m) {
   return n;
 }
 
-/// Sends numbers from `first` on until there is no room; how many they were.
+/// Sends numbers from `first` on until there is no room; returns how many it sent.
 template <class Producer, class Values>
 std::size_t fill(Producer& tx, Values& values, std::uint64_t first = 0) {
   std::size_t sent = 0;
@@ -68,7 +68,7 @@ std::size_t fill(Producer& tx, Values& values, std::uint64_t first = 0) {
   return sent;
 }
 
-/// Receives what is there; its numbers.
+/// Receives everything that is there; returns its numbers.
 template <class Consumer>
 std::vector<std::uint64_t> drain(Consumer& rx) {
   std::vector<std::uint64_t> numbers;
@@ -76,7 +76,7 @@ std::vector<std::uint64_t> drain(Consumer& rx) {
   return numbers;
 }
 
-/// A producer and a consumer in one context, that have met in the way the program was told.
+/// A producer and a consumer in one context, which meet in the way that the program is told.
 template <class Kit>
 struct linked {
   explicit linked(std::string_view what)
@@ -92,7 +92,7 @@ struct linked {
   using meet = test::meet<typename Kit::channel>;
   using producer = typename Kit::channel::producer;
   using consumer = typename Kit::channel::consumer;
-  /// One more of them.
+  /// Another producer or consumer of the channel.
   producer another_producer() { return meet::producer(io, name, Kit::options()); }
   producer another_producer(error_code& ec) { return meet::producer(io, name, Kit::options(), ec); }
   consumer another_consumer() { return meet::consumer(io, name, Kit::options()); }
@@ -105,7 +105,7 @@ struct linked {
   typename Kit::channel::consumer rx;
 };
 
-/// Runs a coroutine to its end; what it throws is thrown here.
+/// Runs a coroutine to its end; rethrows its exception.
 template <class Function>
 void run_coroutine(net::io_context& io, Function f) {
   bool ended = false;
@@ -119,10 +119,10 @@ void run_coroutine(net::io_context& io, Function f) {
   if (error) std::rethrow_exception(error);
 }
 
-/// Counts the calls of a handler and keeps what it was told last.
+/// Counts the calls of a handler, and keeps its last arguments.
 struct told {
   int calls = 0;
-  error_code ec = errc::protocol_error;  // nobody has ever said so
+  error_code ec = errc::protocol_error;  // a value that no handler is called with
   std::size_t count = 0;
   std::uint64_t value = 0;
 
@@ -154,14 +154,14 @@ inline std::string text_of(const message& m) {
   return {reinterpret_cast<const char*>(m.bytes().data()), m.size()};
 }
 
-/// Runs whatever is ready, also what that makes ready, until everybody sleeps.
+/// Runs all ready handlers, and those they make ready, until every operation waits.
 inline void settle(net::io_context& io) {
   io.restart();
   for (int quiet = 0; quiet != 3;) quiet = io.poll() == 0 ? quiet + 1 : 0;
   io.restart();
 }
 
-/// How often a stress test does something: less where everything is slow.
+/// The number of rounds of a stress test: fewer under a sanitizer.
 constexpr int often(int n) { return sanitized ? n / 20 : n; }
 
 }  // namespace belfry::test

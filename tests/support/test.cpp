@@ -22,7 +22,7 @@ std::size_t files_of(std::string_view name) {
 
 std::size_t open_descriptors() {
   const std::filesystem::directory_iterator all("/proc/self/fd");
-  return static_cast<std::size_t>(std::distance(begin(all), end(all))) - 1;  // but for the iterator's
+  return static_cast<std::size_t>(std::distance(begin(all), end(all))) - 1;  // without the iterator's own descriptor
 }
 
 bool run(net::io_context& io, std::chrono::seconds watchdog) {
@@ -31,7 +31,7 @@ bool run(net::io_context& io, std::chrono::seconds watchdog) {
   return io.stopped();
 }
 
-// An alarm's default action ends the process, whatever it hangs in.
+// SIGALRM ends the process by default, wherever it hangs.
 watchdog::watchdog(std::chrono::seconds limit) { ::alarm(static_cast<unsigned>(limit.count())); }
 watchdog::~watchdog() { ::alarm(0); }
 

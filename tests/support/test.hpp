@@ -1,4 +1,4 @@
-// What the tests share: names of their own, tokens that both Asios have, a watchdog.
+// Common to all tests: unique names, tokens that both Asios have, a watchdog.
 #pragma once
 
 #include "pch.hpp"
@@ -25,17 +25,17 @@ inline constexpr auto use_tuple = as_tuple(net::use_awaitable);
 /// A name that no other test uses, not even one that runs at the same time.
 std::string unique_name(std::string_view what);
 
-/// How many files in /dev/shm begin with this name.
+/// How many files in /dev/shm have names that begin like this.
 std::size_t files_of(std::string_view name);
 
 /// How many descriptors this process has open.
 std::size_t open_descriptors();
 
-/// Runs the context until it has nothing more to do; false, and stopped, if that takes too long.
-/// Generous: it is there to end a test that hangs, not to time one that works.
+/// Runs the context until it has no more work; stops it and returns false if that takes too long. The limit
+/// is generous: it ends a test that hangs, and does not time one that works.
 bool run(net::io_context& io, std::chrono::seconds watchdog = std::chrono::seconds(60));
 
-/// What a function throws, where there is a form of it that reports the same by an error_code.
+/// What a function throws, where another form reports the same by an error_code.
 template <class Function>
 std::error_code error_of(Function f) {
   try {
@@ -46,7 +46,7 @@ std::error_code error_of(Function f) {
   return {};
 }
 
-/// Ends the process, loudly, if the test takes too long: for waits that no context watches over.
+/// Ends the process if the test takes too long: for waits outside of a context.
 class watchdog {
  public:
   explicit watchdog(std::chrono::seconds limit = std::chrono::seconds(120));
