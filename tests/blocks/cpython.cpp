@@ -1,7 +1,6 @@
 // Counterparts of CPython's own tests of shared memory (_TestSharedMemory in its Lib/test/
-// _test_multiprocessing.py), named after them, as far as one language is concerned; those that take
-// both are in interop/cpython.py, and those of its manager in cpython_manager.cpp. Each says where C++
-// differs.
+// _test_multiprocessing.py), with the same names. Tests that need both languages are in interop/cpython.py,
+// those of its manager in cpython_manager.cpp. Comments say where C++ differs.
 #include "support/process.hpp"
 #include "support/test.hpp"
 
@@ -43,8 +42,8 @@ TEST_CASE("test_shared_memory_name_with_embedded_null", "[cpython]") {
   CHECK(files_of(name) == 1);
 }
 
-// open() takes no size, and there is no way to attach without a name or to create one less than
-// nothing; an unsigned -2 is too large. Nothing takes an existing block for a new one.
+// open() takes no size. There is no way to attach without a name, or to create a block of negative size: an
+// unsigned -2 is too large. No operation takes an existing block for a new one.
 TEST_CASE("test_shared_memory_basics", "[cpython]") {
   const std::string name = unique_name("basics");
   shared_memory m = shared_memory::create(name, 512);
@@ -75,7 +74,7 @@ TEST_CASE("test_shared_memory_basics", "[cpython]") {
   uno.close();
 }
 
-// Names are random and nobody can say which is next, so instead of two that collide many are made.
+// Names are random and cannot be predicted, so instead of provoking a collision many blocks are made.
 TEST_CASE("test_shared_memory_recreate", "[cpython]") {
   std::vector<shared_memory> all;
   std::set<std::string> names;
@@ -87,16 +86,16 @@ TEST_CASE("test_shared_memory_recreate", "[cpython]") {
   CHECK(names.size() == all.size());
 }
 
-// A size has to be given; zero is `invalid_argument`, an unsigned -1 too large.
+// A size must be given; zero is `invalid_argument`, an unsigned -1 is too large.
 TEST_CASE("test_invalid_shared_memory_creation", "[cpython]") {
   const std::string name = unique_name("invalid");
   CHECK(error_of([&] { shared_memory::create(name, static_cast<std::size_t>(-1)); }) ==
         std::errc::file_too_large);
   CHECK(error_of([&] { shared_memory::create(name, 0); }) == std::errc::invalid_argument);
-  CHECK(files_of(name) == 0);  // CPython leaves an empty block of a size that is too large
+  CHECK(files_of(name) == 0);  // CPython leaves an empty block behind if the size is too large
 }
 
-// There is no pickle: what is handed over is the name.
+// There is no pickle: the name is passed on instead.
 TEST_CASE("test_shared_memory_pickle_unpickle", "[cpython]") {
   const watchdog limit;
   const std::string name = unique_name("pickle");
@@ -128,7 +127,7 @@ TEST_CASE("test_shared_memory_pickle_unpickle_dead_object", "[cpython]") {
   CHECK(error_of([&] { shared_memory::open(name); }) == std::errc::no_such_file_or_directory);
 }
 
-// An object is inherited over a fork as it is; there is no other way to hand it over.
+// An object is inherited over a fork as it is; it cannot be passed on in another way.
 TEST_CASE("test_shared_memory_across_processes", "[cpython]") {
   const watchdog limit;
   shared_memory m = shared_memory::create(unique_name("across"), 512);
@@ -144,9 +143,9 @@ TEST_CASE("test_shared_memory_across_processes", "[cpython]") {
   CHECK(text(m, 5) == "HELLO");
 }
 
-// Positions are unsigned: [6], not [-1]. What does not fit is std::length_error, a position that is
-// not there std::out_of_range, a value that is not there std::invalid_argument. What to compare as
-// Python does has to be said.
+// Positions are unsigned: [6], not [-1]. A value that does not fit is std::length_error, a position that does
+// not exist std::out_of_range, a value that is not found std::invalid_argument. Comparing as Python does is
+// an option.
 TEST_CASE("test_shared_memory_ShareableList_basics", "[cpython]") {
   shareable_list sl(seven, unique_name("list"));
   const unlink_on_destroy owner(sl.shm());
@@ -213,7 +212,7 @@ TEST_CASE("test_shared_memory_ShareableList_basics", "[cpython]") {
   CHECK_THROWS_AS(empty.index(nullptr), std::invalid_argument);
 }
 
-// There is no pickle: what is handed over is the name, whatever the size of the list.
+// There is no pickle: the name is passed on instead, whatever the size of the list.
 TEST_CASE("test_shared_memory_ShareableList_pickling", "[cpython]") {
   const watchdog limit;
   const std::vector<value> ten{0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
@@ -240,8 +239,8 @@ TEST_CASE("test_shared_memory_ShareableList_pickling_dead_object", "[cpython]") 
   CHECK(error_of([&] { shareable_list::open(name); }) == std::errc::no_such_file_or_directory);
 }
 
-// There is no tracker process: a block stays when its creator is killed, until somebody unlinks it. An
-// owner that ends in order takes it along by unlink_on_destroy.
+// There is no tracker process: a block stays when its creator is killed, until it is unlinked. An owner that
+// ends normally removes it by unlink_on_destroy.
 TEST_CASE("test_shared_memory_cleaned_after_process_termination", "[cpython]") {
   const watchdog limit;
   const std::string name = unique_name("terminated");
@@ -254,7 +253,7 @@ TEST_CASE("test_shared_memory_cleaned_after_process_termination", "[cpython]") {
     while (!ends) ::pause();
   };
   child creator([&] {
-    ::signal(SIGTERM, SIG_DFL);  // not Catch's
+    ::signal(SIGTERM, SIG_DFL);  // not Catch's handler
     create(false);
   });
   made.wait();
@@ -267,7 +266,7 @@ TEST_CASE("test_shared_memory_cleaned_after_process_termination", "[cpython]") {
   CHECK(files_of(name) == 0);
 }
 
-// Nothing is tracked here, so there is no difference: what was opened is there after its user's end.
+// C++ tracks nothing, so there is no difference: a block stays after its user has ended.
 TEST_CASE("test_shared_memory_untracking", "[cpython]") {
   shared_memory m = shared_memory::create(unique_name("untracked"), 10);
   const unlink_on_destroy owner(m);

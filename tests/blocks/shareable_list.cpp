@@ -1,4 +1,4 @@
-// A list in a block: its bytes, its values, and what it does with a block that holds something else.
+// A list in a block: its bytes, its values, and blocks that hold something else.
 #include "support/test.hpp"
 
 #include <belfry/shareable_list.hpp>
@@ -34,8 +34,8 @@ const std::vector<value> everything = {
 
 // ShareableList(['howdy', b'HoWdY', -273.154, 100, None, True, 42]) of CPython, as it is in memory.
 constexpr std::array<unsigned char, 191> everything_in_memory = {
-    0x07, 0, 0, 0, 0, 0, 0, 0,                         // so many elements
-    0x00, 0, 0, 0, 0, 0, 0, 0,                         // where they begin, and end
+    0x07, 0, 0, 0, 0, 0, 0, 0,                         // number of elements
+    0x00, 0, 0, 0, 0, 0, 0, 0,                         // where each begins; the last entry: where the last ends
     0x08, 0, 0, 0, 0, 0, 0, 0,                         //
     0x10, 0, 0, 0, 0, 0, 0, 0,                         //
     0x18, 0, 0, 0, 0, 0, 0, 0,                         //
@@ -82,7 +82,7 @@ std::error_code read_error(const shareable_list& l, std::size_t i) {
   return {};
 }
 
-/// What every access to the list reports, whichever it is; nothing if one does not.
+/// The error that every access to the list reports; none if the accesses disagree.
 std::error_code every_error(shareable_list& l) {
   std::vector<std::error_code> all = {
       error_of([&] { l.at(0); }),
@@ -108,7 +108,7 @@ std::vector<std::byte> copy_of(const shareable_list& l) {
   return {all.begin(), all.end()};
 }
 
-/// Where the parts of a list begin.
+/// The offsets of a list's parts.
 struct parts {
   explicit parts(const shareable_list& l) : n(l.size()) {
     std::memcpy(&data_bytes, l.shm().buf().data() + 8 * (n + 1), 8);
@@ -136,7 +136,7 @@ void put_code(shareable_list& l, std::size_t i, int code) {
 
 }  // namespace
 
-TEST_CASE("a list is the same bytes as CPython's", "[shareable_list]") {
+TEST_CASE("a list has the same bytes as CPython's", "[shareable_list]") {
   const owned l(everything);
   REQUIRE(l.shm().size() == everything_in_memory.size());
   for (std::size_t i = 0; i != everything_in_memory.size(); ++i) {
@@ -145,7 +145,7 @@ TEST_CASE("a list is the same bytes as CPython's", "[shareable_list]") {
   }
 }
 
-TEST_CASE("CPython's bytes are the same list", "[shareable_list]") {
+TEST_CASE("CPython's bytes are read as the same list", "[shareable_list]") {
   shared_memory m = block_of(everything_in_memory, "cpython");
   const unlink_on_destroy owner(m);
   const shareable_list l = shareable_list::open(m.name());
@@ -154,7 +154,7 @@ TEST_CASE("CPython's bytes are the same list", "[shareable_list]") {
   CHECK(l.shm().name() == m.name());
 }
 
-TEST_CASE("a list gives back what it was made of", "[shareable_list]") {
+TEST_CASE("a list returns the values that it was made of", "[shareable_list]") {
   const std::vector<value> values = {
       "",
       bytes(),
@@ -193,14 +193,14 @@ TEST_CASE("a list gives back what it was made of", "[shareable_list]") {
   CHECK(l == m);
 }
 
-TEST_CASE("not a number stays the one it is", "[shareable_list]") {
+TEST_CASE("a NaN keeps its bits", "[shareable_list]") {
   const double nan = std::bit_cast<double>(std::uint64_t{0x7ff8'dead'beef'0001});
   const owned l({nan});
   CHECK(std::bit_cast<std::uint64_t>(std::get<double>(l.at(0))) == 0x7ff8'dead'beef'0001);
   CHECK(l.count(nan) == 0);
 }
 
-TEST_CASE("an empty list", "[shareable_list]") {
+TEST_CASE("an empty list can be made and opened", "[shareable_list]") {
   owned l({});
   CHECK(l.empty());
   CHECK(l.size() == 0);
@@ -215,7 +215,7 @@ TEST_CASE("an empty list", "[shareable_list]") {
   CHECK(shareable_list::open(l.name()).empty());
 }
 
-TEST_CASE("a list without a block", "[shareable_list]") {
+TEST_CASE("a list without a block is empty", "[shareable_list]") {
   shareable_list l;
   CHECK(l.empty());
   CHECK_THROWS_AS(l.at(0), std::out_of_range);
@@ -226,7 +226,7 @@ TEST_CASE("a list without a block", "[shareable_list]") {
   CHECK(l.to_vector() == everything);
 }
 
-TEST_CASE("where a list is moved from nothing is read any more", "[shareable_list]") {
+TEST_CASE("moving from a list leaves no access to its block", "[shareable_list]") {
   const owned o(everything);
   shareable_list from = shareable_list::open(o.name());
   shareable_list to = std::move(from);
@@ -236,7 +236,7 @@ TEST_CASE("where a list is moved from nothing is read any more", "[shareable_lis
   CHECK(to.at(0) == value("howdy"));
 }
 
-TEST_CASE("a list whose block was closed", "[shareable_list]") {
+TEST_CASE("accesses to a list whose block was closed are errors", "[shareable_list]") {
   const owned o(everything);
   shareable_list l = shareable_list::open(o.name());
   l.shm().close();
@@ -255,19 +255,19 @@ TEST_CASE("a list whose block was closed", "[shareable_list]") {
   CHECK(l.to_vector() == everything);
 }
 
-TEST_CASE("a list whose block was moved away or exchanged", "[shareable_list]") {
+TEST_CASE("accesses to a list whose block was moved away or exchanged are errors", "[shareable_list]") {
   const owned o(everything);
   shareable_list l = shareable_list::open(o.name());
-  SECTION("away") {
+  SECTION("moved away") {
     const shared_memory elsewhere = std::move(l.shm());
     CHECK(every_error(l) == std::errc::bad_file_descriptor);
   }
-  SECTION("for a block that is too small") {
+  SECTION("exchanged for a block that is too small") {
     const owned small({1});
     l.shm() = shared_memory::open(small.name());
     CHECK(every_error(l) == std::errc::bad_file_descriptor);
   }
-  SECTION("for a block of nothing") {
+  SECTION("exchanged for an empty block") {
     const shared_memory zeros = shared_memory::create(unique_name("zeros"), o.shm().size());
     const unlink_on_destroy owner(zeros);
     l.shm() = shared_memory::open(zeros.name());
@@ -276,7 +276,7 @@ TEST_CASE("a list whose block was moved away or exchanged", "[shareable_list]") 
   }
 }
 
-TEST_CASE("a list that was moved from is a closed one", "[shareable_list]") {
+TEST_CASE("a moved-from list behaves as a closed one", "[shareable_list]") {
   const owned o(everything);
   shareable_list from = shareable_list::open(o.name());
   const shareable_list to = std::move(from);
@@ -308,8 +308,8 @@ TEST_CASE("the formats and rooms of a list's elements", "[shareable_list]") {
   CHECK_THROWS_AS(l.room(9), std::out_of_range);
 }
 
-// As CPython: by the number of characters. Where it would cut off the text, as many bytes as there are.
-TEST_CASE("the room of text goes by its characters", "[shareable_list]") {
+// As in CPython: by the number of characters. Where CPython would cut off the text, by the number of bytes.
+TEST_CASE("the room of text depends on its number of characters", "[shareable_list]") {
   const std::string a_umlaut = "\xc3\xa4";      // 2 bytes
   const std::string euro = "\xe2\x82\xac";      // 3
   const std::string bell = "\xf0\x9f\x94\x94";  // 4
@@ -323,16 +323,16 @@ TEST_CASE("the room of text goes by its characters", "[shareable_list]") {
       {"12345678", 16},                      // 8, 8
       {a_umlaut, 8},                         // 1, 2
       {times(a_umlaut, 4), 8},               // 4, 8: full
-      {times(a_umlaut, 5), 16},              // 5, 10: CPython has 8, and cuts it off
+      {times(a_umlaut, 5), 16},              // 5, 10: CPython makes 8, and cuts it off
       {times(a_umlaut, 8), 16},              // 8, 16: full
       {times(euro, 2), 8},                   // 2, 6
-      {times(euro, 3), 16},                  // 3, 9: cut off there
+      {times(euro, 3), 16},                  // 3, 9: CPython cuts it off
       {times(bell, 2), 8},                   // 2, 8: full
-      {times(bell, 7), 32},                  // 7, 28: cut off there
+      {times(bell, 7), 32},                  // 7, 28: CPython cuts it off
       {"1234567" + bell, 16},                // 8, 11
       {std::string("123456\xc3\xa4\0", 9), 16},  // 8, 9
       {std::string("12345\xc3\xa4\0", 8), 8},    // 7, 8: full, and ends in a NUL
-      {times(bell, 2'499'998), 9'999'992},   // as much as there can be
+      {times(bell, 2'499'998), 9'999'992},   // the longest possible
   };
   std::vector<value> values;
   for (const auto& [text, room] : rooms) values.emplace_back(text);
@@ -344,7 +344,7 @@ TEST_CASE("the room of text goes by its characters", "[shareable_list]") {
     const bool nul = rooms[i].first.ends_with('\0');
     CHECK(l.format(i) == std::to_string(nul ? rooms[i].first.size() : rooms[i].second) + (nul ? "sx" : "s"));
   }
-  CHECK(owned({bytes(times(a_umlaut, 4))}, "bytes").room(0) == 16);  // of bytes, their number counts
+  CHECK(owned({bytes(times(a_umlaut, 4))}, "bytes").room(0) == 16);  // the room of bytes depends on their number
 }
 
 TEST_CASE("positions, counts and searches in a list", "[shareable_list]") {
@@ -373,7 +373,7 @@ TEST_CASE("positions, counts and searches in a list", "[shareable_list]") {
   }
 }
 
-// ShareableList([True, 1, 1.0, 0, False]) of CPython counts three that are equal to 1.
+// ShareableList([True, 1, 1.0, 0, False]) of CPython counts three elements equal to 1.
 TEST_CASE("counts and searches in a list, as Python compares", "[shareable_list]") {
   const owned l({true, 1, 1.0, 0, false, nullptr, "1", bytes("1"), ""});
   for (const value& one : {value(1), value(true), value(1.0)}) {
@@ -398,7 +398,7 @@ TEST_CASE("counts and searches in a list, as Python compares", "[shareable_list]
 }
 
 TEST_CASE("an integer equals a float in Python if it is the same number exactly", "[shareable_list]") {
-  constexpr std::int64_t beyond = (std::int64_t{1} << 53) + 1;  // not a float
+  constexpr std::int64_t beyond = (std::int64_t{1} << 53) + 1;  // not representable as a float
   constexpr auto most = std::numeric_limits<std::int64_t>::max();
   constexpr auto least = std::numeric_limits<std::int64_t>::min();
   const auto equal = [](const value& a, const value& b) {
@@ -425,7 +425,7 @@ TEST_CASE("an integer equals a float in Python if it is the same number exactly"
   CHECK(equal(INFINITY, INFINITY));
 }
 
-TEST_CASE("a list's elements one after the other", "[shareable_list]") {
+TEST_CASE("iterating over a list's elements", "[shareable_list]") {
   owned l(everything);
   const shareable_list& constant = l;
   std::vector<value> seen;
@@ -449,7 +449,7 @@ TEST_CASE("a list's elements one after the other", "[shareable_list]") {
   static_assert(std::random_access_iterator<shareable_list::const_iterator>);
 }
 
-TEST_CASE("a list of a range of anything that can be its values", "[shareable_list]") {
+TEST_CASE("a list is made of any range whose elements convert to its values", "[shareable_list]") {
   const std::vector<int> numbers = {1, 2, 3};
   shareable_list a(numbers, unique_name("ints"));
   const unlink_on_destroy a_owner(a.shm());
@@ -502,7 +502,7 @@ TEST_CASE("a list's elements change values and types in place", "[shareable_list
   CHECK(l[0] == l[3]);
 }
 
-TEST_CASE("text may fill its element and not more", "[shareable_list]") {
+TEST_CASE("text may fill its element, but not exceed it", "[shareable_list]") {
   owned l({111, "12345678", 222, bytes("12345678"), 333});
   for (const std::size_t i : {1u, 3u}) {
     const auto make = [&](std::size_t n, char c) {
@@ -530,13 +530,13 @@ TEST_CASE("text may fill its element and not more", "[shareable_list]") {
   CHECK(l.at(0) == value("12345678"));
 }
 
-TEST_CASE("strings that no list has room for", "[shareable_list]") {
+TEST_CASE("strings that are too long for any list are refused", "[shareable_list]") {
   const auto make = [](value v) { return shareable_list({std::move(v)}); };
   CHECK_THROWS_AS(make(std::string(9'999'992, 'x')), std::length_error);
   CHECK_THROWS_AS(make(bytes(std::string(1'000'000, '\0'))), std::length_error);
 }
 
-TEST_CASE("what makes a list says what is wrong, by an error_code as well", "[shareable_list]") {
+TEST_CASE("making a list reports errors also by an error_code", "[shareable_list]") {
   const std::string name = unique_name("made");
   const std::vector<value> values = {1, "two"};
   error_code ec = make_error_code(errc::corrupted);
@@ -574,7 +574,7 @@ TEST_CASE("what makes a list says what is wrong, by an error_code as well", "[sh
   CHECK(named.shm().name() == name + "-2");
 }
 
-TEST_CASE("trailing NULs are kept, and stripped where CPython has written", "[shareable_list]") {
+TEST_CASE("trailing NULs are kept, but stripped where CPython has written", "[shareable_list]") {
   owned l({"1234567", bytes("1234567")});
   l[0] = std::string("ab\0\0", 4);
   l[1] = bytes(std::string_view("\0\0\0", 3));
@@ -609,7 +609,7 @@ TEST_CASE("text is UTF-8", "[shareable_list]") {
     CHECK(copy_of(l) == before);
     l[0] = bytes(wrong);
     CHECK(l.at(0) == value(bytes(wrong)));
-    put_code(l, 0, 1);  // as if it was text
+    put_code(l, 0, 1);  // as if it were text
     CHECK(read_error(l, 0) == errc::corrupted);
     l[0] = "text as it was";
   }
@@ -620,7 +620,7 @@ TEST_CASE("text is UTF-8", "[shareable_list]") {
   }
 }
 
-TEST_CASE("a read-only list is read", "[shareable_list]") {
+TEST_CASE("a read-only list can be read, but not written", "[shareable_list]") {
   owned l(everything);
   shareable_list r = shareable_list::open(l.name(), access::read_only);
   CHECK(r.to_vector() == everything);
@@ -638,7 +638,7 @@ TEST_CASE("a read-only list is read", "[shareable_list]") {
   CHECK(l.to_vector() == r.to_vector());
 }
 
-TEST_CASE("a list that is not there, and a name that is taken", "[shareable_list]") {
+TEST_CASE("opening a missing list, and creating one under a taken name", "[shareable_list]") {
   CHECK(open_error(unique_name("nobody")) == std::errc::no_such_file_or_directory);
   CHECK_THROWS_AS(shareable_list::open(unique_name("nobody")), std::system_error);
   const owned l({1});
@@ -647,15 +647,15 @@ TEST_CASE("a list that is not there, and a name that is taken", "[shareable_list
   CHECK(l.at(0) == value(1));
 }
 
-TEST_CASE("values as text", "[shareable_list]") {
+TEST_CASE("values are printed as text", "[shareable_list]") {
   const owned l({"te\"xt", bytes("bytes"), 1.5, -3, nullptr, true, false});
   std::ostringstream out;
   for (const value& v : std::as_const(l)) belfry::operator<<(out, v) << ' ';
   CHECK(out.str() == "\"te\\\"xt\" b\"bytes\" 1.5 -3 None True False ");
 }
 
-TEST_CASE("a list of CPython 3.8 is refused as what it is", "[shareable_list]") {
-  // ShareableList([1, 'abc']) of 3.8: sizes of the elements in place of where they begin.
+TEST_CASE("a list of CPython 3.8 is refused as incompatible", "[shareable_list]") {
+  // ShareableList([1, 'abc']) of 3.8: sizes of the elements instead of offsets.
   const std::array<unsigned char, 58> old = {
       2,   0,   0,   0, 0, 0, 0, 0,  //
       8,   0,   0,   0, 0, 0, 0, 0,  //
@@ -678,7 +678,7 @@ TEST_CASE("a list of CPython 3.8 is refused as what it is", "[shareable_list]") 
   }
 }
 
-TEST_CASE("blocks that hold no list", "[shareable_list]") {
+TEST_CASE("blocks that hold no list are refused", "[shareable_list]") {
   for (const std::size_t bytes : {1u, 7u, 8u, 15u}) {
     const shared_memory m = shared_memory::create(unique_name("small"), bytes);
     const unlink_on_destroy owner(m);
@@ -692,8 +692,8 @@ TEST_CASE("blocks that hold no list", "[shareable_list]") {
   CHECK(open_error(m.name()) == errc::corrupted);
 }
 
-// No format says it in eight characters: `10000000s`.
-TEST_CASE("an element that has more room than a format can say", "[shareable_list]") {
+// Its format does not fit in eight characters: `10000000s`.
+TEST_CASE("an element that has more room than a format can express", "[shareable_list]") {
   for (const std::uint64_t room : {std::uint64_t{9'999'992}, std::uint64_t{10'000'000}}) {
     shared_memory m = shared_memory::create(unique_name("roomy"), 16 + 2 * 17 + room + 8);
     const unlink_on_destroy owner(m);
@@ -717,14 +717,14 @@ TEST_CASE("an element that has more room than a format can say", "[shareable_lis
       }
       CHECK(read_error(l, 0) == errc::corrupted);
       CHECK(error_of([&] { l.room(0); }) == errc::corrupted);
-      const bool unchanged = copy_of(l) == before;  // too much to be shown
+      const bool unchanged = copy_of(l) == before;  // too long to be printed
       CHECK(unchanged);
     }
     CHECK(l.at(1) == value(0));
   }
 }
 
-TEST_CASE("each field of a list, forged", "[shareable_list]") {
+TEST_CASE("forged fields of a list are corrupted", "[shareable_list]") {
   owned l(everything);
   const auto original = copy_of(l);
   const parts p(l);
@@ -739,22 +739,22 @@ TEST_CASE("each field of a list, forged", "[shareable_list]") {
       INFO("elements: " << n);
       CHECK(open_error(l.name()) == errc::corrupted);
     }
-    for (std::uint64_t n = 0; n != 11; ++n) {  // others may look like a list, and are then read as one
+    for (std::uint64_t n = 0; n != 11; ++n) {  // other numbers may look like a valid list
       put(l, 0, n);
       if (open_error(l.name())) continue;
       const shareable_list m = shareable_list::open(l.name());
       for (std::size_t i = 0; i != m.size(); ++i) CHECK_NOTHROW(read_error(m, i));
     }
   }
-  SECTION("where the first begins") {
+  SECTION("the offset of the first element") {
     for (const std::uint64_t n : {max, std::uint64_t{1}, std::uint64_t{7}, std::uint64_t{192},
                                   std::uint64_t{1} << 63}) {
       put(l, p.offset(0), n);
       CHECK(open_error(l.name()) == errc::corrupted);
-      CHECK(read_error(l, 0) == errc::corrupted);  // of a list that is open already
+      CHECK(read_error(l, 0) == errc::corrupted);  // in a list that is already open
     }
   }
-  SECTION("where the others begin") {
+  SECTION("the offsets of the others") {
     for (std::size_t i = 1; i != 7; ++i) {
       for (const std::uint64_t n : {max, max - 7, std::uint64_t{1} << 63, std::uint64_t{64},
                                     std::uint64_t{8 * i + 1}, std::uint64_t{8 * i + 4}}) {
@@ -768,12 +768,12 @@ TEST_CASE("each field of a list, forged", "[shareable_list]") {
         CHECK_THROWS_AS(m.to_vector(), std::system_error);
         restore();
       }
-      put(l, p.offset(i), 8 * (i - 1));  // no room for the one before
+      put(l, p.offset(i), 8 * (i - 1));  // no room for the previous element
       CHECK(read_error(l, i - 1) == errc::corrupted);
       restore();
     }
   }
-  SECTION("where the last ends") {
+  SECTION("the end of the last element") {
     for (const std::uint64_t n : {max, max - 7, std::uint64_t{57}, std::uint64_t{64},
                                   std::uint64_t{1} << 63, max / 2 - 6}) {
       put(l, p.offset(7), n);
@@ -801,7 +801,7 @@ TEST_CASE("each field of a list, forged", "[shareable_list]") {
       }
       restore();
       put_format(l, i, "xxxxxxx?");
-      l[i] = 5;  // writing puts it right
+      l[i] = 5;  // writing repairs it
       CHECK(l.at(i) == value(5));
       restore();
     }
@@ -826,7 +826,7 @@ TEST_CASE("each field of a list, forged", "[shareable_list]") {
   CHECK(l.to_vector() == everything);
 }
 
-TEST_CASE("any bytes: a list's, changed and cut off at random", "[shareable_list]") {
+TEST_CASE("a list's bytes, changed and cut off at random", "[shareable_list]") {
   const watchdog limit(std::chrono::seconds(300));
   std::vector<value> values = everything;
   values.emplace_back(std::string("\xc3\xa4\0\0", 4));
@@ -835,7 +835,7 @@ TEST_CASE("any bytes: a list's, changed and cut off at random", "[shareable_list
   std::vector<value> page(16, std::string(232, 'x'));
   page.back() = std::string(200, 'x');
   owned whole_page(page, "page");
-  REQUIRE(whole_page.shm().size() == 4096);  // whatever lies beyond is beyond the mapping
+  REQUIRE(whole_page.shm().size() == 4096);  // so what lies beyond is beyond the mapping
   std::minstd_rand random(random_seed());
   const std::vector<value> news = {1,    2.5,     true,  nullptr, "", "text", bytes("12345678"),
                                    "a text that is longer than most", std::string("\0", 1)};
@@ -852,7 +852,7 @@ TEST_CASE("any bytes: a list's, changed and cut off at random", "[shareable_list
       std::byte* const at = list->shm().buf().data();
       const unsigned kind = static_cast<unsigned>(random() % 16);
       for (auto n = 1 + random() % (kind < 12 ? 2 : 8); n != 0; --n) {
-        // Mostly not the data: that may be anything.
+        // Mostly not the data, which may be anything.
         std::size_t i = random() % bytes;
         if (random() % 8 != 0 && i >= p.data() && i < p.format(0)) {
           i = random() % 2 == 0 ? i % p.data() : p.format(0) + i % (bytes - p.format(0));

@@ -37,7 +37,7 @@ struct stat status_of(const std::string& name) {
 
 }  // namespace
 
-TEST_CASE("what one writes the other one reads", "[shared_memory]") {
+TEST_CASE("what one object writes, the other reads", "[shared_memory]") {
   const std::string name = unique_name("block");
   auto a = shared_memory::create(name, 1000);
   CHECK(a.name() == name);
@@ -55,7 +55,7 @@ TEST_CASE("what one writes the other one reads", "[shared_memory]") {
   CHECK(b.buf()[0] == std::byte{1});
   CHECK(a.buf()[999] == std::byte{2});
 
-  // A file of just this size, without any header of ours.
+  // The file has just this size, without a header.
   CHECK(status_of(name).st_size == 1000);
   std::ifstream file(path_of(name), std::ios::binary);
   CHECK(file.get() == 1);
@@ -63,7 +63,7 @@ TEST_CASE("what one writes the other one reads", "[shared_memory]") {
   CHECK(files_of(name) == 0);
 }
 
-TEST_CASE("a block outlives its name, and its name those who have it open", "[shared_memory]") {
+TEST_CASE("a block outlives its name, and its name outlives the objects that had it open", "[shared_memory]") {
   const std::string name = unique_name("outlive");
   {
     auto a = shared_memory::create(name, 8);
@@ -95,7 +95,7 @@ TEST_CASE("close unmaps, and may be called again", "[shared_memory]") {
   a.unlink();
 }
 
-TEST_CASE("blocks move", "[shared_memory]") {
+TEST_CASE("blocks can be moved", "[shared_memory]") {
   const std::string name = unique_name("move");
   auto a = shared_memory::create(name, 8);
   std::byte* const at = a.buf().data();
@@ -112,7 +112,7 @@ TEST_CASE("blocks move", "[shared_memory]") {
   CHECK_FALSE(shared_memory().is_open());
 }
 
-TEST_CASE("errors of a block", "[shared_memory]") {
+TEST_CASE("setup of a block reports errors", "[shared_memory]") {
   const std::string name = unique_name("errors");
   auto a = shared_memory::create(name, 8);
   CHECK(thrown_by([&] { shared_memory::create(name, 8); }) == std::errc::file_exists);
@@ -139,7 +139,7 @@ TEST_CASE("errors of a block", "[shared_memory]") {
   CHECK_THROWS_WITH(shared_memory::open(name), contains(name));
 }
 
-TEST_CASE("names that no block can have", "[shared_memory]") {
+TEST_CASE("names that no block can have are refused", "[shared_memory]") {
   for (const std::string name : {".", "..", "/", "/belfry-test", "a/b", "../x"}) {
     CAPTURE(name);
     CHECK(thrown_by([&] { shared_memory::create(name, 8); }) == std::errc::invalid_argument);
@@ -158,7 +158,7 @@ TEST_CASE("names that no block can have", "[shared_memory]") {
   CHECK_NOTHROW(shared_memory::open(longest).unlink());
 }
 
-TEST_CASE("an empty name is replaced by one of CPython's kind", "[shared_memory]") {
+TEST_CASE("an empty name is replaced by one like CPython's", "[shared_memory]") {
   auto a = shared_memory::create("", 8);
   auto b = shared_memory::create("", 8);
   CHECK(std::regex_match(a.name(), std::regex("psm_[0-9a-f]{8}")));
@@ -168,7 +168,7 @@ TEST_CASE("an empty name is replaced by one of CPython's kind", "[shared_memory]
   b.unlink();
 }
 
-TEST_CASE("files that are no blocks", "[shared_memory]") {
+TEST_CASE("files that are not blocks are refused", "[shared_memory]") {
   const std::string name = unique_name("file");
   const std::string path = path_of(name);
   SECTION("an empty file") {
@@ -194,7 +194,7 @@ TEST_CASE("read-only memory cannot be written to", "[shared_memory]") {
   a.buf()[3] = std::byte{5};
   auto b = shared_memory::open(name, access::read_only);
   CHECK(b.read_only());
-  CHECK(b.buf().empty());  // nothing to write into
+  CHECK(b.buf().empty());  // no writable memory
   CHECK(std::as_const(b).buf()[3] == std::byte{5});
   child writer([&] {
     ::signal(SIGSEGV, SIG_DFL);
@@ -205,7 +205,7 @@ TEST_CASE("read-only memory cannot be written to", "[shared_memory]") {
   a.unlink();
 }
 
-TEST_CASE("modes, whatever the umask", "[shared_memory]") {
+TEST_CASE("the umask does not change the mode", "[shared_memory]") {
   const std::string name = unique_name("mode");
   const mode_t before = ::umask(077);
   shared_memory::create(name, 8);
@@ -224,14 +224,14 @@ TEST_CASE("modes, whatever the umask", "[shared_memory]") {
   shared_memory::unlink(name + "-shared");
 }
 
-TEST_CASE("the memory of a block is there from the beginning", "[shared_memory]") {
+TEST_CASE("the memory of a block is allocated at creation", "[shared_memory]") {
   const std::string name = unique_name("allocated");
   auto a = shared_memory::create(name, 1 << 20);
   CHECK(status_of(name).st_blocks * 512 >= 1 << 20);
   a.unlink();
 }
 
-TEST_CASE("nothing is left of a failure", "[shared_memory]") {
+TEST_CASE("a failure leaves nothing behind", "[shared_memory]") {
   const std::size_t before = open_descriptors();
   const std::string name = unique_name("failure");
   auto a = shared_memory::create(name, 8);

@@ -13,7 +13,7 @@ using namespace belfry::test;
 
 namespace {
 
-/// A block whose name, and that of its companion, are gone at the end of its scope.
+/// A block whose name and companion are removed at the end of its scope.
 struct block {
   explicit block(std::string_view what, std::size_t bytes = 64)
       : memory(shared_memory::create(unique_name(what), bytes)) {}
@@ -26,7 +26,7 @@ struct block {
   shared_memory memory;
 };
 
-/// What an async_changed said.
+/// The result of an async_changed.
 struct change {
   int calls = 0;
   error_code ec;
@@ -41,7 +41,7 @@ struct change {
   }
 };
 
-/// What an async_txn said.
+/// The result of an async_txn.
 struct grant {
   int calls = 0;
   error_code ec;
@@ -66,7 +66,7 @@ auto bound(net::cancellation_signal& signal, Handler handler) {
 
 }  // namespace
 
-TEST_CASE("every notification makes a version of its own", "[watch]") {
+TEST_CASE("every notification makes a new version", "[watch]") {
   net::io_context io;
   block b("version");
   watch w(io, b.memory);
@@ -85,7 +85,7 @@ TEST_CASE("every notification makes a version of its own", "[watch]") {
   }
 }
 
-TEST_CASE("who has missed ten changes is told once, of the newest", "[watch]") {
+TEST_CASE("a watcher that missed ten changes is told once, with the newest version", "[watch]") {
   net::io_context io;
   block b("once");
   watch w(io, b.memory);
@@ -111,7 +111,7 @@ TEST_CASE("who has missed ten changes is told once, of the newest", "[watch]") {
   CHECK(next.version == seen + 11);
 }
 
-TEST_CASE("a change of long ago is told at once, though not within the call", "[watch]") {
+TEST_CASE("an earlier change completes async_changed at once, but not within the call", "[watch]") {
   net::io_context io;
   block b("at-once");
   watch w(io, b.memory);
@@ -120,7 +120,7 @@ TEST_CASE("a change of long ago is told at once, though not within the call", "[
   change c;
   w.async_changed(seen, c.handler());
   change other;
-  w.async_changed(seen + 1000, other.handler());  // compared for equality only
+  w.async_changed(seen + 1000, other.handler());  // versions are only compared for equality
   CHECK(c.calls == 0);
   REQUIRE(run(io));
   CHECK(c.calls == 1);
@@ -129,7 +129,7 @@ TEST_CASE("a change of long ago is told at once, though not within the call", "[
   CHECK(other.version == seen + 1);
 }
 
-TEST_CASE("a watch is told of its own notifications", "[watch]") {
+TEST_CASE("a watch sees its own notifications", "[watch]") {
   net::io_context io;
   block b("own");
   watch w(io, b.memory);
@@ -141,7 +141,7 @@ TEST_CASE("a watch is told of its own notifications", "[watch]") {
   CHECK(c.calls == 1);
 }
 
-TEST_CASE("a change of an element is told to who waits for it", "[watch]") {
+TEST_CASE("a change of an element completes the waits for that element", "[watch]") {
   net::io_context io;
   block b("elements");
   watch w(io, b.memory);
@@ -172,7 +172,7 @@ TEST_CASE("a change of an element is told to who waits for it", "[watch]") {
   CHECK(six.calls == 0);
   CHECK(last.calls == 0);
 
-  writer.notify(1023 + 1024);  // equal modulo 1024: told alike
+  writer.notify(1023 + 1024);  // equal modulo 1024, so notified together
   settle(io);
   CHECK(last.calls == 1);
   CHECK(six.calls == 0);
@@ -184,7 +184,7 @@ TEST_CASE("a change of an element is told to who waits for it", "[watch]") {
   CHECK(run(io));
 }
 
-TEST_CASE("a change of an element before the version that was seen is none", "[watch]") {
+TEST_CASE("a change of an element before the version seen does not count", "[watch]") {
   net::io_context io;
   block b("before");
   watch w(io, b.memory);
@@ -204,7 +204,7 @@ TEST_CASE("a change of an element before the version that was seen is none", "[w
   CHECK(again.calls == 1);
 }
 
-TEST_CASE("to a watcher that has seen a version of an earlier companion all elements have changed",
+TEST_CASE("for a watcher that has seen a version of an earlier companion all elements have changed",
           "[watch]") {
   net::io_context io;
   block b("anew");
@@ -222,7 +222,7 @@ TEST_CASE("to a watcher that has seen a version of an earlier companion all elem
   CHECK(at_once.calls == 1);
   CHECK(at_once.version == w.version());
 
-  // Also when there have been more notifications, of another element, than there were before.
+  // Even if there have been more notifications, of another element, than in the earlier companion.
   for (int i = 0; i != 20; ++i) w.notify(4);
   change later, none;
   w.async_changed(seen, {3}, later.handler());
@@ -232,7 +232,7 @@ TEST_CASE("to a watcher that has seen a version of an earlier companion all elem
   CHECK(none.calls == 0);
 }
 
-TEST_CASE("several that wait on one watch go on one by one", "[watch]") {
+TEST_CASE("several waits on one watch complete independently", "[watch]") {
   net::io_context io;
   block b("several");
   watch w(io, b.memory);
@@ -259,7 +259,7 @@ TEST_CASE("several that wait on one watch go on one by one", "[watch]") {
   for (const change& c : waiting) CHECK(c.calls == 1);
 }
 
-TEST_CASE("a wait for a change is cancelled", "[watch]") {
+TEST_CASE("a wait for a change can be cancelled", "[watch]") {
   for (const auto type : types) {
     net::io_context io;
     block b("cancel");
@@ -282,7 +282,7 @@ TEST_CASE("a wait for a change is cancelled", "[watch]") {
   }
 }
 
-TEST_CASE("cancel, close and the end of a watch abort what waits", "[watch]") {
+TEST_CASE("cancel, close and destruction of a watch abort its waits", "[watch]") {
   enum class how { cancel, close, destroy, assign };
   for (const how h : {how::cancel, how::close, how::destroy, how::assign}) {
     net::io_context io;
@@ -313,7 +313,7 @@ TEST_CASE("cancel, close and the end of a watch abort what waits", "[watch]") {
     CHECK(all.calls + element.calls + g.calls + second.calls == 4);
     CHECK_FALSE(g.held);
     CHECK_FALSE(second.held);
-    // Nothing of theirs is in anybody's way.
+    // The cancelled waits leave nothing behind that affects others.
     holding.held.end();
     grant after;
     holder->async_txn(after.handler());
@@ -331,7 +331,7 @@ TEST_CASE("cancel, close and the end of a watch abort what waits", "[watch]") {
       CHECK(closed.calls == 1);
       CHECK(closed.ec);
       CHECK(no.ec);
-      w->notify();  // nobody there, nothing said
+      w->notify();  // no watcher is left to notify
     }
   }
 }
@@ -356,7 +356,7 @@ TEST_CASE("a watch on which nothing waits does not keep its context running", "[
   CHECK(run(io));  // though the transaction is held
 }
 
-TEST_CASE("a watch that moves takes along what waits on it", "[watch]") {
+TEST_CASE("a moved watch keeps its waits", "[watch]") {
   net::io_context io;
   block b("move");
   watch w(io, b.memory);
@@ -371,7 +371,7 @@ TEST_CASE("a watch that moves takes along what waits on it", "[watch]") {
   CHECK_FALSE(w.is_open());
 }
 
-TEST_CASE("a watch that was moved from, or never opened, is as a closed one", "[watch]") {
+TEST_CASE("a watch that was moved from, or never opened, behaves as a closed one", "[watch]") {
   net::io_context io;
   block b("moved-from");
   error_code ec;
@@ -407,7 +407,7 @@ TEST_CASE("a watch that was moved from, or never opened, is as a closed one", "[
   CHECK(from.is_open());
 }
 
-TEST_CASE("a transaction and a block that were moved from", "[watch]") {
+TEST_CASE("a moved-from transaction and a moved-from block", "[watch]") {
   block b("moved-block");
   transaction from = b.memory.txn();
   transaction to = std::move(from);
@@ -485,7 +485,7 @@ TEST_CASE("a transaction excludes other watches", "[watch]") {
   CHECK(second.held.as<int>()[3] == 1234);
 }
 
-TEST_CASE("the end of a transaction is told to who watches", "[watch]") {
+TEST_CASE("the end of a transaction notifies watchers", "[watch]") {
   net::io_context io;
   block b("told");
   watch w(io, b.memory);
@@ -510,10 +510,10 @@ TEST_CASE("the end of a transaction is told to who watches", "[watch]") {
   { const transaction t = b.memory.txn(); }
   REQUIRE(run(io));
   CHECK(of_txn.calls == 1);
-  b.memory.close();  // it is a member of the companion, too
+  b.memory.close();  // it also participates in the companion
 }
 
-TEST_CASE("transactions that wait on one watch come in their order", "[watch]") {
+TEST_CASE("transactions that wait on one watch begin in order", "[watch]") {
   net::io_context io;
   block b("order");
   watch w(io, b.memory);
@@ -534,7 +534,7 @@ TEST_CASE("transactions that wait on one watch come in their order", "[watch]") 
   CHECK(std::is_sorted(order.begin(), order.end()));
 }
 
-TEST_CASE("transactions that wait on several watches come in the order of their tickets", "[watch]") {
+TEST_CASE("transactions that wait on several watches begin in the order of their tickets", "[watch]") {
   net::io_context io;
   block b("tickets");
   std::deque<watch> watches;
@@ -555,12 +555,12 @@ TEST_CASE("transactions that wait on several watches come in the order of their 
     settle(io);
   }
   first.held.end();
-  watches[0].async_txn([&](const error_code&, transaction) { order.push_back(0); });  // behind them
+  watches[0].async_txn([&](const error_code&, transaction) { order.push_back(0); });  // after the others
   REQUIRE(run(io));
   CHECK(order == std::vector<int>{5, 2, 7, 1, 6, 3, 4, 0});
 }
 
-TEST_CASE("a cancelled transaction holds nothing, and the next one gets it", "[watch]") {
+TEST_CASE("a cancelled transaction holds nothing, and the next waiter gets the lock", "[watch]") {
   for (const auto type : types) {
     net::io_context io;
     block b("cancelled");
@@ -643,7 +643,7 @@ TEST_CASE("a transaction whose context goes while it waits keeps no place in the
   CHECK(next.held);
 }
 
-TEST_CASE("who waits keeps its place when another on the same watch is cancelled", "[watch]") {
+TEST_CASE("a waiter keeps its place when another wait on the same watch is cancelled", "[watch]") {
   net::io_context io;
   block b("place");
   watch holder(io, b.memory);
@@ -676,7 +676,7 @@ TEST_CASE("who waits keeps its place when another on the same watch is cancelled
   CHECK(order == std::vector<char>{'w', 'l'});
 }
 
-TEST_CASE("who holds a transaction keeps it when one that waits on the same watch is cancelled",
+TEST_CASE("a held transaction is kept when a waiting one on the same watch is cancelled",
           "[watch]") {
   net::io_context io;
   block b("keeps");
@@ -699,7 +699,7 @@ TEST_CASE("who holds a transaction keeps it when one that waits on the same watc
   CHECK(second.held);
 }
 
-TEST_CASE("a read-only block is watched and notified, and permits no transaction", "[watch]") {
+TEST_CASE("a read-only block can be watched and notified, but permits no transaction", "[watch]") {
   net::io_context io;
   block b("read-only");
   shared_memory r = shared_memory::open(b.memory.name(), access::read_only);
@@ -751,7 +751,7 @@ TEST_CASE("an open transaction ends with its watch", "[watch]") {
   CHECK_FALSE(next.held.owner_died());
 }
 
-TEST_CASE("a transaction that nobody fetched ends with its context", "[watch]") {
+TEST_CASE("a transaction whose handler never ran ends with its context", "[watch]") {
   block b("unfetched");
   net::io_context other_io;
   watch other(other_io, b.memory);
@@ -793,7 +793,7 @@ TEST_CASE("transactions of threads and of watches exclude each other", "[watch]"
   CHECK(counter == 3 * each);
 }
 
-TEST_CASE("a list is watched, element by element", "[watch]") {
+TEST_CASE("a list can be watched element by element", "[watch]") {
   net::io_context io;
   shareable_list limits({1, 2, 3, "four"});
   const unlink_on_destroy owner(limits.shm());
@@ -803,7 +803,7 @@ TEST_CASE("a list is watched, element by element", "[watch]") {
     net::post(io, [&] {
       limits[3] = "100";
       notified = true;
-      watch(io, limits.shm()).notify(3);  // and is gone at once
+      watch(io, limits.shm()).notify(3);  // destroyed at once
     });
     const std::array<std::size_t, 1> third{3};
     auto [ec, version] = co_await w.async_changed(w.version(), third, use_tuple);
@@ -814,7 +814,7 @@ TEST_CASE("a list is watched, element by element", "[watch]") {
   });
 }
 
-TEST_CASE("the companion is there as long as somebody watches", "[watch]") {
+TEST_CASE("the companion exists as long as a watch does", "[watch]") {
   net::io_context io;
   block b("companion");
   CHECK(files_of(b.companion()) == 0);
@@ -825,12 +825,12 @@ TEST_CASE("the companion is there as long as somebody watches", "[watch]") {
   CHECK(files_of(b.companion()) > 0);
   { const transaction t = b.memory.txn(); }
   two.reset();
-  CHECK(files_of(b.companion()) > 0);  // the block's own membership
+  CHECK(files_of(b.companion()) > 0);  // the block's own participant
   b.memory.close();
   CHECK(files_of(b.companion()) == 0);
 }
 
-TEST_CASE("as many watches as a block may have", "[watch]") {
+TEST_CASE("a block has at most 64 watches", "[watch]") {
   net::io_context io;
   block b("full");
   std::deque<watch> all;
@@ -854,7 +854,7 @@ TEST_CASE("as many watches as a block may have", "[watch]") {
   CHECK_FALSE(ec);
 }
 
-TEST_CASE("what cannot be watched", "[watch]") {
+TEST_CASE("blocks that cannot be watched", "[watch]") {
   net::io_context io;
   block b("not");
   error_code ec;
@@ -871,7 +871,7 @@ TEST_CASE("what cannot be watched", "[watch]") {
   CHECK_FALSE(ec);
 }
 
-TEST_CASE("a transaction that waits in its thread is ended by a stop, or by a timeout, however short", "[watch]") {
+TEST_CASE("a blocking wait for a transaction ends by a stop, or by a timeout, however short", "[watch]") {
   const watchdog limit;
   block b("stopped");
   shared_memory other = shared_memory::open(b.memory.name());
@@ -895,12 +895,12 @@ TEST_CASE("a transaction that waits in its thread is ended by a stop, or by a ti
     CHECK(error_of([&] { other.txn(stop.get_token()); }) ==
           std::error_code(error_code(net::error::operation_aborted)));
   }
-  // It waits no longer, and holds nobody up.
+  // It no longer waits, and holds no other waiter up.
   CHECK(b.memory.txn(std::chrono::seconds(60), ec));
   CHECK_FALSE(ec);
   std::stop_source stop;
   stop.request_stop();
-  CHECK_FALSE(b.memory.txn(stop.get_token(), ec));  // free, but too late
+  CHECK_FALSE(b.memory.txn(stop.get_token(), ec));  // the lock is free, but the stop came before
   CHECK(b.memory.txn());
   b.memory.close();
 }

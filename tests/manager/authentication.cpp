@@ -1,4 +1,4 @@
-// The proof of the key in both forms and both directions. The expected answers are those of Python's
+// The proof of the key in both forms and both directions. The expected answers were computed with Python's
 // `hmac`.
 #include "../../src/manager/wire/authentication.hpp"
 
@@ -11,7 +11,7 @@ namespace authentication = belfry::detail::authentication;
 
 namespace {
 
-/// `first`, `first` + 1, and so on: what stands for random bytes.
+/// `first`, `first` + 1, and so on: in place of random bytes.
 std::string counting_bytes(std::size_t n, int first = 0) {
   std::string all;
   for (; all.size() != n; ++first) all += static_cast<char>(first);
@@ -70,7 +70,7 @@ constexpr known_answer known_answers[] = {
      "2b"},
 };
 
-/// What legacy peers answer with the key "key": to a challenge of their own kind, and to one of ours.
+/// Answers of legacy peers with the key "key": to a legacy challenge, and to one of ours.
 const std::string legacy_answer = from_hexadecimal("5b2709aec5bcecbd08bd1f92d77ecea1");
 const std::string legacy_answer_to_sha256 = from_hexadecimal("044b1f89b24a16c831a13039e4534300");
 
@@ -81,7 +81,7 @@ const std::string sha256_answer =
 
 }  // namespace
 
-TEST_CASE("answers are CPython's", "[authentication]") {
+TEST_CASE("answers equal CPython's", "[authentication]") {
   for (const known_answer& known : known_answers) {
     INFO(known.digest << " with the key \"" << known.key << '"');
     const std::string challenge = known.digest + counting_bytes(40);
@@ -103,7 +103,7 @@ TEST_CASE("an empty key is a key", "[authentication]") {
   CHECK(answer_of("", counting_bytes(20), true).bytes ==
         from_hexadecimal("eee7e8c8fa6d98a59d76c44ce7018548"));
   CHECK_FALSE(authentication::verify("", sha256_challenge, sha256_answer, true));
-  // Not the key that was used before.
+  // The previous key must not be used.
   CHECK(authentication::verify("key", sha256_challenge, sha256_answer, true));
   CHECK_FALSE(authentication::verify("", sha256_challenge, sha256_answer, true));
 }
@@ -118,7 +118,7 @@ TEST_CASE("a key may be longer than a block of the digest, and have NULs", "[aut
                                answer_of(with_nul, sha256_challenge, false).bytes, false));
 }
 
-TEST_CASE("a challenge is that of 3.12, and never the same", "[authentication]") {
+TEST_CASE("a challenge has the form of 3.12, and is never the same", "[authentication]") {
   std::set<std::string> seen;
   for (int i = 0; i != 100; ++i) {
     const std::string challenge = authentication::make_challenge();
@@ -128,14 +128,14 @@ TEST_CASE("a challenge is that of 3.12, and never the same", "[authentication]")
     CHECK(authentication::challenge_prefix.size() + challenge.size() <=
           authentication::max_message);
   }
-  for (std::size_t i = 8; i != 48; ++i) {  // every one of the bytes is random
+  for (std::size_t i = 8; i != 48; ++i) {  // every byte is random
     std::set<char> values;
     for (const std::string& challenge : seen) values.insert(challenge[i]);
     CHECK(values.size() > 10);
   }
 }
 
-TEST_CASE("both sides are ours", "[authentication]") {
+TEST_CASE("both sides are Belfry's", "[authentication]") {
   for (const char* key : {"", "key", "a longer key, as good as any other"}) {
     const std::string challenge = authentication::make_challenge();
     const answered reply = answer_of(key, challenge, false);
@@ -147,27 +147,27 @@ TEST_CASE("both sides are ours", "[authentication]") {
   }
 }
 
-TEST_CASE("a legacy peer challenges", "[authentication]") {
+TEST_CASE("the challenge of a legacy peer is answered", "[authentication]") {
   const std::string challenge = counting_bytes(20);
   CHECK(answer_of("key", challenge, true).bytes == legacy_answer);
   const answered refused = answer_of("key", challenge, false);
   CHECK(refused.code == belfry::errc::authentication_failed);
   CHECK(refused.bytes.empty());
-  // Twenty random bytes that happen to look like the other form.
+  // Twenty random bytes that happen to look like a challenge of 3.12.
   const std::string lookalike = "{sha256}" + counting_bytes(12);
   CHECK(answer_of("key", lookalike, true).bytes ==
         from_hexadecimal("f8c48905d2a7d5bfcd338489e3398c48"));
   CHECK(answer_of("key", lookalike, false).code == belfry::errc::authentication_failed);
 }
 
-TEST_CASE("a legacy peer answers", "[authentication]") {
+TEST_CASE("the answer of a legacy peer is accepted", "[authentication]") {
   CHECK(authentication::verify("key", sha256_challenge, legacy_answer_to_sha256, true));
   CHECK_FALSE(authentication::verify("key", sha256_challenge, legacy_answer_to_sha256, false));
   CHECK_FALSE(authentication::verify("wrong", sha256_challenge, legacy_answer_to_sha256, true));
   CHECK_FALSE(authentication::verify("key", sha256_challenge, legacy_answer, true));
 }
 
-TEST_CASE("an answer with another digest counts, but for MD5", "[authentication]") {
+TEST_CASE("an answer with another digest is accepted, except MD5", "[authentication]") {
   const std::string sha384 =
       "{sha384}" + from_hexadecimal(
                        "56786f888f3fdebcbde52c420c71a3de4491dbd3b14e07780c82b50db7b26a"
@@ -182,21 +182,21 @@ TEST_CASE("an answer with another digest counts, but for MD5", "[authentication]
   const std::string downgraded = "{md5}" + legacy_answer_to_sha256;
   CHECK(authentication::verify("key", sha256_challenge, downgraded, true));
   CHECK_FALSE(authentication::verify("key", sha256_challenge, downgraded, false));
-  // The prefix is a part of what is signed: the peer cannot be made to answer a weaker challenge
-  // that passes for this one.
+  // The prefix is part of what is signed: so a peer cannot be tricked into answering a weaker challenge that
+  // passes for this one.
   const answered weaker = answer_of("key", "{md5}" + counting_bytes(40), true);
   CHECK_FALSE(weaker.code);
   CHECK_FALSE(authentication::verify("key", sha256_challenge, weaker.bytes, true));
 }
 
-TEST_CASE("a challenge that only MD5 answers is refused without MD5", "[authentication]") {
+TEST_CASE("a challenge that needs MD5 is refused if MD5 is not allowed", "[authentication]") {
   const std::string challenge = "{md5}" + counting_bytes(40);
   CHECK(answer_of("key", challenge, false).code == belfry::errc::authentication_failed);
   CHECK(answer_of("key", challenge, true).bytes ==
         "{md5}" + from_hexadecimal("532a07103ac1f7d7e40898f013ab0def"));
 }
 
-TEST_CASE("what is no challenge is not answered", "[authentication]") {
+TEST_CASE("a malformed challenge is not answered", "[authentication]") {
   const std::string random = counting_bytes(40);
   std::vector<std::string> garbage = {
       random,
@@ -228,21 +228,21 @@ TEST_CASE("what is no challenge is not answered", "[authentication]") {
       CHECK(answer_of("key", garbage[i], md5_allowed).code == belfry::errc::protocol_error);
     }
   }
-  for (std::size_t n = 21; n != 32; ++n) {  // short ones do not become legacy ones
+  for (std::size_t n = 21; n != 32; ++n) {  // short challenges are not taken for legacy ones
     INFO(n);
     CHECK(answer_of("key", counting_bytes(n), true).code == belfry::errc::protocol_error);
     CHECK_FALSE(answer_of("key", "{sha256}" + counting_bytes(n - 8), false).code);
   }
 }
 
-TEST_CASE("a challenge is no longer than a message", "[authentication]") {
+TEST_CASE("a challenge must fit in a message", "[authentication]") {
   const std::size_t most = authentication::max_message - authentication::challenge_prefix.size();
   CHECK_FALSE(answer_of("key", "{sha256}" + std::string(most - 8, 'x'), false).code);
   CHECK(answer_of("key", "{sha256}" + std::string(most - 7, 'x'), false).code ==
         belfry::errc::protocol_error);
 }
 
-TEST_CASE("what is no answer proves nothing", "[authentication]") {
+TEST_CASE("a malformed answer proves nothing", "[authentication]") {
   const std::string mac = sha256_answer.substr(8);
   const std::string with_md5 = legacy_answer_to_sha256;
   REQUIRE(authentication::verify("key", sha256_challenge, sha256_answer, false));

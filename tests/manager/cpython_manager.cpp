@@ -1,7 +1,6 @@
 // Counterparts of CPython's own tests of its manager and its authentication (_TestSharedMemory,
-// _TestListener, _TestManagerRestart and OtherTest in its Lib/test/_test_multiprocessing.py), named after
-// them, as far as one language is concerned; those that take both are in interop/managing.py. Each
-// says where C++ differs.
+// _TestListener, _TestManagerRestart and OtherTest in its Lib/test/_test_multiprocessing.py), with the same
+// names. Tests that need both languages are in interop/managing.py. Comments say where C++ differs.
 #include "support/process.hpp"
 #include "support/test.hpp"
 
@@ -29,7 +28,7 @@ using value = shareable_list::value;
 
 const std::string key = "supadupasecretkey";
 
-/// Where a server keeps its record, and its socket. It leaves nothing there.
+/// A directory for a server's record and its socket. The server must leave nothing there.
 class run_directory {
  public:
   run_directory() {
@@ -47,7 +46,7 @@ class run_directory {
   manager_options options_;
 };
 
-/// A server in a thread, until a client shuts it down, or the end of the scope.
+/// A server in a thread, until a client shuts it down, or the scope ends.
 class served {
  public:
   served(std::string_view address, std::string_view authkey, const manager_options& options)
@@ -57,7 +56,7 @@ class served {
     if (thread_.joinable()) thread_.join();
   }
 
-  /// Until a client has shut it down.
+  /// Waits until a client has shut it down.
   void wait() { thread_.join(); }
 
   std::string address() const { return server_.address(); }
@@ -78,7 +77,7 @@ bool exists(const std::string& name) { return files_of(name) != 0; }
 
 using stream = net::local::stream_protocol;
 
-/// A message of the handshake, by somebody who does not keep to it.
+/// Sends a message of the handshake, for peers that break the protocol.
 void say(stream::socket& s, std::string_view message) {
   std::string framed(3, '\0');
   framed += static_cast<char>(message.size());
@@ -102,7 +101,7 @@ volatile std::sig_atomic_t interrupts = 0;
 
 }  // namespace
 
-// There is no KeyboardInterrupt: a handler here is called, and goes on being called.
+// C++ has no KeyboardInterrupt: a handler is called, every time.
 TEST_CASE("test_shared_memory_SharedMemoryServer_ignores_sigint", "[cpython]") {
   const watchdog limit;
   const run_directory directory;
@@ -129,7 +128,7 @@ TEST_CASE("test_shared_memory_SharedMemoryServer_ignores_sigint", "[cpython]") {
   ::sigaction(SIGINT, &before, nullptr);
 }
 
-// There is no tracker; but neither the server nor we have anything to say.
+// C++ has no tracker; neither the server nor the client prints anything.
 TEST_CASE("test_shared_memory_SharedMemoryManager_reuses_resource_tracker", "[cpython]") {
   const watchdog limit;
   const run_directory directory;
@@ -147,7 +146,7 @@ TEST_CASE("test_shared_memory_SharedMemoryManager_reuses_resource_tracker", "[cp
   ::close(said);
 }
 
-// Without a server it is `not_connected`, not a ValueError; a scope is one without `with`.
+// Without a server the error is `not_connected`, not a ValueError. A scope replaces `with`.
 TEST_CASE("test_shared_memory_SharedMemoryManager_basics", "[cpython]") {
   const watchdog limit;
   const run_directory directory;
@@ -183,7 +182,7 @@ TEST_CASE("test_shared_memory_SharedMemoryManager_basics", "[cpython]") {
   CHECK(error_of([&] { shareable_list::open(held_name); }) == std::errc::no_such_file_or_directory);
 }
 
-// CPython's peer fails with AuthenticationError; here a server has nobody to tell but the other side.
+// CPython's peer fails with AuthenticationError; here only the client is told.
 TEST_CASE("test_deliver_challenge_auth_failure", "[cpython]") {
   const watchdog limit;
   const run_directory directory;
@@ -197,7 +196,7 @@ TEST_CASE("test_deliver_challenge_auth_failure", "[cpython]") {
   CHECK(has_hung_up(s));
 }
 
-// A challenge without a message, as it is there, is a `protocol_error`.
+// A challenge without a message, as in that test, is a `protocol_error`.
 TEST_CASE("test_answer_challenge_auth_failure", "[cpython]") {
   const watchdog limit;
   const run_directory directory;
@@ -227,7 +226,7 @@ TEST_CASE("test_answer_challenge_auth_failure", "[cpython]") {
   ::unlink(directory.path().c_str());
 }
 
-// Every digest is in manager/authentication.cpp, and in interop/managing.py against CPython's own.
+// All digests are tested in manager/authentication.cpp, and against CPython in interop/managing.py.
 
 TEST_CASE("test_empty_authkey", "[cpython]") {
   const watchdog limit;
@@ -246,7 +245,7 @@ TEST_CASE("test_empty_authkey", "[cpython]") {
         std::errc::no_such_file_or_directory);
 }
 
-// The name's NUL may be written as @.
+// The name's NUL may also be written as @.
 TEST_CASE("test_abstract_socket", "[cpython]") {
   const watchdog limit;
   const run_directory directory;
@@ -267,7 +266,7 @@ TEST_CASE("test_abstract_socket", "[cpython]") {
         std::errc::connection_refused);
 }
 
-// Never does it take a second attempt.
+// No restart takes a second attempt.
 TEST_CASE("test_rapid_restart", "[cpython]") {
   const watchdog limit;
   const run_directory directory;

@@ -1,4 +1,4 @@
-// Connecting to a manager whose queue of connections is full: its process is busy, or stopped.
+// Connecting to a manager whose queue of connections is full because its process is busy or stopped.
 #include "support/process.hpp"
 #include "support/test.hpp"
 
@@ -24,7 +24,7 @@ using namespace belfry::test;
 
 namespace {
 
-/// Listens, accepts nobody by itself, and has no room for a further connection.
+/// Listens, accepts no connection by itself, and has no room for another one.
 class full_listener {
  public:
   explicit full_listener(std::string_view what) : name_(unique_name(what)) {
@@ -53,7 +53,7 @@ class full_listener {
     const int accepted = ::accept(listening_, nullptr, nullptr);
     return accepted != -1 && ::close(accepted) == 0;
   }
-  /// How many were there at first.
+  /// How many there were at first.
   std::size_t fillers() const { return fillers_.size() - 1; }
 
  private:
@@ -78,7 +78,7 @@ void run_for_a_while(net::io_context& io) {
 
 }  // namespace
 
-TEST_CASE("async_connect waits for a full server, and its context goes on", "[manager_full_queue]") {
+TEST_CASE("async_connect waits for a full server while its context keeps running", "[manager_full_queue]") {
   const full_listener server("full");
   net::io_context io;
   shared_memory_manager m(io);
@@ -94,9 +94,9 @@ TEST_CASE("async_connect waits for a full server, and its context goes on", "[ma
   run_for_a_while(io);
   CHECK(calls == 0);
   CHECK(open_descriptors() <= before + 2);
-  SECTION("until there is room") {
+  SECTION("until the queue has room") {
     for (std::size_t i = 0; i != server.fillers(); ++i) CHECK(server.turn_away());
-    while (!server.turn_away()) io.run_one();  // it has come
+    while (!server.turn_away()) io.run_one();  // it has connected
     REQUIRE(run(io));
     CHECK(ec == std::errc::connection_reset);
   }
@@ -108,7 +108,7 @@ TEST_CASE("async_connect waits for a full server, and its context goes on", "[ma
   CHECK(calls == 1);
 }
 
-TEST_CASE("an async_connect that waits goes with its context", "[manager_full_queue]") {
+TEST_CASE("a waiting async_connect is destroyed with its context", "[manager_full_queue]") {
   const full_listener server("destroyed");
   const std::size_t before = open_descriptors();
   {
@@ -124,7 +124,7 @@ TEST_CASE("connect waits for a full server", "[manager_full_queue]") {
   const watchdog limit;
   const full_listener server("blocking");
   std::thread frees([&] {
-    ::usleep(1'500'000);  // longer than it used to try
+    ::usleep(1'500'000);  // longer than a fixed number of attempts would take
     for (std::size_t i = 0; i != server.fillers(); ++i) server.turn_away();
     while (!server.turn_away()) ::usleep(1000);
   });

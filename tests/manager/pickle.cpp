@@ -1,4 +1,4 @@
-// The pickles of CPython, byte for byte in both directions, and everything else, which is refused.
+// CPython's pickles, byte for byte in both directions. Everything else is refused.
 #include "../../src/manager/wire/pickle.hpp"
 
 #include "support/catch.hpp"
@@ -65,7 +65,7 @@ std::string unframed_notation(std::string_view notation) {
   return unframed(pickle_bytes(notation));
 }
 
-/// A BINUNICODE, the first five bytes and all.
+/// A BINUNICODE opcode with all its five bytes.
 std::string long_text(std::string_view text) {
   return "\x58" + little_endian(text.size(), 4) + std::string(text);
 }
@@ -78,7 +78,7 @@ pickle::value read_pickle(std::string_view bytes) {
   return v;
 }
 
-/// What is wrong with it; empty if nothing is.
+/// The error; empty if the pickle is valid.
 std::string pickle_fault(std::string_view bytes) {
   belfry::detail::failure f;
   const pickle::value v = pickle::load(bytes, f);
@@ -134,12 +134,12 @@ const std::set<int> allowed_opcodes = {
 
 }  // namespace
 
-TEST_CASE("what CPython pickles is read", "[pickle]") {
+TEST_CASE("pickles of CPython are read", "[pickle]") {
   for (const auto& [notation, means] : pickles_of_python()) {
     INFO(notation);
     std::string bytes = pickle_bytes(notation);
     CHECK(read_pickle(bytes) == means);
-    bytes[1] = 5;  // the default of 3.14; the rest is the same
+    bytes[1] = 5;  // the default of 3.14; otherwise the same
     CHECK(read_pickle(bytes) == means);
   }
 }
@@ -151,7 +151,7 @@ TEST_CASE("a string in a CPython pickle may lie outside the frames", "[pickle]")
   CHECK(read_pickle(bytes) == pickled_tuple({"#TRACEBACK", text}));
 }
 
-TEST_CASE("what is pickled is these bytes", "[pickle]") {
+TEST_CASE("values are pickled as these bytes", "[pickle]") {
   const auto pickles_as = [](const pickle::value& v, std::string_view notation) {
     INFO(notation);
     CHECK(pickle::dump(v) == pickle_bytes(notation));
@@ -182,7 +182,7 @@ TEST_CASE("what is pickled is these bytes", "[pickle]") {
   pickles_as(pickled_integer(-0x80000000LL), "80 04 4a 00 00 00 80 2e");
 }
 
-TEST_CASE("what could not be read again is not pickled", "[pickle]") {
+TEST_CASE("a value that could not be read again is not pickled", "[pickle]") {
   CHECK_THROWS_AS(pickle::dump(pickled_integer(0x80000000LL)), std::length_error);
   CHECK_THROWS_AS(pickle::dump(pickled_integer(-0x80000001LL)), std::length_error);
   CHECK_THROWS_AS(pickle::dump(pickled_integer(std::numeric_limits<std::int64_t>::min())),
@@ -191,14 +191,14 @@ TEST_CASE("what could not be read again is not pickled", "[pickle]") {
   CHECK_THROWS_AS(pickle::dump(pickled_list({"\xed\xa0\x80"})), std::invalid_argument);
 }
 
-TEST_CASE("a list is no tuple", "[pickle]") {
+TEST_CASE("a list differs from a tuple", "[pickle]") {
   CHECK_FALSE(pickled_list({}) == pickled_tuple({}));
   CHECK_FALSE(pickled_list({"a"}) == pickled_list({"b"}));
   CHECK_FALSE(pickled_tuple({"a"}) == pickled_tuple({"a", "a"}));
   CHECK_FALSE(pickled_integer(0) == pickle::value(no_value));
 }
 
-TEST_CASE("every opcode but the allowed ones is refused", "[pickle]") {
+TEST_CASE("every opcode except the allowed ones is refused", "[pickle]") {
   for (int op = 0; op != 256; ++op) {
     INFO(op);
     const std::string byte(1, static_cast<char>(op));
@@ -231,7 +231,7 @@ TEST_CASE("a pickle begins with its protocol", "[pickle]") {
   CHECK(fault_of("80 04 4e 2e") == "pickle: opcode 0x80 is not allowed, at offset 2");
 }
 
-TEST_CASE("a part of a pickle is none", "[pickle]") {
+TEST_CASE("a part of a pickle is not a pickle", "[pickle]") {
   for (const auto& [notation, means] : pickles_of_python()) {
     const std::string bytes = pickle_bytes(notation);
     for (std::size_t n = 0; n != bytes.size(); ++n) {
@@ -246,14 +246,14 @@ TEST_CASE("a part of a pickle is none", "[pickle]") {
   }
 }
 
-TEST_CASE("nothing follows a pickle", "[pickle]") {
+TEST_CASE("nothing may follow a pickle", "[pickle]") {
   CHECK(fault_of("4e 2e 00") == "pickle: bytes after the end, at offset 3");
   CHECK(fault_of("4e 2e 80 04 4e 2e") == "pickle: bytes after the end, at offset 3");
   CHECK(fault_of("95 02 00*7 4e 2e 2e") == "pickle: bytes after the end, at offset 12");
   CHECK(fault_of("95 04 00*7 4e 2e 4e 2e") == "pickle: bytes after the end, at offset 12");
 }
 
-TEST_CASE("a pickle is one value", "[pickle]") {
+TEST_CASE("a pickle holds exactly one value", "[pickle]") {
   CHECK(fault_of("2e") == "pickle: 0 values at the end, at offset 2");
   CHECK(fault_of("4e 4e 2e") == "pickle: 2 values at the end, at offset 4");
   CHECK(fault_of("28 2e") == "pickle: a mark is left over, at offset 3");
@@ -261,7 +261,7 @@ TEST_CASE("a pickle is one value", "[pickle]") {
   CHECK(fault_of("28 4e 2e") == "pickle: a mark is left over, at offset 4");
 }
 
-TEST_CASE("frames say how long they are", "[pickle]") {
+TEST_CASE("frames must have the length they say", "[pickle]") {
   CHECK(fault_of("95 02 00*7 4e 2e").empty());
   CHECK(fault_of("95 01 00*7 4e 2e").empty());
   CHECK(fault_of("95 00*8 4e 2e").empty());
@@ -297,7 +297,7 @@ TEST_CASE("text is UTF-8 without surrogates", "[pickle]") {
   }
 }
 
-TEST_CASE("text has the length it says", "[pickle]") {
+TEST_CASE("text must have the length it says", "[pickle]") {
   CHECK(read_pickle(unframed_notation("58 01 00 00 00 'a' 2e")) == pickle::value("a"));
   CHECK(read_pickle(unframed_notation("8c 00 2e")) == pickle::value(""));
   CHECK(fault_of("8c 03 'ab'") == "pickle: the data ends too early, at offset 2");
@@ -325,7 +325,7 @@ TEST_CASE("nothing reaches below a mark", "[pickle]") {
   CHECK(fault_of("4e 28 94 2e") == "pickle: too few values, at offset 4");
 }
 
-TEST_CASE("what is not there cannot be used", "[pickle]") {
+TEST_CASE("marks and values that do not exist cannot be used", "[pickle]") {
   CHECK(fault_of("74 2e") == "pickle: no mark, at offset 2");
   CHECK(fault_of("4e 74 2e") == "pickle: no mark, at offset 3");
   CHECK(fault_of("5d 4e 65 2e") == "pickle: no mark, at offset 4");
@@ -338,7 +338,7 @@ TEST_CASE("what is not there cannot be used", "[pickle]") {
   CHECK(fault_of("94 2e") == "pickle: too few values, at offset 2");
 }
 
-TEST_CASE("only a list is appended to", "[pickle]") {
+TEST_CASE("only lists can be appended to", "[pickle]") {
   for (const char* target : {"29", "7d", "4e", "4b 01", "8c 00"}) {
     INFO(target);
     const std::string begin = pickle_bytes(target);
@@ -348,10 +348,10 @@ TEST_CASE("only a list is appended to", "[pickle]") {
   }
 }
 
-TEST_CASE("the memo gives text, and nothing else", "[pickle]") {
+TEST_CASE("the memo returns only text", "[pickle]") {
   CHECK(read_pickle(unframed_notation("8c 01 'a' 94 68 00 86 2e")) == pickled_tuple({"a", "a"}));
   CHECK(read_pickle(unframed_notation("8c 01 'a' 94 6a 00*4 86 2e")) == pickled_tuple({"a", "a"}));
-  // An index is the number of those before, whatever they were, and a copy can be memoized again.
+  // An index counts all earlier entries, of whatever type, and a copy can be memoized again.
   CHECK(read_pickle(unframed_notation(
             "28 4e 94 8c 01 'a' 94 29 94 8c 01 'b' 94 68 01 94 68 04 68 03 74 2e")) ==
         pickled_tuple({no_value, "a", pickled_tuple({}), "b", "a", "a", "b"}));
@@ -367,11 +367,11 @@ TEST_CASE("the memo gives text, and nothing else", "[pickle]") {
   CHECK(fault_of("4b 01 94 68 00 86 2e") == "pickle: memo 0 is not text, at offset 5");
 }
 
-TEST_CASE("a memoized list is another than its items", "[pickle]") {
+TEST_CASE("a memoized list is not its own item", "[pickle]") {
   CHECK(read_pickle(unframed_notation("5d 94 5d 94 61 2e")) == pickled_list({pickled_list({})}));
 }
 
-TEST_CASE("a value nests to a limit", "[pickle]") {
+TEST_CASE("the depth of nesting is limited", "[pickle]") {
   const std::size_t most = pickle::max_depth;
   const auto fits = [](const std::string& body) {
     return pickle_fault(unframed(body + ".")).empty();
@@ -391,7 +391,7 @@ TEST_CASE("a value nests to a limit", "[pickle]") {
   CHECK(fits(repeated(most, "(") + repeated(most, "t")));
   CHECK_FALSE(fits(repeated(most + 1, "(") + repeated(most + 1, "t")));
 
-  // As deep as a list has become, not as it was, or as its last item is.
+  // The depth of a list counts as it is now, not as it was, or as that of its last item.
   const std::string deep = "]N" + repeated(most - 1, "\x85") + "aNa";
   CHECK(fits(deep));
   CHECK_FALSE(fits(deep + "\x85"));
@@ -402,13 +402,13 @@ TEST_CASE("a value nests to a limit", "[pickle]") {
   CHECK_FALSE(fits(repeated(1'000'000, "(")));
 }
 
-TEST_CASE("what comes out can be pickled and read again at the greatest depth", "[pickle]") {
+TEST_CASE("a value of the greatest depth can be pickled and read again", "[pickle]") {
   const pickle::value deepest =
       read_pickle(unframed("N" + repeated(pickle::max_depth, "\x85") + "."));
   CHECK(read_pickle(pickle::dump(deepest)) == deepest);
 }
 
-TEST_CASE("values are counted", "[pickle]") {
+TEST_CASE("the number of values is limited", "[pickle]") {
   const std::size_t most = pickle::max_values;
   const pickle::value v = read_pickle(unframed("](" + repeated(most - 1, "N") + "e."));
   CHECK(std::get<pickle::list>(v).items.size() == most - 1);
@@ -416,7 +416,7 @@ TEST_CASE("values are counted", "[pickle]") {
         "pickle: too many values, at offset " + std::to_string(4 + most - 1));
   CHECK(pickle_fault(unframed("](" + repeated(most, ")") + "e.")).find("too many") !=
         std::string::npos);
-  // Those that went into others count as well.
+  // Values inside other values count as well.
   CHECK(pickle_fault(unframed("]" +
                               repeated(most / 2,
                                        "N\x85"
@@ -435,13 +435,13 @@ TEST_CASE("the memo has a limit", "[pickle]") {
         "pickle: the memo is too large, at offset " + std::to_string(3 + most));
 }
 
-TEST_CASE("a small pickle makes no large value", "[pickle]") {
+TEST_CASE("a small pickle cannot make a large value", "[pickle]") {
   const std::string text(1 << 16, 'x');
   const auto copies = [&](std::size_t n) {
     return unframed("](" + long_text(text) + "\x94" + repeated(n, std::string_view("h\0", 2)) +
                     "e.");
   };
-  // A MiB is sixteen of them, and the text itself, as a part of the pickle, allows one more.
+  // A MiB is sixteen copies, and the text itself, as part of the pickle, allows one more.
   const pickle::value v = read_pickle(copies(17));
   REQUIRE(std::get<pickle::list>(v).items.size() == 18);
   for (const pickle::value& item : std::get<pickle::list>(v).items)
@@ -450,7 +450,7 @@ TEST_CASE("a small pickle makes no large value", "[pickle]") {
   CHECK(pickle_fault(copies(100'000)).find("pickle: too much copied text, at offset ") == 0);
 }
 
-TEST_CASE("any one byte changed makes a value or an error", "[pickle]") {
+TEST_CASE("any changed byte makes another value or an error", "[pickle]") {
   for (const auto& [notation, means] : pickles_of_python()) {
     const std::string valid = pickle_bytes(notation);
     for (std::size_t i = 0; i != valid.size(); ++i) {
@@ -468,7 +468,7 @@ TEST_CASE("any one byte changed makes a value or an error", "[pickle]") {
   }
 }
 
-TEST_CASE("any value is read as it was pickled", "[pickle]") {
+TEST_CASE("random values are read as they were pickled", "[pickle]") {
   std::minstd_rand random(1);
   const auto any = [&](const auto& self, std::size_t depth) -> pickle::value {
     const auto items = [&] {

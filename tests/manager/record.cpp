@@ -1,4 +1,5 @@
-// What servers write down for their successors, whatever happens to it, and what becomes of the blocks.
+// The records that servers leave for their successors, whatever happens to the file, and what becomes of the
+// blocks.
 #include "../../src/manager/server/collect.hpp"
 #include "../../src/manager/server/tracked_blocks.hpp"
 #include "support/process.hpp"
@@ -38,7 +39,7 @@ const std::string record_address = "/somewhere/socket";
 const std::string record_head = "belfry-record-1\0=/somewhere/socket\0"s;
 constexpr std::size_t record_magic = 16;
 
-/// A run directory; gone at the end.
+/// A run directory; removed at the end.
 class record_directory {
  public:
   record_directory()
@@ -79,7 +80,7 @@ std::set<std::string> names_in(const server_record& r) {
   return names;
 }
 
-/// What the complete entries mean.
+/// The blocks that the complete entries say.
 std::set<std::string> names_in(std::string_view content) {
   std::set<std::string> blocks;
   for (std::size_t end; (end = content.find('\0')) != content.npos;
@@ -106,7 +107,7 @@ gc_result collect_in(const record_directory& d) {
   return r;
 }
 
-/// A process that does something to a block, and keeps at it until it is killed.
+/// A process that does something to a block, and stays in that state until it is killed.
 class block_user {
  public:
   explicit block_user(const std::function<void()>& use)
@@ -128,7 +129,7 @@ class block_user {
 
 // ---- the record -----------------------------------------------------------------------------------------
 
-TEST_CASE("a record is what its format says", "[record]") {
+TEST_CASE("a record has the format that record.hpp says", "[record]") {
   const nothing_left check("belfry-none");
   const record_directory d;
   CHECK(server_record::path_of("/d", "") == "/d/manager-cbf29ce484222325.record");
@@ -185,7 +186,7 @@ TEST_CASE("an address has one record at a time", "[record]") {
     EXPECT(f.what.find(record_address) != f.what.npos);
     EXPECT_EQ(f.code, make_error_code(std::errc::address_in_use));
   };
-  child other(attempt);  // which waits a moment
+  child other(attempt);  // which waits for a moment
   attempt();
   CHECK(other.wait() == 0);
   detail::failure f;
@@ -215,20 +216,20 @@ TEST_CASE("a record is free as soon as its server is killed", "[record]") {
   });
   ready.wait();
   server.kill();
-  SECTION("to a successor") {
+  SECTION("for a successor") {
     const server_record r = d.create();
     CHECK(r.blocks().size() == 9);
     CHECK(r.blocks().count({"block 7", 100}) == 1);
     CHECK(r.blocks().count({"block 3", 100}) == 0);
   }
-  SECTION("to whoever cleans up") {
+  SECTION("for a process that cleans up") {
     detail::failure f;
     const server_record r = server_record::of_the_dead(d.file(), f);
     CHECK_FALSE(f);
     CHECK(r.blocks().size() == 9);
     CHECK(r.address() == record_address);
   }
-  SECTION("to a successor that waits while somebody else cleans up") {
+  SECTION("for a successor that waits while another process cleans up") {
     detail::failure f;
     std::optional<server_record> cleaner(server_record::of_the_dead(d.file(), f));
     REQUIRE(*cleaner);
@@ -266,7 +267,7 @@ TEST_CASE("a fork does not keep a record", "[record]") {
   CHECK(::kill(*grandchild, SIGKILL) == 0);
 }
 
-TEST_CASE("the end of a fork does not free a record", "[record]") {
+TEST_CASE("the end of a forked child does not free a record", "[record]") {
   const watchdog dog;
   const record_directory d;
   std::optional<server_record> r(d.create());
@@ -277,7 +278,7 @@ TEST_CASE("the end of a fork does not free a record", "[record]") {
   CHECK_FALSE(f);
 }
 
-TEST_CASE("there is no record", "[record]") {
+TEST_CASE("there is no record at an address", "[record]") {
   const record_directory d;
   detail::failure f;
   CHECK_FALSE(server_record::of_the_dead(d.file(), f));
@@ -288,9 +289,9 @@ TEST_CASE("there is no record", "[record]") {
   CHECK(collect_in(d).told.empty());
 }
 
-// ---- torn -------------------------------------------------------------------------------------------------
+// ---- torn records -----------------------------------------------------------------------------------------
 
-TEST_CASE("a record that was torn anywhere means what is complete in it", "[record]") {
+TEST_CASE("of a torn record the complete entries count", "[record]") {
   const record_directory d;
   const std::string whole =
       record_head +
@@ -311,7 +312,7 @@ TEST_CASE("a record that was torn anywhere means what is complete in it", "[reco
     {
       const server_record r = server_record::of_the_dead(d.file(), f);
       CHECK(names_in(r) == expected);
-      CHECK(torn.starts_with(d.content()));  // without what was not complete
+      CHECK(torn.starts_with(d.content()));  // without the incomplete entry
     }
     {
       server_record r = d.create();
@@ -324,8 +325,8 @@ TEST_CASE("a record that was torn anywhere means what is complete in it", "[reco
   }
 }
 
-TEST_CASE("a record that was torn, and is written to", "[record]") {
-  // As by whoever cleans up after a server that was killed while it wrote.
+TEST_CASE("a torn record can be written to", "[record]") {
+  // As by a process that cleans up after a server that was killed while it wrote.
   const record_directory d;
   const std::string whole = record_head + "+17 one\0+18 two\0+19 three\0"s;
   const std::size_t last = whole.size() - "+19 three\0"s.size();
@@ -340,7 +341,7 @@ TEST_CASE("a record that was torn, and is written to", "[record]") {
   }
 }
 
-TEST_CASE("what is no record is left as it is", "[record]") {
+TEST_CASE("a file that is not a record is left unchanged", "[record]") {
   const record_directory d;
   detail::failure f;
   for (const std::string& foreign :
@@ -371,7 +372,7 @@ TEST_CASE("what is no record is left as it is", "[record]") {
   CHECK(f.code == std::errc::is_a_directory);
 }
 
-TEST_CASE("entries that nobody writes", "[record]") {
+TEST_CASE("entries that no server writes do no harm", "[record]") {
   const record_directory d;
   for (const std::string& odd : {"+\0"s, "+5\0"s, "+ name\0"s, "+x name\0"s, "+5x name\0"s,
                                  "+-5 name\0"s, "+5-name\0"s, "+99999999999999999999999 name\0"s,
@@ -383,7 +384,7 @@ TEST_CASE("entries that nobody writes", "[record]") {
     CHECK_FALSE(f);
     CHECK(names_in(r) == std::set<std::string>{"good"});
   }
-  // Names that name nothing: nobody is harmed.
+  // Names that cannot be blocks' names: they have no effect.
   d.write("belfry-record-1\0+0 \0+0 .\0+0 ..\0+0 ../shm\0+0 /etc/passwd\0"s);
   const gc_result gc = collect_in(d);
   CHECK_FALSE(gc.error);
@@ -393,7 +394,7 @@ TEST_CASE("entries that nobody writes", "[record]") {
 
 // ---- compaction -------------------------------------------------------------------------------------------
 
-TEST_CASE("a record does not grow for ever", "[record]") {
+TEST_CASE("a record does not grow without limit", "[record]") {
   const record_directory d;
   detail::failure f;
   std::uintmax_t longest = 0;
@@ -421,7 +422,7 @@ TEST_CASE("a record does not grow for ever", "[record]") {
   CHECK(std::filesystem::file_size(d.file()) < 50'000);
 }
 
-TEST_CASE("a server is killed while it writes its record anew", "[record]") {
+TEST_CASE("a server is killed while it writes a new record", "[record]") {
   const watchdog dog;
   const record_directory d;
   const std::string old = record_head + "+17 one\0+18 two\0-17 one\0"s;
@@ -445,14 +446,14 @@ TEST_CASE("a server is killed while it writes its record anew", "[record]") {
       CHECK(d.files() == 1);
     }
   }
-  // Its first record: there is an empty one, and an attempt.
+  // Its first record: the old file is empty, and there is an unfinished new one.
   d.write("");
   d.write(anew, ".new");
   CHECK(d.create().blocks().empty());
   CHECK(d.content() == record_head);
 }
 
-TEST_CASE("an unfinished record is not taken from a server that lives", "[record]") {
+TEST_CASE("an unfinished record of a living server is not removed", "[record]") {
   const watchdog dog;
   const record_directory d;
   const block_user writer([&] {
@@ -464,8 +465,8 @@ TEST_CASE("an unfinished record is not taken from a server that lives", "[record
   CHECK(d.files() == 1);
 }
 
-TEST_CASE("a record is written anew later if it cannot be now", "[record]") {
-  // As when somebody cleans up at this moment.
+TEST_CASE("a new record is written later if it cannot be written now", "[record]") {
+  // As when another process is cleaning up.
   const record_directory d;
   server_record r = d.create();
   detail::failure f;
@@ -485,11 +486,11 @@ TEST_CASE("a record is written anew later if it cannot be now", "[record]") {
 
 // ---- the blocks -------------------------------------------------------------------------------------------
 
-TEST_CASE("a block that nobody uses is removed", "[record]") {
+TEST_CASE("a block that no process uses is removed", "[record]") {
   const watchdog dog;
   const std::string name = unique_name("unused");
   const nothing_left check(name);
-  SECTION("by its number") {
+  SECTION("by its inode") {
     shared_memory::create(name, 100);
     CHECK(remove_if_unused(name, id_of(name)) == block_fate::removed);
   }
@@ -503,12 +504,12 @@ TEST_CASE("a block that nobody uses is removed", "[record]") {
     user.kill();
     CHECK(remove_if_unused(name, 0) == block_fate::removed);
   }
-  SECTION("once") {}
+  SECTION("only once") {}
   CHECK(remove_if_unused(name, 0) == block_fate::gone);
   CHECK(remove_if_unused(name, 17) == block_fate::gone);
 }
 
-TEST_CASE("a block that somebody uses is not", "[record]") {
+TEST_CASE("a block that a process uses is not removed", "[record]") {
   const watchdog dog;
   const std::string name = unique_name("used");
   const nothing_left check(name);
@@ -527,17 +528,17 @@ TEST_CASE("a block that somebody uses is not", "[record]") {
       };
     };
     SECTION("open") { use = raw(O_RDWR, PROT_NONE, true); }
-    SECTION("open, to be read") { use = raw(O_RDONLY, PROT_NONE, true); }
+    SECTION("open, read-only") { use = raw(O_RDONLY, PROT_NONE, true); }
     SECTION("mapped only") { use = raw(O_RDWR, PROT_READ | PROT_WRITE, false); }
-    SECTION("mapped only, to be read") { use = raw(O_RDONLY, PROT_READ, false); }
-    SECTION("mapped only, to be read, from a descriptor that could write") {
+    SECTION("mapped only, read-only") { use = raw(O_RDONLY, PROT_READ, false); }
+    SECTION("mapped only, read-only, from a writable descriptor") {
       use = raw(O_RDWR, PROT_READ, false);
     }
-    SECTION("both") { use = raw(O_RDWR, PROT_READ | PROT_WRITE, true); }
-    SECTION("as we do it") {
+    SECTION("open and mapped") { use = raw(O_RDWR, PROT_READ | PROT_WRITE, true); }
+    SECTION("as shared_memory does") {
       use = [&] { static const auto block = shared_memory::open(name); };
     }
-    SECTION("as we read it") {
+    SECTION("as a read-only shared_memory does") {
       use = [&] { static const auto block = shared_memory::open(name, access::read_only); };
     }
     block_user user(use);
@@ -559,7 +560,7 @@ TEST_CASE("a block that this process uses is not removed either", "[record]") {
   CHECK(remove_if_unused(name, 0) == block_fate::removed);
 }
 
-TEST_CASE("what has got the name of a block is not removed", "[record]") {
+TEST_CASE("what has taken a block's name is not removed", "[record]") {
   const std::string name = unique_name("other");
   const nothing_left check(name);
   const std::string path = "/dev/shm/" + name;
@@ -569,7 +570,7 @@ TEST_CASE("what has got the name of a block is not removed", "[record]") {
     CHECK(remove_if_unused(name, id + 1) == block_fate::gone);
     CHECK(id_of(name) == id);
   }
-  SECTION("no block") {
+  SECTION("a file that is not a block") {
     CHECK(::mkfifo(path.c_str(), 0600) == 0);
     CHECK(remove_if_unused(name, id_of(name)) == block_fate::gone);
     CHECK(remove_if_unused(name, 0) == block_fate::gone);
@@ -585,13 +586,13 @@ TEST_CASE("what has got the name of a block is not removed", "[record]") {
   CHECK(::unlink(path.c_str()) == 0);
 }
 
-TEST_CASE("the companion of killed watchers goes with its block", "[record]") {
+TEST_CASE("the companion of killed watchers is removed with its block", "[record]") {
   const watchdog dog;
   const std::string name = unique_name("watched");
   const nothing_left check(name);
   shared_memory::create(name, 4096);
   std::vector<block_user> users;
-  SECTION("who held a transaction") {
+  SECTION("a watcher that held a transaction") {
     block_user user([&] {
       static auto block = shared_memory::open(name);
       static const auto held = block.txn();
@@ -601,7 +602,7 @@ TEST_CASE("the companion of killed watchers goes with its block", "[record]") {
     CHECK(files_of(name + ".watch") > 0);
     user.kill();
   }
-  SECTION("several of them, some of whom waited") {
+  SECTION("several, some of which waited") {
     block_user holder([&] {
       static auto block = shared_memory::open(name);
       static const auto held = block.txn();
@@ -621,7 +622,7 @@ TEST_CASE("the companion of killed watchers goes with its block", "[record]") {
   CHECK(remove_if_unused(name, 0) == block_fate::removed);
 }
 
-TEST_CASE("what only looks like a companion stays", "[record]") {
+TEST_CASE("a file that only looks like a companion stays", "[record]") {
   const std::string name = unique_name("unwatched");
   const nothing_left check(name);
   shared_memory::create(name, 100);
@@ -631,7 +632,7 @@ TEST_CASE("what only looks like a companion stays", "[record]") {
   shared_memory::unlink(name + ".watch");
 }
 
-// ---- what is tracked --------------------------------------------------------------------------------------
+// ---- tracked blocks ---------------------------------------------------------------------------------------
 
 TEST_CASE("blocks are tracked, and released", "[record]") {
   const std::string name = unique_name("tracked");
@@ -643,12 +644,12 @@ TEST_CASE("blocks are tracked, and released", "[record]") {
   CHECK(blocks.track(name + "-b", 0, f));
   shared_memory::create(name + "-a", 100);
   CHECK(blocks.track(name + "-a", id_of(name + "-a"), f));
-  CHECK(blocks.track(name + "-c", 17, f));  // is going to get its name
+  CHECK(blocks.track(name + "-c", 17, f));  // a block that will get this name
   CHECK(blocks.names() == std::vector{name + "-b", name + "-a", name + "-c"});
-  CHECK(blocks.track(name + "-b", id_of(name + "-b"), f));  // again
+  CHECK(blocks.track(name + "-b", id_of(name + "-b"), f));  // a second time
   CHECK(blocks.names().size() == 3);
 
-  // Somebody wants the name, and does not get it: nothing happens to who has it.
+  // A client wants a name that another block has, and gives up: that block is not touched.
   CHECK(blocks.track(name + "-a", id_of(name + "-a") + 1, f));
   CHECK(blocks.names().size() == 3);
   CHECK(blocks.release(name + "-a", id_of(name + "-a") + 1, f));
@@ -674,7 +675,7 @@ TEST_CASE("blocks are tracked, and released", "[record]") {
   CHECK(f.code == errc::closed);
 }
 
-TEST_CASE("names come in the order of tracking, also to successors", "[record]") {
+TEST_CASE("names are listed in the order of tracking, also by successors", "[record]") {
   const std::string name = unique_name("order");
   const nothing_left check(name);
   const record_directory d;
@@ -699,7 +700,7 @@ TEST_CASE("names come in the order of tracking, also to successors", "[record]")
   CHECK(names_in(d.create()).empty());
 }
 
-TEST_CASE("everything is removed but what is somebody else's", "[record]") {
+TEST_CASE("everything is removed except blocks of others", "[record]") {
   const std::string name = unique_name("all");
   const nothing_left check(name);
   const record_directory d;
@@ -724,7 +725,7 @@ TEST_CASE("everything is removed but what is somebody else's", "[record]") {
   CHECK(files_of(name) == 1);
 }
 
-TEST_CASE("many threads have their blocks tracked", "[record]") {
+TEST_CASE("many threads track their blocks", "[record]") {
   const watchdog dog;
   const std::string name = unique_name("many");
   const nothing_left check(name);
@@ -751,7 +752,7 @@ TEST_CASE("many threads have their blocks tracked", "[record]") {
 
 // ---- cleaning up --------------------------------------------------------------------------------------------
 
-TEST_CASE("records of the dead are gone through, one after the other", "[record]") {
+TEST_CASE("the records of all dead servers are cleaned up", "[record]") {
   const watchdog dog;
   const std::string name = unique_name("gone");
   const nothing_left check(name);
@@ -776,7 +777,7 @@ TEST_CASE("records of the dead are gone through, one after the other", "[record]
   std::optional<shared_memory> used(shared_memory::open(name + "-4"));
 
   gc_result gc = collect_in(d);
-  CHECK(gc.error);  // two of them are no records; the others do not suffer from it
+  CHECK(gc.error);  // two of them are not records; that does not affect the others
   CHECK(gc.told.size() == 5);
   CHECK(files_of(name) == 2);
   CHECK(d.files() == 5);

@@ -31,7 +31,7 @@ namespace fs = std::filesystem;
 
 const std::string server_key = "the key of these tests";
 
-/// For records and sockets; gone at the end, which is when it has to be empty.
+/// A directory for records and sockets; removed at the end, and must be empty by then.
 class server_directory {
  public:
   server_directory() : path_((fs::temp_directory_path() / "belfry-test-XXXXXX").string()) {
@@ -56,7 +56,7 @@ class server_directory {
   std::string path_;
 };
 
-/// A server whose context has threads of its own, until it has ended.
+/// A server whose context runs in its own threads until the server has ended.
 class served {
  public:
   explicit served(const manager_options& options, std::string_view address = {}, int threads = 1)
@@ -67,7 +67,7 @@ class served {
       : served(d.options(), address, threads) {}
   ~served() { end(); }
 
-  /// Nothing but the server is in the context, which has nothing to do afterwards.
+  /// The server is alone in its context, which has no work after its end.
   void end() {
     server.close();
     for (std::thread& t : threads_) t.join();
@@ -84,7 +84,7 @@ class served {
   std::vector<std::thread> threads_;
 };
 
-/// What a setup function throws; `unexpected` in its code if it does not.
+/// The exception of a setup function; one with an unexpected code if it throws none.
 template <class Function>
 std::system_error server_error(Function f) {
   try {
@@ -95,7 +95,7 @@ std::system_error server_error(Function f) {
   return std::system_error(make_error_code(errc::protocol_error), "nothing was thrown");
 }
 
-/// Waits, but not for ever, so that the test can go on if it does not come true.
+/// Waits with a limit, so that the test continues if the condition never holds.
 template <class Condition>
 bool comes_true(Condition condition) {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(5);
@@ -113,7 +113,7 @@ bool has_gone(const std::error_code& ec) {
          ec == std::errc::no_such_file_or_directory || ec == std::errc::broken_pipe;
 }
 
-/// What a process leaves at a path when it is killed.
+/// Leaves at a path what a killed process leaves.
 void leave_socket(const std::string& path) {
   net::io_context io;
   net::local::stream_protocol::acceptor gone(io, net::local::stream_protocol::endpoint(path));
@@ -123,7 +123,7 @@ void leave_socket(const std::string& path) {
 
 // ---- what a manager does --------------------------------------------------------------------------------
 
-TEST_CASE("a manager makes blocks and lists, names them, and gives them up", "[manager_server]") {
+TEST_CASE("a manager makes, lists and releases blocks and lists", "[manager_server]") {
   const watchdog dog;
   const std::string name = unique_name("methods");
   const nothing_left check(name);
@@ -253,7 +253,7 @@ TEST_CASE("a manager without a server", "[manager_server]") {
   fs::remove(directory / "gone");
 }
 
-TEST_CASE("a manager can be moved, and connected once more", "[manager_server]") {
+TEST_CASE("a manager can be moved, and connected again", "[manager_server]") {
   const watchdog dog;
   const std::string name = unique_name("moved");
   const nothing_left check(name);
@@ -276,7 +276,7 @@ TEST_CASE("a manager can be moved, and connected once more", "[manager_server]")
 
 // ---- keys -------------------------------------------------------------------------------------------------
 
-TEST_CASE("who has another key is no client", "[manager_server]") {
+TEST_CASE("a client with another key is refused", "[manager_server]") {
   const watchdog dog;
   const server_directory directory;
   served s(directory);
@@ -293,7 +293,7 @@ TEST_CASE("who has another key is no client", "[manager_server]") {
   CHECK(s.client().list_segments().empty());
 }
 
-TEST_CASE("keys of every kind", "[manager_server]") {
+TEST_CASE("keys of every kind are accepted", "[manager_server]") {
   const watchdog dog;
   const server_directory directory;
   const std::string key =
@@ -311,7 +311,7 @@ TEST_CASE("keys of every kind", "[manager_server]") {
 
 // ---- addresses --------------------------------------------------------------------------------------------
 
-TEST_CASE("addresses of every kind", "[manager_server]") {
+TEST_CASE("a server listens at addresses of every kind", "[manager_server]") {
   const watchdog dog;
   const std::string name = unique_name("kinds");
   const nothing_left check(name);
@@ -341,7 +341,7 @@ TEST_CASE("addresses of every kind", "[manager_server]") {
   CHECK(m.list_segments() == std::vector{name});
 }
 
-TEST_CASE("what is no address", "[manager_server]") {
+TEST_CASE("malformed addresses are refused", "[manager_server]") {
   const server_directory directory;
   net::io_context io;
   const std::vector<std::string> wrong{"@",
@@ -371,7 +371,7 @@ TEST_CASE("what is no address", "[manager_server]") {
   CHECK(ec == std::errc::invalid_argument);
 }
 
-TEST_CASE("what other machines can reach must be asked for", "[manager_server]") {
+TEST_CASE("an address that other machines can reach needs the option remote", "[manager_server]") {
   const watchdog dog;
   const server_directory directory;
   net::io_context io;
@@ -392,7 +392,7 @@ TEST_CASE("what other machines can reach must be asked for", "[manager_server]")
 TEST_CASE("an address is used by one server at a time", "[manager_server]") {
   const watchdog dog;
   const server_directory directory;
-  const server_directory elsewhere;  // without a record that could tell
+  const server_directory elsewhere;  // so that no record shows the other server
   const std::string address = directory / "socket";
   const bool same_directory = GENERATE(true, false);
   const manager_options options = (same_directory ? directory : elsewhere).options();
@@ -432,7 +432,7 @@ TEST_CASE("what a killed server has left at its path is replaced", "[manager_ser
   CHECK(s.client().list_segments().empty());
 }
 
-TEST_CASE("what somebody else has at the path is not", "[manager_server]") {
+TEST_CASE("what another program has at the path is not replaced", "[manager_server]") {
   const watchdog dog;
   const server_directory directory;
   const std::string address = directory / "place";
@@ -472,14 +472,14 @@ TEST_CASE("what somebody else has at the path is not", "[manager_server]") {
   fs::remove_all(address);
 }
 
-TEST_CASE("a run directory is made, and is its user's alone", "[manager_server]") {
+TEST_CASE("a run directory is created, and only its user may write to it", "[manager_server]") {
   const watchdog dog;
   const server_directory directory;
   manager_options options;
   options.run_directory = directory / "run";
   net::io_context io;
   error_code ec;
-  SECTION("made") {
+  SECTION("it is created") {
     {
       served s(options);
       struct stat status {};
@@ -490,20 +490,20 @@ TEST_CASE("a run directory is made, and is its user's alone", "[manager_server]"
     }
     CHECK(fs::is_empty(options.run_directory));
   }
-  SECTION("others may write to it") {
+  SECTION("others may write to it: refused") {
     fs::create_directory(options.run_directory);
     fs::permissions(options.run_directory, fs::perms(0770));
     manager_server(io, "", server_key, options, ec);
     CHECK(ec == std::errc::operation_not_permitted);
   }
-  SECTION("a link") {
+  SECTION("a link: refused") {
     fs::create_directory(directory / "real");
     fs::create_symlink(directory / "real", options.run_directory);
     manager_server(io, "", server_key, options, ec);
     CHECK(ec == std::errc::operation_not_permitted);
     fs::remove(directory / "real");
   }
-  SECTION("in none") {
+  SECTION("in no directory: refused") {
     options.run_directory += "/run";
     manager_server(io, "", server_key, options, ec);
     CHECK(ec == std::errc::no_such_file_or_directory);
@@ -513,7 +513,7 @@ TEST_CASE("a run directory is made, and is its user's alone", "[manager_server]"
 
 // ---- names ------------------------------------------------------------------------------------------------
 
-TEST_CASE("a name that somebody else's block has", "[manager_server]") {
+TEST_CASE("a name that another program's block has", "[manager_server]") {
   const watchdog dog;
   const std::string name = unique_name("foreign");
   const nothing_left check(name);
@@ -528,13 +528,13 @@ TEST_CASE("a name that somebody else's block has", "[manager_server]") {
   CHECK(server_error([&] { m.shareable_list({1}, name); }).code() == std::errc::file_exists);
   CHECK(m.list_segments().empty());
   CHECK(m.shared_memory(10, name + "-2").is_open());
-  SECTION("is released by nobody") {
+  SECTION("cannot be released") {
     error_code ec;
     m.release(name, ec);
     CHECK(ec == std::errc::no_such_file_or_directory);
   }
-  SECTION("is not the server's") { m.shutdown(); }
-  SECTION("not even when it is closed") { s.end(); }
+  SECTION("is not removed by a shutdown") { m.shutdown(); }
+  SECTION("is not removed by a close") { s.end(); }
   CHECK(in_shared_memory(name));
   CHECK(shared_memory::open(name).buf()[0] == std::byte{7});
 }
@@ -561,24 +561,24 @@ TEST_CASE("a name that a block of the same server has", "[manager_server]") {
     CHECK(m.shared_memory(16, name).size() == 16);
     CHECK(other.list_segments() == std::vector{name});
   }
-  SECTION("until somebody unlinks it") {
+  SECTION("until it is unlinked") {
     shared_memory::unlink(name);
     CHECK(m.shared_memory(16, name).size() == 16);
     CHECK(other.list_segments() == std::vector{name});
   }
-  SECTION("for ever") {}
+  SECTION("until the end") {}
   s.end();
   CHECK_FALSE(in_shared_memory(name));
 }
 
-TEST_CASE("a block that has taken the place of the server's is not removed", "[manager_server]") {
+TEST_CASE("a block that has taken the name of the server's block is not removed", "[manager_server]") {
   const watchdog dog;
   const std::string name = unique_name("replaced");
   const nothing_left check(name);
   const server_directory directory;
   served s(directory);
   shared_memory_manager m = s.client();
-  const auto mine = m.shared_memory(8, name);  // stays open, or the inode might be used again
+  const auto mine = m.shared_memory(8, name);  // kept open, or the inode might be used again
   shared_memory::unlink(name);
   const auto others = shared_memory::create(name, 16);
   const unlink_on_destroy owner(others);
@@ -592,7 +592,7 @@ TEST_CASE("a block that has taken the place of the server's is not removed", "[m
   CHECK(shared_memory::open(name).size() == 16);
 }
 
-TEST_CASE("a block without a size", "[manager_server]") {
+TEST_CASE("a manager refuses a block of size 0", "[manager_server]") {
   const watchdog dog;
   const std::string name = unique_name("empty");
   const nothing_left check(name);
@@ -680,7 +680,7 @@ TEST_CASE("close removes everything", "[manager_server]") {
   const auto a = m.shared_memory(10, name + "-a");
   m.shared_memory(10, name + "-b");
   m.shared_memory(10, name + "-c");
-  shared_memory::unlink(name + "-c");  // no reason to stop
+  shared_memory::unlink(name + "-c");  // the server does not stop at a missing block
   CHECK(fs::is_socket(socket));
   CHECK(std::distance(fs::directory_iterator(directory.path()), {}) == 2);
 
@@ -711,8 +711,8 @@ TEST_CASE("a server is destroyed while it has clients", "[manager_server]") {
     clients.push_back(s->client());
     clients.back().shared_memory(10, name + std::to_string(i));
   }
-  SECTION("and what it has to do is done") { s.reset(); }
-  SECTION("together with its context, which has been stopped") {
+  SECTION("and its context still runs") { s.reset(); }
+  SECTION("together with its context, which was stopped") {
     s->io.stop();
     s.reset();
   }
@@ -729,7 +729,7 @@ TEST_CASE("a server that never runs", "[manager_server]") {
   const server_directory directory;
   net::io_context io;
   SECTION("is destroyed") { manager_server(io, "", server_key, directory.options()); }
-  SECTION("is closed, and its context runs") {
+  SECTION("is closed, and its context runs afterwards") {
     manager_server server(io, "", server_key, directory.options());
     server.close();
     CHECK(fs::is_empty(directory.path()));
@@ -749,7 +749,7 @@ TEST_CASE("a server that never runs", "[manager_server]") {
   }
 }
 
-TEST_CASE("a server that could not be made is harmless", "[manager_server]") {
+TEST_CASE("a server whose setup failed is harmless", "[manager_server]") {
   const server_directory directory;
   net::io_context io;
   error_code ec;
@@ -762,7 +762,7 @@ TEST_CASE("a server that could not be made is harmless", "[manager_server]") {
   CHECK(server.is_open());
 }
 
-TEST_CASE("who asks for the end does not have to wait for the answer", "[manager_server]") {
+TEST_CASE("a client that requests shutdown need not wait for the reply", "[manager_server]") {
   const watchdog dog;
   const std::string name = unique_name("impatient");
   const nothing_left check(name);
@@ -775,7 +775,7 @@ TEST_CASE("who asks for the end does not have to wait for the answer", "[manager
   {
     const auto asked = detail::shutdown_call(m.client());
     CHECK(asked->proceed() == detail::manager_call::wait::to_read);
-  }  // and gone
+  }  // the client has gone
   gate.set_value();
   CHECK(comes_true([&] { return !in_shared_memory(name); }));
   CHECK(comes_true([&] { return !s.server.is_open(); }));
@@ -801,7 +801,7 @@ TEST_CASE("after a shutdown the address is free", "[manager_server]") {
 
 // ---- several ----------------------------------------------------------------------------------------------
 
-TEST_CASE("a server in a context with several threads, and clients in as many",
+TEST_CASE("a server in a context with several threads, and clients in several threads",
           "[manager_server]") {
   const watchdog dog;
   const std::string name = unique_name("threads");
@@ -839,7 +839,7 @@ TEST_CASE("a server in a context with several threads, and clients in as many",
   CHECK(files_of(name) == 0);
 }
 
-TEST_CASE("clients of one name", "[manager_server]") {
+TEST_CASE("several clients use the same name", "[manager_server]") {
   const watchdog dog;
   const std::string name = unique_name("race");
   const nothing_left check(name);
@@ -899,7 +899,7 @@ TEST_CASE("two servers in one context", "[manager_server]") {
   t.join();
 }
 
-TEST_CASE("strangers who say nothing keep nobody out", "[manager_server]") {
+TEST_CASE("silent strangers keep no client out", "[manager_server]") {
   const watchdog dog;
   const server_directory directory;
   manager_options options = directory.options();
@@ -915,14 +915,14 @@ TEST_CASE("strangers who say nothing keep nobody out", "[manager_server]") {
   shared_memory_manager m = s.client();
   CHECK(m.list_segments().empty());
   if (patient) return;
-  for (auto& stranger : strangers) {  // are sent away
+  for (auto& stranger : strangers) {  // they are disconnected
     error_code ec;
     std::array<char, 64> challenge;
     while (!ec) stranger.read_some(net::buffer(challenge), ec);
     CHECK((ec == net::error::eof || ec == net::error::connection_reset));
   }
   ::usleep(50'000);
-  CHECK(m.list_segments().empty());  // who is known may be silent
+  CHECK(m.list_segments().empty());  // an authenticated client may be silent
 }
 
 // ---- waiting for the end ------------------------------------------------------------------------------------
@@ -942,7 +942,7 @@ TEST_CASE("async_wait completes when the server has ended", "[manager_server]") 
       s.io,
       [&]() -> net::awaitable<bool> {
         const auto [ec] = co_await s.server.async_wait(use_tuple);
-        co_await s.server.async_wait(net::use_awaitable);  // once more: at once
+        co_await s.server.async_wait(net::use_awaitable);  // again: completes at once
         co_return !ec;
       },
       net::use_future);
@@ -957,7 +957,7 @@ TEST_CASE("async_wait completes when the server has ended", "[manager_server]") 
   CHECK(coroutine.get());
 }
 
-TEST_CASE("async_wait goes on when its server is destroyed", "[manager_server]") {
+TEST_CASE("async_wait completes when its server is destroyed", "[manager_server]") {
   const server_directory directory;
   net::io_context io;
   std::optional<manager_server> server(std::in_place, io, std::string_view(), server_key,
@@ -974,8 +974,8 @@ TEST_CASE("async_wait goes on when its server is destroyed", "[manager_server]")
     note(ec);
   });
   initiating = false;
-  SECTION("before it has begun") {}
-  SECTION("after") { io.poll(); }
+  SECTION("before the wait has begun") {}
+  SECTION("after the wait has begun") { io.poll(); }
   CHECK(calls == 0);
   server.reset();
   CHECK(calls == 0);
@@ -984,7 +984,7 @@ TEST_CASE("async_wait goes on when its server is destroyed", "[manager_server]")
   CHECK_FALSE(told);
 }
 
-TEST_CASE("async_wait is cancelled, and the server goes on", "[manager_server]") {
+TEST_CASE("async_wait is cancelled, and the server keeps running", "[manager_server]") {
   const watchdog dog;
   const server_directory directory;
   const auto type = GENERATE(net::cancellation_type::terminal, net::cancellation_type::partial,
@@ -1036,7 +1036,7 @@ TEST_CASE("async_wait or a timer", "[manager_server]") {
   CHECK(timer_won);
 }
 
-TEST_CASE("a forked copy of a server is nobody's", "[manager_server]") {
+TEST_CASE("a forked copy of a server has no effect", "[manager_server]") {
   const watchdog dog;
   const std::string name = unique_name("fork");
   const nothing_left check(name);
@@ -1044,7 +1044,7 @@ TEST_CASE("a forked copy of a server is nobody's", "[manager_server]") {
   std::optional<net::io_context> io(std::in_place);
   std::optional<manager_server> server(std::in_place, *io, "", server_key, directory.options());
   const std::string address = server->address();
-  // Made while the context has no thread: this one gives it what it needs.
+  // Forked while the context has no thread; this thread runs it afterwards.
   auto call = std::async(std::launch::async, [&] {
     return shared_memory_manager::connect(address, server_key).shared_memory(10, name).size();
   });

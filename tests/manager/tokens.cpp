@@ -53,7 +53,7 @@ class token_directory {
   std::string path;
 };
 
-/// A server with a thread of its own; a manager that is connected to it, and one that is not.
+/// A server with its own thread, a manager that is connected to it, and one that is not.
 struct manager_kit {
   explicit manager_kit(std::string_view what)
       : name(unique_name(what)),
@@ -133,7 +133,7 @@ struct op_block {
     return k.fresh.async_shared_memory(100, std::forward<Token>(token));
   }
   static void check(manager_kit& k) {
-    const std::vector<std::string> known = k.server.list_segments();  // also what was cancelled
+    const std::vector<std::string> known = k.server.list_segments();  // including cancelled ones
     CHECK(std::count_if(known.begin(), known.end(), is_named) == 2);
   }
   static void check_result(manager_kit&, const shared_memory& block) {
@@ -162,7 +162,7 @@ struct op_list : op_block {
   using result = shareable_list;
   template <class Token>
   static auto start(shared_memory_manager& m, Token&& token) {
-    const std::vector<shareable_list::value> values{1, "two"};  // not needed afterwards
+    const std::vector<shareable_list::value> values{1, "two"};  // destroyed before the operation completes
     return m.async_shareable_list(values, std::forward<Token>(token));
   }
   template <class Token>
@@ -231,7 +231,7 @@ struct op_shutdown {
   }
 };
 
-/// Counts its calls, and keeps what it was told.
+/// Counts its calls, and keeps its arguments.
 struct call_log {
   int calls = 0;
   error_code ec = errc::protocol_error;
@@ -285,7 +285,7 @@ struct logging_allocator {
 
 // ---- tokens -------------------------------------------------------------------------------------------
 
-TEMPLATE_TEST_CASE("a manager's operations call back", "[manager_tokens]", EVERY_OPERATION) {
+TEMPLATE_TEST_CASE("a manager's operations call handlers", "[manager_tokens]", EVERY_OPERATION) {
   manager_kit k("callback");
   call_log log;
   SECTION("a lambda") { TestType::initiate(k, log.handler()); }
@@ -297,7 +297,7 @@ TEMPLATE_TEST_CASE("a manager's operations call back", "[manager_tokens]", EVERY
     const std::function<typename TestType::signature> f = log.handler();
     TestType::initiate(k, f);
   }
-  SECTION("what can only be moved, and is called as an rvalue") {
+  SECTION("a move-only handler, called as an rvalue") {
     TestType::initiate(k, call_once{std::make_unique<call_log*>(&log)});
   }
   CHECK(log.calls == 0);
@@ -308,7 +308,7 @@ TEMPLATE_TEST_CASE("a manager's operations call back", "[manager_tokens]", EVERY
   TestType::check(k);
 }
 
-TEMPLATE_TEST_CASE("a manager's operations give futures", "[manager_tokens]", EVERY_OPERATION) {
+TEMPLATE_TEST_CASE("a manager's operations return futures", "[manager_tokens]", EVERY_OPERATION) {
   manager_kit k("future");
   auto future = TestType::initiate(k, net::use_future);
   STATIC_REQUIRE(std::is_same_v<decltype(future.get()), typename TestType::result>);
@@ -323,7 +323,7 @@ TEMPLATE_TEST_CASE("a manager's operations give futures", "[manager_tokens]", EV
   CHECK_THROWS_AS(refused.get(), net_system_error);
 }
 
-TEMPLATE_TEST_CASE("a manager's operations are awaited", "[manager_tokens]", EVERY_OPERATION) {
+TEMPLATE_TEST_CASE("a manager's operations can be awaited", "[manager_tokens]", EVERY_OPERATION) {
   manager_kit k("await");
   run_coroutine(k.io, [&]() -> net::awaitable<void> {
     if constexpr (std::is_void_v<typename TestType::result>) {
@@ -358,7 +358,7 @@ TEMPLATE_TEST_CASE("use_awaitable throws what as_tuple and redirect_error return
   TestType::check(k);
 }
 
-TEMPLATE_TEST_CASE("a manager's operations are deferred", "[manager_tokens]", EVERY_OPERATION) {
+TEMPLATE_TEST_CASE("a manager's operations can be deferred", "[manager_tokens]", EVERY_OPERATION) {
   manager_kit k("deferred");
   call_log log;
   {
@@ -375,7 +375,7 @@ TEMPLATE_TEST_CASE("a manager's operations are deferred", "[manager_tokens]", EV
   TestType::check(k);
 }
 
-TEMPLATE_TEST_CASE("a manager's operations are detached", "[manager_tokens]", EVERY_OPERATION) {
+TEMPLATE_TEST_CASE("a manager's operations can be detached", "[manager_tokens]", EVERY_OPERATION) {
   manager_kit k("detached");
   TestType::initiate(k, net::detached);
   TestType::fail(k, net::detached);
@@ -383,7 +383,7 @@ TEMPLATE_TEST_CASE("a manager's operations are detached", "[manager_tokens]", EV
   TestType::check(k);
 }
 
-// ---- what is associated ---------------------------------------------------------------------------------
+// ---- associated characteristics -------------------------------------------------------------------------
 
 TEMPLATE_TEST_CASE("a manager's handlers are called on their executor", "[manager_tokens]",
                    EVERY_OPERATION) {
@@ -409,7 +409,7 @@ TEMPLATE_TEST_CASE("a manager's handlers are called on their executor", "[manage
   TestType::check(k);
 }
 
-TEMPLATE_TEST_CASE("a manager's handlers are called on the manager's executor", "[manager_tokens]",
+TEMPLATE_TEST_CASE("a manager's handlers are by default called on the manager's executor", "[manager_tokens]",
                    EVERY_OPERATION) {
   manager_kit k("own");
   const auto strand = net::make_strand(k.io);
@@ -429,7 +429,7 @@ TEMPLATE_TEST_CASE("a manager's handlers are called on the manager's executor", 
   CHECK(calls == 2);
 }
 
-TEMPLATE_TEST_CASE("a manager's operations live in their handlers' memory", "[manager_tokens]",
+TEMPLATE_TEST_CASE("a manager's operations use their handlers' allocator", "[manager_tokens]",
                    EVERY_OPERATION) {
   manager_kit k("memory");
   memory_log memory;
@@ -437,7 +437,7 @@ TEMPLATE_TEST_CASE("a manager's operations live in their handlers' memory", "[ma
   const auto bound = [&] {
     return net::bind_allocator(logging_allocator<int>(memory), [&](const error_code&, auto&&...) {
       ++calls;
-      CHECK(memory.bytes == 0);  // given back before
+      CHECK(memory.bytes == 0);  // deallocated before the handler is called
     });
   };
   std::promise<void> entered;
@@ -456,7 +456,7 @@ TEMPLATE_TEST_CASE("a manager's operations live in their handlers' memory", "[ma
   settle(k.io);
   gate.set_value();
   REQUIRE(run(k.io));
-  if (waits) CHECK(memory.allocations > 0);  // what is only posted, any_io_executor pays for
+  if (waits) CHECK(memory.allocations > 0);  // what is only posted is allocated by any_io_executor
   CHECK(calls == 1);
   CHECK(memory.bytes == 0);
 }
@@ -506,7 +506,8 @@ TEMPLATE_TEST_CASE("a manager's operations are cancelled at every moment", "[man
     CHECK(log.calls == (completed ? 1 : 0));
     REQUIRE(run(k.io));
     CHECK(log.calls == 1);
-    // What was cancelled may be served later, at any time; what then asks for the same comes second.
+    // A cancelled request may still be carried out at any later time; then a second request for the same name
+    // fails.
     constexpr bool may_come_second = std::is_same_v<TestType, op_release>;
     if (completed) {
       const bool second = may_come_second && moment != 0 &&
@@ -516,7 +517,7 @@ TEMPLATE_TEST_CASE("a manager's operations are cancelled at every moment", "[man
       break;
     }
     REQUIRE(log.ec == net::error::operation_aborted);
-    // What the server knows of has no name, and nothing is left open.
+    // A block that the server still tracks has no name, and nothing is left open.
     if (!may_come_second) {
       for (const std::string& block : k.server.list_segments())
         CHECK(is_named(block) == block.ends_with("-there"));
@@ -542,12 +543,12 @@ TEST_CASE("a shutdown is cancelled at every moment", "[manager_tokens]") {
     CHECK(log.calls == 1);
     CHECK(log.ec == (completed ? error_code() : net::error::operation_aborted));
     ::usleep(20'000);
-    // Either the server has not heard of it, or it does what it was asked for, all of it.
+    // Either the server has not received the request, or it carries it out completely.
     CHECK(is_named(k.name + "-there") == k.server.is_open());
   }
 }
 
-TEST_CASE("a start that was cancelled, or failed, leaves the manager free", "[manager_tokens]") {
+TEST_CASE("after a cancelled or failed start the manager can be used again", "[manager_tokens]") {
   const watchdog dog;
   const token_directory directory;
   net::io_context io;
@@ -560,7 +561,7 @@ TEST_CASE("a start that was cancelled, or failed, leaves the manager free", "[ma
     call_log log;
     start(net::bind_cancellation_slot(signal.slot(), log.handler()));
     SECTION("at once") {}
-    SECTION("when the server is there") { io.run_one(); }
+    SECTION("when the server has started") { io.run_one(); }
     signal.emit(net::cancellation_type::terminal);
     REQUIRE(run(io));
     CHECK(log.ec == net::error::operation_aborted);
@@ -594,7 +595,7 @@ TEST_CASE("a timer that is faster than the server", "[manager_tokens]") {
   using namespace net::experimental::awaitable_operators;
   const watchdog dog;
   const token_directory directory;
-  net::io_context server_io;  // which nobody runs
+  net::io_context server_io;  // never run
   manager_server server(server_io, "", token_key, directory.options());
   net::io_context io;
   shared_memory_manager m(io);
@@ -607,7 +608,7 @@ TEST_CASE("a timer that is faster than the server", "[manager_tokens]") {
   CHECK_FALSE(m.is_connected());
 }
 
-// ---- several, and none ------------------------------------------------------------------------------------
+// ---- many operations, and none ------------------------------------------------------------------------
 
 TEST_CASE("many operations of one manager at once", "[manager_tokens]") {
   manager_kit k("many");
@@ -665,19 +666,19 @@ TEST_CASE("some of many operations are cancelled", "[manager_tokens]") {
   }
 }
 
-TEST_CASE("a manager goes while its operations are pending", "[manager_tokens]") {
+TEST_CASE("a manager is moved or destroyed while its operations are pending", "[manager_tokens]") {
   manager_kit k("goes");
   call_log log;
   std::optional<shared_memory_manager> m(std::move(k.connected));
   m->async_shared_memory(100, k.name + "-last", log.handler());
   m->async_list_segments(log.handler());
-  SECTION("to another place") {
+  SECTION("it is moved") {
     shared_memory_manager other(std::move(*m));
     m.reset();
     REQUIRE(run(k.io));
     CHECK(other.is_connected());
   }
-  SECTION("for good") {
+  SECTION("it is destroyed") {
     m.reset();
     REQUIRE(run(k.io));
   }
@@ -685,7 +686,7 @@ TEST_CASE("a manager goes while its operations are pending", "[manager_tokens]")
   CHECK_FALSE(log.ec);
 }
 
-TEST_CASE("a server goes while operations are pending", "[manager_tokens]") {
+TEST_CASE("a server is destroyed while operations are pending", "[manager_tokens]") {
   manager_kit k("leaves");
   call_log log;
   std::promise<void> gate;
@@ -703,7 +704,7 @@ TEST_CASE("a server goes while operations are pending", "[manager_tokens]") {
   CHECK(log.ec);
 }
 
-TEST_CASE("a context goes while operations of a manager are pending", "[manager_tokens]") {
+TEST_CASE("a context is destroyed while operations of a manager are pending", "[manager_tokens]") {
   const watchdog dog;
   const token_directory directory;
   const std::string name = unique_name("context");
@@ -729,7 +730,7 @@ TEST_CASE("a context goes while operations of a manager are pending", "[manager_
   CHECK(memory.bytes > 0);
   io.reset();
   CHECK(memory.bytes == 0);
-  // Nothing of it is closed twice: it may be somebody else's meanwhile.
+  // No descriptor is closed twice: it might belong to another object meanwhile.
   std::array<int, 8> others;
   for (int& fd : others) fd = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
   m.reset();
@@ -737,8 +738,8 @@ TEST_CASE("a context goes while operations of a manager are pending", "[manager_
   for (const int fd : others) ::close(fd);
 }
 
-// Asio's own threads, and what they have open, stay until the end of their process: it is one that was
-// started for this, and another in it that is forked while there are none.
+// Asio's own threads, and their descriptors, stay until the end of their process. So this runs in a process
+// that is started for it, and in a child forked there before those threads exist.
 TEST_CASE("started to use a manager without a context", "[.][started_manager]") {
   const watchdog dog;
   const std::string name = unique_name("system");
@@ -775,7 +776,7 @@ TEST_CASE("started to use a manager without a context", "[.][started_manager]") 
   CHECK(process.wait() == 0);
 }
 
-TEST_CASE("a manager without a context has threads of its own", "[manager_tokens]") {
+TEST_CASE("a manager without a context uses Asio's own threads", "[manager_tokens]") {
   const watchdog dog;
   child program([] {
     ::dup2(::open("/dev/null", O_WRONLY | O_CLOEXEC), 1);
@@ -785,7 +786,7 @@ TEST_CASE("a manager without a context has threads of its own", "[manager_tokens
   CHECK(program.wait() == 0);
 }
 
-TEST_CASE("a manager, and a server, that were moved from", "[manager_tokens]") {
+TEST_CASE("a moved-from manager and a moved-from server behave as closed ones", "[manager_tokens]") {
   manager_kit k("moved-from");
   shared_memory_manager& from = k.connected;
   shared_memory_manager to = std::move(from);
