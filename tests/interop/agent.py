@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""A participant that speaks Python: the commands of watch_tool.cpp, by examples/python/belfry_watch.
+"""A participant in Python: the commands of watch_tool.cpp, carried out by examples/python/belfry_watch.
 
-agent.py [async]        whether to await in asyncio, or to block
+agent.py [async]        with `async` in asyncio, otherwise blocking
 
-    die STEP            dies within a notification, after so many of its steps; no answer
-    fork                a child that does nothing, and its pid; it ends with the next command
+    die STEP            dies within a notification, after STEP steps of it; no answer
+    fork                starts an idle child and answers its pid; it ends with the next command
 """
 
 import asyncio
@@ -103,7 +103,7 @@ class Agent:
         if t.owner_died:
             self.words[9 + who] += 1
             self.words[0] = reported
-        assert self.words[0] == reported, "somebody else was in a transaction"
+        assert self.words[0] == reported, "another process was in a transaction"
         self.words[0] = reported + 1
         self.words[1 + who] += 1
 

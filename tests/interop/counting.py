@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Eight processes, four of them C++ and four Python, count in transactions; a killer ends one of them
-now and then, which is then started again.
+"""Eight processes, four in C++ and four in Python, count in transactions. A killer ends one of them
+now and then, and starts it again.
 
 counting.py WATCH_TOOL N      until each has counted to N
 
 The block's words: the count; what each of the eight has reported; how many deaths each was told of.
-Within a transaction the count is raised first, so that who is killed in between leaves a difference,
-which the next one, who is told, puts right.
+Within a transaction the count is raised first. So a process that is killed in between leaves a difference.
+The next one is told, and repairs it.
 """
 
 import os
@@ -62,7 +62,7 @@ class Count:
             worker.process.send_signal(signal.SIGCONT)
 
     def kill_one(self, rng):
-        """While all stand still, it can be said whether the one who dies is in a transaction."""
+        """While all are stopped, it is known whether the victim is in a transaction."""
         for attempt in range(1 if rng.random() < 0.5 else 100):
             if attempt:
                 self.go_on()
@@ -75,8 +75,8 @@ class Count:
         if candidates:
             victim = inside[0] if inside and attempt else rng.choice(candidates)
             if victim in inside:
-                # Whoever died before has been told of, to this one or, if it had no time to report
-                # that, to the next one together with this one.
+                # An earlier death was reported to this process, or, if it had no time to report that, to the
+                # next one, together with its own.
                 assert self.told() in (self.to_be_told - 1, self.to_be_told)
                 self.to_be_told = self.told() + 1
             self.workers[victim].process.kill()

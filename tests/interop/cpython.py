@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Counterparts of CPython's own tests of shared memory (_TestSharedMemory in Lib/test/
-_test_multiprocessing.py), named after them, with one side in Python and the other in C++. Each says
-where C++ differs. What takes C++ alone is in tests/blocks/cpython.cpp.
+_test_multiprocessing.py), with the same names, one side in Python and the other in C++. Docstrings say
+where C++ differs. Tests of C++ alone are in tests/blocks/cpython.cpp.
 
-cpython.py LIST_TOOL WATCH_TOOL             for every CPython from 3.9 on that is found here
-cpython.py LIST_TOOL WATCH_TOOL --one ...   for the one that runs this
+cpython.py LIST_TOOL WATCH_TOOL             for every CPython from 3.9 on of this machine
+cpython.py LIST_TOOL WATCH_TOOL --one ...   for the interpreter that runs this
 """
 
 import pickle
@@ -24,7 +24,7 @@ SEVEN = ["howdy", b"HoWdY", -273.154, 100, None, True, 42]
 
 
 def python(name, program):
-    """A program that has the name of a block."""
+    """A program that knows the name of a block."""
     before = "import sys; from multiprocessing.shared_memory import SharedMemory\n"
     before += "name, folder = sys.argv[1:]\n"
     return [sys.executable, "-c", before + program, name, support.MODULES]
@@ -56,14 +56,14 @@ class SharedMemoryTest(unittest.TestCase):
         self.tool.do("unlink " + self.name)
 
     def attach(self):
-        """As C++ attaches: not to own it."""
+        """Attaches as C++ does: without owning the block."""
         shm = SharedMemory(self.name)
         belfry_watch.keep(shm)
         self.addCleanup(shm.close)
         return shm
 
     def test_shared_memory_basics(self):
-        """C++ has the exact size; its errors are codes, not classes."""
+        """C++ reports the exact size; its errors are codes, not classes."""
         self.make(511)
         theirs = self.attach()
         self.assertEqual(theirs.size, 511)
@@ -87,7 +87,7 @@ class SharedMemoryTest(unittest.TestCase):
         self.assertIn("No such file", self.tool.ask("unlink " + self.name))
 
     def test_shared_memory_pickle_unpickle(self):
-        """What Python pickles is the name, by which C++ opens the same memory."""
+        """Python pickles the name, and C++ opens the same memory by it."""
         self.make()
         theirs = self.attach()
         for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
@@ -102,14 +102,14 @@ class SharedMemoryTest(unittest.TestCase):
         self.unmake()
 
     def test_shared_memory_pickle_unpickle_dead_object(self):
-        """As there."""
+        """No difference."""
         self.make()
         pickled = pickle.dumps(self.attach())
         self.unmake()
         self.assertRaises(FileNotFoundError, pickle.loads, pickled)
 
     def test_shared_memory_across_processes(self):
-        """As there, between a process of either language and one of the other."""
+        """No difference, between a process of either language and one of the other."""
         self.make()
         self.assertEqual(self.user("keep(m); m.buf[:5] = b'howdy'"), "")
         self.assertEqual(self.other.ask("peek 0"), str(int.from_bytes(b"howdy", "little")))
@@ -118,7 +118,7 @@ class SharedMemoryTest(unittest.TestCase):
         self.unmake()
 
     def test_shared_memory_ShareableList_basics(self):
-        """C++ writes exact lengths, but only where a NUL at the end would be lost without."""
+        """C++ writes exact lengths, but only where a trailing NUL would otherwise be lost."""
         ours = self.name
         self.tool.create(ours, SEVEN)
         theirs = ShareableList(name=ours)
@@ -164,7 +164,7 @@ class SharedMemoryTest(unittest.TestCase):
         self.tool.do("unlink " + ours)
 
     def test_shared_memory_ShareableList_pickling(self):
-        """What Python pickles is the name, by which C++ opens the same list."""
+        """Python pickles the name, and C++ opens the same list by it."""
         theirs = ShareableList(range(10), name=self.name)
         again = pickle.loads(pickle.dumps(theirs))
         belfry_watch.keep(again.shm)
@@ -177,7 +177,7 @@ class SharedMemoryTest(unittest.TestCase):
         self.tool.do("unlink " + self.name)
 
     def test_shared_memory_ShareableList_pickling_dead_object(self):
-        """As there."""
+        """No difference."""
         self.tool.create(self.name, list(range(10)))
         theirs = ShareableList(name=self.name)
         belfry_watch.keep(theirs.shm)
@@ -187,7 +187,7 @@ class SharedMemoryTest(unittest.TestCase):
         self.assertRaises(FileNotFoundError, pickle.loads, pickled)
 
     def test_shared_memory_cleaned_after_process_termination(self):
-        """A tracker cleans up after Python only; C++ goes on with what it has open."""
+        """The tracker cleans up after Python only; C++ still uses what it has open."""
         creator = Agent(
             python(
                 self.name,
@@ -216,7 +216,7 @@ class SharedMemoryTest(unittest.TestCase):
         self.unmake()
 
     def user(self, what):
-        """A Python program that attaches, does that, and ends; what it and its tracker complain about."""
+        """Runs a Python program that attaches, runs `what`, and ends; returns its and its tracker's complaints."""
         program = "sys.path.insert(0, folder); from belfry_watch import keep\n"
         program += "m = SharedMemory(name); %s; m.close()" % what
         done = subprocess.run(python(self.name, program), stderr=subprocess.PIPE, timeout=60)
@@ -224,21 +224,21 @@ class SharedMemoryTest(unittest.TestCase):
         return done.stderr.decode()
 
     def test_shared_memory_untracking(self):
-        """track=False is of 3.13; belfry_watch.keep() does it for all."""
+        """track=False exists from 3.13 on; belfry_watch.keep() serves all versions."""
         self.make(64)
         self.assertEqual(self.user("keep(m)"), "")
         self.assertEqual(self.tool.ask("size " + self.name), "64")
         self.unmake()
 
     def test_shared_memory_unlinked_untracked(self):
-        """What keep() has taken from the tracker, unlink() does not ask it for."""
+        """unlink() does not ask the tracker for a block that keep() has unregistered."""
         self.make(64)
         self.assertEqual(self.user("import belfry_watch; keep(m); belfry_watch.unlink(m)"), "")
         self.assertFalse((support.SHM / self.name).exists())
         self.other.do("close")
 
     def test_shared_memory_tracking(self):
-        """A block that Python has tracked loses its name; C++ goes on, and its unlink has nothing to do."""
+        """A block tracked by Python loses its name; C++ still uses it, and its unlink finds nothing."""
         self.make(64)
         self.assertIn("leaked shared_memory", self.user("pass"))
         self.assertFalse((support.SHM / self.name).exists())

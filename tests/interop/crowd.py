@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A crowd at `belfry serve`: 180 clients at a time that want something, and 20 that mean harm.
+"""Many clients of `belfry serve` at a time: 180 honest and 20 hostile ones.
 
 crowd.py BELFRY
 """
@@ -22,9 +22,9 @@ import support
 BELFRY = None
 KEY = b"a key"
 HONEST = 180
-BLOCKS = 4  # of each of them
+BLOCKS = 4  # for each honest client
 HOSTILE = 2  # of each kind
-PATIENCE = 2000  # milliseconds
+TIMEOUT = 2000  # milliseconds
 SLOW = "BELFRY_TEST_ONE_PYTHON" in os.environ  # sanitizers keep memory back
 
 
@@ -80,7 +80,7 @@ class Peer:
         return value
 
     async def sent_away(self):
-        """Whatever comes; it has to end."""
+        """Reads everything until the end of the connection."""
         try:
             while await self.reader.read(1 << 16):
                 pass
@@ -88,11 +88,11 @@ class Peer:
             pass
 
 
-# ---- those who want something
+# ---- honest clients
 
 
 async def honest(address, number):
-    """Half of them are like CPython: a connection for each request."""
+    """Half of them behave like CPython: one connection per request."""
     peer = None
 
     async def ask(*request):
@@ -124,7 +124,7 @@ async def honest(address, number):
     return names[0]
 
 
-# ---- those who mean harm: one attempt each, at the end of which the server has closed the connection
+# ---- hostile clients: one attempt each, after which the server has closed the connection
 
 
 async def half_an_answer(peer):
@@ -161,7 +161,7 @@ async def slow_drip(peer):
         await asyncio.sleep(0.05)
         if peer.reader.at_eof() or peer.writer.is_closing():
             return
-    raise AssertionError("the server listens for ever")
+    raise AssertionError("the server listens without end")
 
 
 async def silence(peer):
@@ -174,7 +174,7 @@ async def wrong_keys(peer):
 
 
 async def hanging_up(peer):
-    """At any point, and so that the server's next write fails."""
+    """Closes at a random point, so that the server's next write fails."""
     peer.writer.get_extra_info("socket").setsockopt(
         socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
     )
@@ -191,7 +191,7 @@ async def hanging_up(peer):
 
 
 class Harm:
-    """What unpickling it would do, with GLOBAL or STACK_GLOBAL, and REDUCE."""
+    """Sends a pickle that would run code, with GLOBAL or STACK_GLOBAL, and REDUCE."""
 
     def __init__(self, file):
         self.file = file
@@ -236,13 +236,13 @@ async def half_a_request(peer):
 
 
 async def not_listening(peer):
-    """Asks, and does not read what is answered, until the server can send no more."""
+    """Sends requests, and does not read the replies, until the server can send no more."""
     await peer.authenticate()
     peer.writer.transport.pause_reading()
     request = pickle.dumps((None, "no such method" * 1000, (), {}), 4)
     for _ in range(40):
         peer.say(request)
-    while not peer.writer.is_closing():  # the server has gone: what is still to be sent fails
+    while not peer.writer.is_closing():  # the server has closed the connection: the rest cannot be sent
         await asyncio.sleep(0.05)
 
 
@@ -283,7 +283,7 @@ class Server:
         return len(os.listdir("/proc/%d/fd" % self.process.pid))
 
     def memory(self):
-        """Megabytes that are its own."""
+        """Its private memory in megabytes."""
         with open("/proc/%d/status" % self.process.pid) as f:
             return next(int(line.split()[1]) for line in f if line.startswith("RssAnon:")) / 1024
 
@@ -298,13 +298,13 @@ async def served(test, folder):
         await test(server)
         server.ended()
     finally:
-        server.process.terminate()  # if the test has failed; removes what it has tracked
+        server.process.terminate()  # after a failed test; removes the tracked blocks
         server.process.wait()
         server.process.stdout.close()
 
 
 async def crowd(server):
-    """What is left, and how often each kind has tried."""
+    """The kinds that are left, and how often each has tried."""
     over = asyncio.Event()
     attackers = {}
     for kind in KINDS * HOSTILE:
@@ -315,8 +315,8 @@ async def crowd(server):
     over.set()
     attempts = {}
     for kind, tasks in attackers.items():
-        done, pending = await asyncio.wait(tasks, timeout=10 * PATIENCE / 1000)
-        assert not pending, "the server bears with %s for ever" % kind
+        done, pending = await asyncio.wait(tasks, timeout=10 * TIMEOUT / 1000)
+        assert not pending, "the server tolerates %s without end" % kind
         attempts[kind] = sum(task.result() for task in done)
     assert not os.path.exists(HARM)
     return left, attempts
@@ -326,13 +326,13 @@ async def everybody(server):
     async with await Peer.at(server.address) as peer:
         await peer.authenticate()
         assert await peer.ask("list_segments") == []
-    alone = server.descriptors() - 1  # that connection
+    alone = server.descriptors() - 1  # without this connection
     memory = []
     names = []
     for _ in range(2):
         left, attempts = await crowd(server)
         names += left
-        while server.descriptors() != alone:  # those who hung up are noticed a moment later
+        while server.descriptors() != alone:  # the server notices closed connections a moment later
             await asyncio.sleep(0.01)
         memory.append(server.memory())
         print("%.1f MB; attempts: %s" % (memory[-1], attempts), flush=True)
@@ -345,7 +345,7 @@ async def everybody(server):
 
 
 async def strangers(server):
-    """Nobody's patience ends here, so whoever had to wait for that would wait for the watchdog."""
+    """The timeout is so long that a client that had to wait for it would meet the watchdog."""
     async with await Peer.at(server.address) as known:
         await known.authenticate()
         silent = []
@@ -364,7 +364,7 @@ async def strangers(server):
 
 
 OPTIONS = {
-    everybody: ["--patience", str(PATIENCE)],
+    everybody: ["--patience", str(TIMEOUT)],
     strangers: ["--connections", "32", "--patience", "3600000"],
 }
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Lists made by CPython and read, written and re-typed by us, and the reverse.
+"""Lists made by CPython and read, written and re-typed by C++, and the reverse.
 
-interop.py LIST_TOOL              for every CPython from 3.9 on that is found here; those of 3.8 make
+interop.py LIST_TOOL              for every CPython from 3.9 on of this machine; 3.8 makes
                                   lists of another layout, which are refused
-interop.py LIST_TOOL --one SEED LISTS   for the one that runs this
+interop.py LIST_TOOL --one SEED LISTS   for the interpreter that runs this
 """
 
 import math
@@ -15,7 +15,7 @@ import sys
 
 import support
 
-LISTS = 1000  # of the first interpreter; a fifth for every other
+LISTS = 1000  # for the first interpreter; a fifth for every other
 ROUND_TRIPS = 6  # changes of a list
 WATCHDOG = 200  # seconds for one interpreter
 LONGEST = 100_000  # bytes of a value
@@ -60,11 +60,11 @@ def refused(tool, python):
     maker.finish()
 
 
-# ---- what runs in each of them
+# ---- in each interpreter
 
 
 class Tool:
-    """Our side."""
+    """The C++ side."""
 
     def __init__(self, path):
         self.process = subprocess.Popen(
@@ -124,7 +124,7 @@ def from_line(line):
 
 
 def stripped(v):
-    """What CPython makes of it."""
+    """The values that CPython reads."""
     if isinstance(v, str):
         return v.rstrip("\0")
     if isinstance(v, bytes):
@@ -133,7 +133,7 @@ def stripped(v):
 
 
 def same(a, b):
-    """Of the same type and bits, also where == says otherwise."""
+    """Whether type and bits are the same, whatever == says."""
     return to_line(a) == to_line(b)
 
 
@@ -173,7 +173,7 @@ class Values:
 
     def text(self, most=40):
         length = self.rng.choice([0, 1, 7, 8, 9, 15, 16, 17, self.rng.randrange(most)])
-        others = self.rng.choice([0, 0.1, 0.5, 1])  # so many of them
+        others = self.rng.choice([0, 0.1, 0.5, 1])  # the share of values that have other types
         alphabet = lambda: self.OTHERS if self.rng.random() < others else self.ASCII
         s = "".join(self.rng.choice(alphabet()) for _ in range(length))
         return s + "\0" * self.rng.choice([0, 0, 0, 1, 2, 8])
@@ -194,7 +194,7 @@ class Values:
         if kind == 3:
             bits = struct.pack("<Q", self.rng.randrange(2**64))
             some = struct.unpack("<d", bits)[0]
-            # Not every NaN survives being a Python float.
+            # Not every NaN keeps its bits as a Python float.
             return self.rng.choice(self.EXTREME_FLOATS + [1.5 if math.isnan(some) else some])
         if kind == 4:
             return self.rng.random() < 0.5
@@ -239,7 +239,7 @@ def change(tool, name, theirs, expected, rooms, values):
 
 
 def attach(name):
-    """Ours is not to be unlinked at the end of this program."""
+    """The tracker must not unlink a list of C++ when this program ends."""
     from multiprocessing import resource_tracker, shared_memory
 
     theirs = shared_memory.ShareableList(name=name)
@@ -252,17 +252,17 @@ def is_string(v):
 
 
 def room_there(v):
-    """What CPython gives it."""
+    """The room that CPython gives it."""
     return 8 * (len(v) // 8 + 1) if is_string(v) else 8
 
 
 def kept_there(values):
-    """Those texts that CPython does not cut off: it counts their characters, not their bytes."""
+    """The texts that CPython does not cut off: it counts their characters, not their bytes."""
     return [v for v in values if not is_string(v) or len(bytes_of(v)) <= room_there(v)]
 
 
 def room(v):
-    """What we do: the same, or what it needs."""
+    """The room that C++ gives it: the same, or what it needs."""
     return max(room_there(v), (len(bytes_of(v)) + 7) // 8 * 8) if is_string(v) else 8
 
 
@@ -275,15 +275,15 @@ def ours_first(tool, name, values):
     made = values.many()
     tool.create(name, made)
     try:
-        check(tool.values(name), made, "we read what we made")
+        check(tool.values(name), made, "C++ reads what C++ made")
         theirs = attach(name)
-        check(theirs, map(stripped, made), "CPython reads what we made")
+        check(theirs, map(stripped, made), "CPython reads what C++ made")
         for i, v in enumerate(theirs):
             theirs[i] = v
-        check(tool.values(name), map(stripped, made), "we read what CPython has read and written")
+        check(tool.values(name), map(stripped, made), "C++ reads what CPython has read and written")
         for i, v in enumerate(made):
             assert tool.set(name, i, v) == "ok"
-        check(tool.values(name), made, "we read what we have written once more")
+        check(tool.values(name), made, "C++ reads what C++ has written again")
         assert theirs.count(None) == made.count(None)
         for v in made[:3]:
             if stripped(v) == stripped(v):  # not NaN
@@ -304,11 +304,11 @@ def theirs_first(tool, name, values):
     try:
         expected = list(map(stripped, made))
         check(theirs, expected, "CPython reads what it made")
-        check(tool.values(name), expected, "we read what CPython made")
+        check(tool.values(name), expected, "C++ reads what CPython made")
         again = name + "-again"
         tool.create(again, tool.values(name))
         theirs_again = attach(again)
-        check(theirs_again, expected, "CPython reads what we made of what it made")
+        check(theirs_again, expected, "CPython reads its list after changes by C++")
         theirs_again.shm.close()
         tool.do("unlink " + again)
         change(tool, name, theirs, expected, rooms_in(theirs), values)
@@ -337,7 +337,7 @@ def same_bytes(tool, name, made):
 
 
 def same_searches(tool, name, values):
-    """`count` and `index` of what is similar, as this interpreter has them."""
+    """`count` and `index` of similar values agree with this interpreter's."""
     made = [values.rng.choice(Values.SIMILAR) for _ in range(values.rng.randrange(30))]
     tool.create(name, made)
     try:

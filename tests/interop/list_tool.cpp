@@ -1,5 +1,4 @@
-// Lists and blocks on behalf of the interoperability tests: a command per line, an answer of some lines
-// for each.
+// Lists and blocks for the interoperability tests: one command per line; each is answered by some lines.
 //
 //     create NAME N     and N lines with a value each    "ok"
 //     print NAME                                         the number of values, and the values
@@ -10,8 +9,8 @@
 //     size NAME                                          a block's size
 //     unlink NAME                                        "ok"
 //
-// A value is a letter and what it takes: n; b 0 or 1; i and the number; d and the bits of a float in
-// hexadecimal; s (text) or y (bytes) and its bytes in hexadecimal.
+// A value is a letter and its contents: n; b with 0 or 1; i with the number; d with the bits of a float in
+// hexadecimal; s (text) or y (bytes) with its bytes in hexadecimal.
 #include <belfry/shareable_list.hpp>
 
 #include <bit>

@@ -1,5 +1,5 @@
-// A client of managers, on behalf of managing.py: a command per line, a line for each answer. With the
-// argument `async` by the asynchronous forms.
+// A client of managers for managing.py: one command per line; each is answered by a line. With the argument
+// `async` it uses the asynchronous forms.
 //
 //     connect ADDRESS KEY [md5 | no-md5]     "ok"; the key in hexadecimal, "-" if it is empty
 //     start DIRECTORY [ADDRESS KEY]          "ok"; where the server keeps its record
@@ -196,7 +196,7 @@ class client {
                   std::vector<std::string>());
   }
 
-  /// Runs the context for one operation.
+  /// Runs the context until one operation has completed.
   template <class Initiate, class Result>
   Result finish(Initiate initiate, Result result) {
     bool done = false;

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Managers: servers and clients of CPython, as they are, with clients and servers of ours. With them
-the counterparts of CPython's own tests (in Lib/test/_test_multiprocessing.py), named after them; what
-takes C++ alone is in tests/blocks/cpython.cpp.
+"""Managers: unmodified servers and clients of CPython with clients and servers of Belfry. Also
+counterparts of CPython's own tests (in Lib/test/_test_multiprocessing.py), with the same names. Tests
+of C++ alone are in tests/blocks/cpython.cpp.
 
-managing.py BELFRY MANAGER_TOOL          for every CPython from 3.8 on that is found here
-managing.py BELFRY MANAGER_TOOL --one    for the one that runs this
+managing.py BELFRY MANAGER_TOOL          for every CPython from 3.8 on of this machine
+managing.py BELFRY MANAGER_TOOL --one    for the interpreter that runs this
 """
 
 import hmac
@@ -27,7 +27,7 @@ MD5_ONLY = sys.version_info < (3, 12)
 SAME_LISTS = sys.version_info >= (3, 9)
 KEY = b"supadupasecretkey"
 WRONG = b"another key"
-# Every byte but NUL, a newline among them, and more than a block of any digest.
+# Every byte except NUL, including a newline, and longer than a block of any digest.
 KEYS = {"usual": KEY, "empty": b"", "long": bytes(range(1, 256)) + bytes(range(1, 46))}
 FAMILIES = ["path", "abstract", "ip"]
 DIGESTS = ["md5", "sha256", "sha384", "sha3_256", "sha3_384"]
@@ -54,7 +54,7 @@ def bytes_of(text):
     return text.hex() or "-"
 
 
-# ---- clients: "ok", or what was wrong
+# ---- clients: each answers "ok", or what was wrong
 
 
 class Ours:
@@ -96,7 +96,7 @@ class Ours:
 
 
 class Theirs:
-    """CPython's, in this process."""
+    """CPython's client, in this process."""
 
     def connect(self, address, key, md5=""):
         self.manager = SharedMemoryManager(for_python(address), key)
@@ -168,7 +168,7 @@ class OurServer:
     def __init__(self, folder, address, key, *options):
         self.directory = tempfile.mkdtemp(dir=folder)
         command = [BELFRY, "serve", "--address", address, "--run-directory", self.directory, *options]
-        # A key in each of the ways in which one can be given.
+        # The key is given in a different way each time.
         environment = dict(os.environ)
         file = os.path.join(folder, "key")
         if key == KEYS["usual"]:
@@ -185,7 +185,7 @@ class OurServer:
                 command, stdin=stdin, stdout=subprocess.PIPE, env=environment, text=True
             )
         self.address = self.process.stdout.readline().rstrip("\n")
-        assert self.address, "the server has not begun: %s" % command
+        assert self.address, "the server did not start: %s" % command
 
     def ended(self):
         assert self.process.wait(60) == 0, self.process.returncode
@@ -200,7 +200,7 @@ class OurServer:
 
 
 class TheirServer:
-    """What SharedMemoryManager.start() makes."""
+    """The server that SharedMemoryManager.start() starts."""
 
     def __init__(self, folder, address, key):
         self.manager = SharedMemoryManager(for_python(address), key)
@@ -251,7 +251,7 @@ class Managing(unittest.TestCase):
         server.ended()
         self.check_gone(names)
 
-    # ---- everybody with everybody
+    # ---- all clients with all servers
 
     def use(self, server, key, md5, turn):
         for client in self.all:
@@ -300,7 +300,7 @@ class Managing(unittest.TestCase):
                     self.use(server, key, "md5" * needs_md5, turn)
                 turn += 1
 
-    # ---- MD5: whom the server takes, and whom the client
+    # ---- MD5: which peers a server accepts, and which a client
 
     def test_md5_of_their_client(self):
         refused_if_old = REFUSED if MD5_ONLY else "ok"
@@ -339,7 +339,7 @@ class Managing(unittest.TestCase):
             ("track_segment", ("a/b",), "OSError"),
             ("track_segment", ("",), "OSError"),
             ("track_segment", ("x" * 256,), "OSError"),
-            ("release_segment", ("nobody's",), "ValueError: list.remove(x): x not in list"),
+            ("release_segment", ("untracked",), "ValueError: list.remove(x): x not in list"),
             ("list_segments", ("too", "many"), "TypeError"),
         ]:
             with self.subTest(method=method, args=args):
@@ -353,7 +353,7 @@ class Managing(unittest.TestCase):
         self.end(server, self.theirs, [kept])
 
     def test_shutdown_that_fails_for_python(self):
-        """CPython's server stops at the first block that has gone, and goes on serving."""
+        """CPython's server stops at the first block that is gone, and continues to serve."""
         for client in self.ours:
             server = self.serve(TheirServer, self.address("path"))
             self.assertEqual(self.theirs.connect(server.address, KEY), "ok")
@@ -368,7 +368,7 @@ class Managing(unittest.TestCase):
             self.end(server, client, names)
 
     def test_blocks_of_a_program_that_has_ended(self):
-        """Its tracker removes them, and says so; to the server that is no trouble."""
+        """The client's tracker removes the blocks, and warns; the server can cope with that."""
         server = self.serve(OurServer, self.address("path"))
         program = (
             "import sys; from multiprocessing.managers import SharedMemoryManager\n"
@@ -389,7 +389,7 @@ class Managing(unittest.TestCase):
             self.assertEqual(client.connect(server.address, KEY), "ok")
             self.assertEqual(client.segments(), names)
         self.assertEqual(self.ours[0].release(names[0]), "ok")
-        # Who makes it anew does not make it for the server.
+        # The new block of the same name is not the server's.
         (support.SHM / names[1]).touch()
         self.end(server, self.theirs, names[:1])
         (support.SHM / names[1]).unlink()
@@ -397,7 +397,7 @@ class Managing(unittest.TestCase):
     # ---- CPython's own tests of managers
 
     def test_shared_memory_SharedMemoryServer_ignores_sigint(self):
-        """As there; what `belfry serve` does in a terminal is to end, in order."""
+        """No difference; in a terminal `belfry serve` ends normally."""
         for client in self.ours:
             self.assertEqual(client.tool.ask("start " + self.folder), "ok")
             address = client.tool.ask("address")
@@ -421,7 +421,7 @@ class Managing(unittest.TestCase):
         self.check_gone(names)
 
     def test_shared_memory_SharedMemoryManager_reuses_resource_tracker(self):
-        """C++ has no tracker, and that of Python's server does not miss what C++ has made."""
+        """C++ has no tracker, and the tracker of Python's server does not complain about blocks of C++."""
         program = (
             "import sys; from multiprocessing.managers import SharedMemoryManager\n"
             "server = SharedMemoryManager(sys.argv[1], bytes.fromhex(sys.argv[2])).get_server()\n"
@@ -443,7 +443,7 @@ class Managing(unittest.TestCase):
             self.check_gone(names)
 
     def test_shared_memory_SharedMemoryManager_basics(self):
-        """As there, with lists and blocks of both languages."""
+        """No difference, with lists and blocks of both languages."""
         server = self.serve(OurServer, self.address("path"))
         for client in self.all:
             client.connect(server.address, KEY)
@@ -462,7 +462,7 @@ class Managing(unittest.TestCase):
         self.assertEqual(doppelganger.buf[79], 1)
         doppelganger.close()
         self.assertRaises(FileNotFoundError, SharedMemory, names[1])
-        for client in self.ours:  # whose scope ends
+        for client in self.ours:  # at the end of their scope
             directory = tempfile.mkdtemp(dir=self.folder)
             self.assertEqual(client.tool.ask("start " + directory), "ok")
             names = [client.list(["howdy"]), client.block(128)]
@@ -478,7 +478,7 @@ class Managing(unittest.TestCase):
         return c
 
     def test_deliver_challenge_auth_failure(self):
-        """As there, of our server; it says that it failed, and no more."""
+        """The same for Belfry's server, which only reports that it failed."""
         server = self.serve(OurServer, self.address("path"))
         raw_md5, sha256 = b"x" * 16, b"{sha256}" + b"x" * 32
         for bogus in [b"something bogus", b"", b"#WELCOME#", raw_md5, b"{md5}", sha256]:
@@ -491,7 +491,7 @@ class Managing(unittest.TestCase):
         self.end(server, self.ours[0], [])
 
     def test_answer_challenge_auth_failure(self):
-        """As there, of our client, and of our server in its turn."""
+        """The same for Belfry's client, and then for Belfry's server."""
         challenge = b"#CHALLENGE#{sha256}" + os.urandom(40)
         with connection.Listener(self.address("path"), backlog=1) as listener:
             for client in self.ours:
@@ -521,7 +521,7 @@ class Managing(unittest.TestCase):
         return b"{%s}" % digest.encode() + hmac.new(KEY, message, digest).digest()
 
     def test_challengeresponse(self):
-        """Every digest of CPython from 3.12 on, to our server and from it; and to our client."""
+        """Every digest of CPython from 3.12 on, to and from Belfry's server, and to Belfry's client."""
         server = self.serve(OurServer, self.address("path"))
         for digest in DIGESTS:
             with self.subTest(digest=digest):
@@ -555,7 +555,7 @@ class Managing(unittest.TestCase):
                     self.assertEqual(client.tool.answer(), "ok")
 
     def test_rapid_restart(self):
-        """A server of one language at the address of one of the other that has only just ended."""
+        """A server of one language at the address of a server of the other that has just ended."""
         address = "127.0.0.1:0"
         options = ["--md5"] * MD5_ONLY
         for kind, client in [
@@ -577,7 +577,7 @@ class Managing(unittest.TestCase):
 
 
 def start_tracker():
-    """It knows not of those who remove blocks beside it, and would say so of every one."""
+    """The tracker does not know that others remove blocks, and would warn about each."""
     terminal = os.dup(2)
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
@@ -602,7 +602,7 @@ def main(*tools):
 
     failed = False
     versions = sorted(found)
-    with ThreadPoolExecutor(4) as pool:  # what they mostly do is wait for each other
+    with ThreadPoolExecutor(4) as pool:  # they mostly wait for each other
         for version, done in zip(versions, pool.map(run, [found[v] for v in versions])):
             failed = failed or done.returncode != 0
             print("CPython 3.%d.%d: %s" % (*version, "failed" if done.returncode else "ok"))

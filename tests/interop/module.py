@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""examples/python/belfry_watch by itself, and the companion it makes against the one that C++ makes.
+"""examples/python/belfry_watch alone, and its companion compared with that of C++.
 
 module.py WATCH_TOOL
 """
@@ -28,7 +28,7 @@ TOOL = None
 
 
 def write_and_read(name, end):
-    """In a process of its own."""
+    """Runs in a process of its own."""
     block = SharedMemory(name)
     numbers = memoryview(block.buf).cast("Q")
     watch = Watch(name)
@@ -67,7 +67,7 @@ class Alone(unittest.TestCase):
         agent.do("close")
         agent.finish()
         self.assertEqual(len(ours), len(theirs))
-        own = [  # what differs: the segment's id; of the only slot pid, bell's descriptor, and inode;
+        own = [  # differences: the segment's id; the only slot's pid, bell descriptor, and bell inode;
             range(24, 40),  # and the version, which is the time
             range(8 * (layout.ROSTER + layout.PID), 8 * (layout.ROSTER + layout.BELL + 1)),
             range(8 * layout.CHANGES, 8 * layout.CHANGES + 8),
@@ -89,10 +89,10 @@ class Alone(unittest.TestCase):
         with Watch(self.name) as watch:
             self.assertGreater(watch.wait(seen, 1), seen)
             self.assertGreater(watch.version(), seen)
-            watch.wait(watch.version() + 1000, 1)  # had the clock been set back
+            watch.wait(watch.version() + 1000, 1)  # as if the clock had been set back
 
     def test_a_notifier_counts_the_others_behind_a_fence(self):
-        """A fault that x86 shows once in millions of rounds: so the order is looked at."""
+        """x86 shows this fault once in millions of rounds; so the test checks the order of the calls."""
         steps = []
 
         class Words:
@@ -122,7 +122,7 @@ class Alone(unittest.TestCase):
         self.assertEqual(steps, ["count", "fence", "sum", "stamp"])
 
     def test_nothing_is_left_of_the_tutorials_program(self):
-        """A parent creates a block, two processes, one after the other, write into it in transactions."""
+        """A parent creates a block; two processes, one after the other, write into it in transactions."""
         support.watchdog(120)
         for end in "return", "forgotten", "os._exit", "kill", "kill within":
             for method in multiprocessing.get_all_start_methods():
@@ -150,7 +150,7 @@ class Alone(unittest.TestCase):
         p.join()
         block.close()
         belfry_watch.unlink(block)
-        self.assertNotEqual(support.files_of(block.name), [])  # it is ours
+        self.assertNotEqual(support.files_of(block.name), [])  # Python has one
         watch.close()
         self.assertEqual(support.files_of(block.name), [])
 
@@ -219,14 +219,14 @@ class Alone(unittest.TestCase):
                 support.until(lambda: support.Companion(self.name).path.exists())
                 status = support.Companion(self.name).path.stat()
                 self.assertEqual(status.st_mode & 0o777, mode & ~0o004 if mode == 0o664 else mode)
-                if mode != 0o666:  # else it does not matter
+                if mode != 0o666:  # otherwise the group does not matter
                     self.assertEqual(status.st_gid, group)
                 if first == 0:
                     self.assertEqual(status.st_uid, alice)
                 children.append(as_user(second, lambda: take_turns(1)))
                 for child in children:
                     self.assertEqual(os.waitpid(child, 0)[1], 0)
-                # Only its owner could remove it, who need not have been the last one.
+                # Only its owner could remove it, and need not have left last.
                 belfry_watch.roster.remove_companion_if_over(self.name)
                 self.assertEqual(support.files_of(self.name), [self.name])
 
@@ -238,7 +238,7 @@ class Alone(unittest.TestCase):
             with self.assertRaisesRegex(PermissionError, "user 54321"):
                 Watch(self.name)
             os.chown(support.SHM / self.name, 54321, -1)
-            Watch(self.name).close()  # it is the owner's of the block
+            Watch(self.name).close()  # it belongs to the block's owner
 
     @unittest.skipUnless(os.geteuid() == 0, "only root may become another user")
     def test_the_bell_of_another_users_dead_process_keeps_only_its_own_place(self):
@@ -332,7 +332,7 @@ class Alone(unittest.TestCase):
             with Watch(self.name) as a, Watch(self.name) as b:
                 a.notify()
                 b.wait(b.version(), timeout=0)
-            del a, b  # which keep the mapping
+            del a, b  # they keep the mapping
         self.assertEqual(sorted(os.listdir("/proc/self/fd")), before)
 
     def test_a_watch_that_is_dropped_has_left(self):
@@ -385,8 +385,8 @@ class Alone(unittest.TestCase):
         self.assertNotIn(signal.SIGPIPE, signal.sigpending())
 
     def lingering_holder(self):
-        """Has died in a transaction, but for the kernel, which has not closed the file with the lock:
-        its place is taken by a copy of the descriptor, to be closed."""
+        """Dies in a transaction, but the kernel has not closed the file with the lock yet:
+        a copy of the descriptor stands for that file, until it is closed."""
         holder = Watch(self.name)
         holder.txn().__enter__()
         copy = os.dup(holder._member.block)
@@ -425,7 +425,7 @@ class Alone(unittest.TestCase):
         self.run_async(main)
 
     def test_an_interrupt_ends_what_blocks_and_leaves_nothing(self):
-        """Ctrl-C, at any moment: whoever comes next gets the transaction, and is told of no death."""
+        """Ctrl-C at any moment: the next participant gets the transaction, and is told of no death."""
         self.addCleanup(signal.signal, signal.SIGUSR1, signal.signal(signal.SIGUSR1, signal.default_int_handler))
         main = threading.get_ident()
         with Watch(self.name) as holder, Watch(self.name) as watch, Watch(self.name) as third:

@@ -1,4 +1,4 @@
-"""What the interoperability tests share: every CPython of the machine, blocks, and participants."""
+"""Common to the interoperability tests: every CPython of the machine, blocks, and participants."""
 
 import os
 import shutil
@@ -48,7 +48,7 @@ def all_interpreters():
 
 
 def interpreters(least=9):
-    """Those whose lists are ours, or all; with BELFRY_TEST_ONE_PYTHON one, for builds that are slow."""
+    """The interpreters with our layout of lists, or all; with BELFRY_TEST_ONE_PYTHON only one, for slow builds."""
     found = {v: path for v, path in all_interpreters().items() if v >= (least, 0)}
     if found and os.environ.get("BELFRY_TEST_ONE_PYTHON"):
         first = sys.version_info[1:3] if sys.version_info[1:3] in found else max(found)
@@ -69,7 +69,7 @@ def files_of(name):
 
 
 def watchdog(seconds):
-    """Ends the program, loudly, if it hangs; and with it, by the end of their input, its agents."""
+    """Ends the program if it hangs; its agents end with it, at the end of their input."""
 
     def bark(*_):
         raise TimeoutError("the test hangs")
@@ -79,14 +79,14 @@ def watchdog(seconds):
 
 
 def until(condition):
-    """For what no event tells, such as that another process sleeps. The watchdog ends it."""
+    """Waits for a condition that no event reports, for example that another process sleeps. The watchdog ends it."""
     while not condition():
         time.sleep(0.0005)
 
 
 @contextmanager
 def block(what, size=4096):
-    """A block of zeros; at the end nothing may be left of its companion."""
+    """A block of zeros; at the end nothing of its companion may be left."""
     name = unique_name(what)
     path = SHM / name
     path.write_bytes(bytes(size))
@@ -100,7 +100,7 @@ def block(what, size=4096):
 
 
 class Companion:
-    """Looks into `<name>.watch`, and changes nothing."""
+    """Reads `<name>.watch`, and changes nothing."""
 
     def __init__(self, name):
         self.name = name
@@ -110,7 +110,7 @@ class Companion:
         return memoryview(self.path.read_bytes()).cast("Q")
 
     def slots(self, pid):
-        """The slots that a process has."""
+        """The slots of a process."""
         words = self._words()
         first = range(layout.ROSTER, layout.STATE, layout.SLOT_WORDS)
         return [
@@ -125,7 +125,7 @@ class Companion:
         return any(marks[slot] for slot in self.slots(pid))
 
     def parks(self, pid):
-        """How often it has gone to sleep."""
+        """How often a process has gone to sleep."""
         at = [layout.ROSTER + slot * layout.SLOT_WORDS + layout.PARKS for slot in self.slots(pid)]
         words = self._words()
         return sum(words[i] for i in at)
@@ -137,7 +137,7 @@ class Companion:
 
 
 class Agent:
-    """A process that takes part: watch_tool.cpp or agent.py."""
+    """A participating process: watch_tool.cpp or agent.py."""
 
     def __init__(self, command, stderr=None):
         self.command = command

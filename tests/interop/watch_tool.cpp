@@ -1,5 +1,5 @@
-// A participant that speaks C++, on behalf of watching.py and counting.py: a command per line, a line
-// for each answer. agent.py is the same in Python.
+// A participant in C++ for watching.py and counting.py: one command per line; each is answered by a line.
+// agent.py is the same in Python.
 //
 //     open NAME            "ok"; from here on a watch, and where there is an argument its transactions
 //     close                "ok"
@@ -157,7 +157,7 @@ class agent {
     return held_.owner_died() ? "owner_died" : "held";
   }
 
-  /// Word 0 is the count, then what each has counted, then whom a death was told to.
+  /// Word 0 is the count; then the count of each process; then how many deaths each was told of.
   void count(std::size_t who) {
     begin();
     const auto block = held_.as<std::uint64_t>();
@@ -167,8 +167,8 @@ class agent {
       ++block[9 + who];
       block[0] = reported;
     }
-    if (block[0] != reported) throw std::runtime_error("somebody else was in a transaction");
-    // Not to be made one step, or put in another order, by the compiler.
+    if (block[0] != reported) throw std::runtime_error("another process was in a transaction");
+    // The compiler must not merge or reorder these stores.
     std::atomic_ref(block[0]).store(reported + 1, std::memory_order_release);
     std::atomic_ref(done[who]).store(done[who] + 1, std::memory_order_release);
     held_ = {};

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Watches and transactions between C++ and Python: each is woken by the other, and survives its death.
+"""Watches and transactions between C++ and Python: each wakes the other, and survives its death.
 
-watching.py WATCH_TOOL      for every CPython from 3.9 on that is found here
+watching.py WATCH_TOOL      for every CPython from 3.9 on of this machine
 """
 
 import itertools
@@ -21,7 +21,7 @@ LIMIT = 100  # seconds for a scenario
 
 
 class Pool:
-    """Participants are used again by the next scenario, if they have lived through theirs."""
+    """Participants that survive a scenario are used again by the next one."""
 
     def __init__(self, tool, python):
         self.commands = {
@@ -56,7 +56,7 @@ class Pool:
 
 
 def asleep(companion, agent, command):
-    """Gives a command that has to wait."""
+    """Gives a command that must wait."""
     agent.tell(command)
     support.until(lambda: companion.sleeps(agent.pid))
 
@@ -95,7 +95,7 @@ def told_once(pool, a, b):
 
 
 def in_turns(pool, a, b):
-    """Nobody sleeps through its turn, however close the notification is to its going to sleep."""
+    """No participant sleeps through a notification, however close it comes to parking."""
     with pool.members("turns", a, b, a) as (_, *players):
         for who, player in enumerate(players):
             player.tell("play %d %d %d" % (who, len(players), TURNS))
@@ -110,7 +110,7 @@ def elements(pool, a, b):
         if b.startswith("C++"):
             before = companion.parks(watcher.pid)
             notifier.do("notify 4")
-            # It has looked, and gone to sleep again.
+            # It has looked, and sleeps again.
             support.until(lambda: companion.parks(watcher.pid) > before)
             support.until(lambda: companion.sleeps(watcher.pid))
             notifier.do("notify 7")
@@ -125,7 +125,7 @@ def watcher_killed(pool, a, b):
         asleep(companion, watcher, "changed " + watcher.ask("version"))
         watcher.kill()
         notifier.do("notify")
-        another = pool.open(a, companion)  # if the notifier had no bell to ring, it is noticed now
+        another = pool.open(a, companion)  # if the notifier found no bell, that shows now
         assert not companion.slots(watcher.pid)
         seen = another.ask("version")
         asleep(companion, another, "changed " + seen)
@@ -135,7 +135,7 @@ def watcher_killed(pool, a, b):
 
 
 def notifier_killed(pool, a, b):
-    """Asleep, a watcher notices the death, and whatever had been notified."""
+    """A sleeping watcher notices the death, and everything that was notified."""
     with pool.members("notifier-killed", a, b) as (companion, watcher, notifier):
         seen = watcher.ask("version")
         asleep(companion, watcher, "changed " + seen)
@@ -144,10 +144,10 @@ def notifier_killed(pool, a, b):
         steps = range(1, 5) if b.startswith("Python") else []
         for step in steps:
             notifier = pool.open(b, companion)
-            notifier.tell("die %d" % step)  # rings nobody
+            notifier.tell("die %d" % step)  # notifies no bell
             assert notifier.reap() == -signal.SIGKILL
             assert watcher.answer() != seen
-            pool.open(b, companion).finish()  # who joins reaps: what was half done counts by now
+            pool.open(b, companion).finish()  # a newcomer reaps: then the unfinished notification counts
             seen = watcher.ask("version")
             asleep(companion, watcher, "changed " + seen)
         last = pool.open(b, companion)
@@ -157,7 +157,7 @@ def notifier_killed(pool, a, b):
 
 
 def unlinked(pool, a, b):
-    """Bells without names are reached through their owners."""
+    """Bells that have lost their names are reached through their owners."""
     with pool.members("unlinked", a, b) as (companion, one, other), open(companion.path) as held:
         for file in support.files_of(companion.path.name):
             (support.SHM / file).unlink()
@@ -184,7 +184,7 @@ def holder_ends(pool, a, b):
         for agent, follower in (holder, next_one), (next_one, third):
             agent.do("poke 0 1")
             agent.do("end")
-            assert follower.answer() == "held"  # in the order in which they came
+            assert follower.answer() == "held"  # in the order of their attempts
             assert agent.ask("begin 5") == "timed_out"
         third.do("end")
 
@@ -197,7 +197,7 @@ def holder_killed(pool, a, b):
         holder.kill()
         assert next_one.answer() == "owner_died"
         next_one.do("end")
-        assert third.answer() == "held"  # it was told to one
+        assert third.answer() == "held"  # only one is told
         third.do("end")
         assert next_one.ask("begin") == "held"
         next_one.do("end")
@@ -215,7 +215,7 @@ def waiter_killed(pool, a, b):
 
 
 def told_later(pool, a, b):
-    """A death in a transaction is remembered even if nobody is there."""
+    """A death in a transaction is remembered even if no participant is left."""
     with pool.members("later", a) as (companion, holder):
         assert holder.ask("begin") == "held"
         holder.kill()
@@ -228,7 +228,7 @@ def told_later(pool, a, b):
 
 
 def fork_survives(pool, a, b):
-    """What a child of a fork inherits does not keep its parent alive in the eyes of others."""
+    """What a forked child inherits does not make its parent look alive."""
     if not a.startswith("Python"):
         return
     with pool.members("fork", a, b) as (companion, holder, next_one):
@@ -238,7 +238,7 @@ def fork_survives(pool, a, b):
         holder.kill()
         try:
             assert next_one.answer() == "owner_died"
-            # It may have found the lock free before it looked for deaths: who joins reaps.
+            # It may have found the lock free before it looked for deaths: a newcomer reaps.
             pool.open(b, companion).finish()
             assert not companion.slots(holder.pid)
         finally:
@@ -256,7 +256,7 @@ def run(tool, python, among_themselves):
         same = a.split()[0] == b.split()[0]
         if same and not (among_themselves and a.startswith("Python")):
             continue
-        # To a watch it is all the same how its program has its transactions.
+        # For a watch it makes no difference how its program waits for transactions.
         scenarios = WATCHES if "C++" not in (a, b) else []
         for scenario in scenarios + TRANSACTIONS:
             support.watchdog(LIMIT)
