@@ -18,7 +18,7 @@ using detail::segment;
 
 namespace {
 
-/// A segment without participants, with or without a name.
+/// A segment without participants, named or not.
 struct house {
   explicit house(bool named) : name(named ? unique_name("bell") : "") {
     failure f;
@@ -56,7 +56,7 @@ volatile sig_atomic_t sigpipes = 0;
 
 }  // namespace
 
-TEST_CASE("a bell is ready from the ring to the drain", "[doorbell]") {
+TEST_CASE("a bell is ready from its notification until it is drained", "[doorbell]") {
   house h(GENERATE(true, false));
   doorbell bell = h.make(1);
   CHECK_FALSE(is_ready(bell.handle()));
@@ -70,7 +70,7 @@ TEST_CASE("a bell is ready from the ring to the drain", "[doorbell]") {
   CHECK(is_ready(bell.handle()));
   bell.drain();
   CHECK_FALSE(is_ready(bell.handle()));
-  bell.drain();  // of nothing: must not wait
+  bell.drain();  // with nothing to drain it must not block
 
   for (int i = 0; i != 1000; ++i) r.ring();
   bell.drain();
@@ -78,7 +78,7 @@ TEST_CASE("a bell is ready from the ring to the drain", "[doorbell]") {
   bell.close();
 }
 
-TEST_CASE("a bell that nobody drains can be rung any number of times", "[doorbell]") {
+TEST_CASE("a bell that is not drained can be notified any number of times", "[doorbell]") {
   house h(GENERATE(true, false));
   doorbell bell = h.make(0);
   ringer r;
@@ -91,7 +91,7 @@ TEST_CASE("a bell that nobody drains can be rung any number of times", "[doorbel
   bell.close();
 }
 
-TEST_CASE("a new owner does not hear what was meant for the old one", "[doorbell]") {
+TEST_CASE("a new owner does not receive the old owner's notifications", "[doorbell]") {
   house h(GENERATE(true, false));
   doorbell old = h.make(0);
   ringer r;
@@ -103,7 +103,7 @@ TEST_CASE("a new owner does not hear what was meant for the old one", "[doorbell
   next.close();
 }
 
-TEST_CASE("deserted, unreachable, reachable", "[doorbell]") {
+TEST_CASE("the states of a bell: deserted, unreachable, reachable", "[doorbell]") {
   house h(true);
   ringer r;
   CHECK(h.open(0, r) == ringer::state::unreachable);  // no such file
@@ -111,11 +111,11 @@ TEST_CASE("deserted, unreachable, reachable", "[doorbell]") {
   doorbell bell = h.make(0);
   CHECK(h.open(0, r) == ringer::state::reachable);
   bell.close();
-  CHECK(h.open(0, r) == ringer::state::deserted);  // its file is there, and nobody listens
+  CHECK(h.open(0, r) == ringer::state::deserted);  // its file exists, but has no reader
   CHECK_FALSE(r.serves(1));
 
   bell = h.make(0);
-  h.s.slot(0).bell = bell.id() + 1;  // the roster means another one
+  h.s.slot(0).bell = bell.id() + 1;  // the roster means another bell
   CHECK(h.open(0, r) == ringer::state::unreachable);
   bell.close();
   CHECK(h.open(0, r) == ringer::state::unreachable);
@@ -128,7 +128,7 @@ TEST_CASE("deserted, unreachable, reachable", "[doorbell]") {
   CHECK(std::string(std::istreambuf_iterator<char>(content), {}) == "not a bell");
 }
 
-TEST_CASE("a forged roster makes nobody write to something else", "[doorbell]") {
+TEST_CASE("a forged roster makes no notifier write to another file", "[doorbell]") {
   house h(true);
   doorbell bell = h.make(0);
   bell.close();
@@ -175,7 +175,7 @@ TEST_CASE("a bell that may not be opened is a failure, not a death", "[doorbell]
   bell.close();
 }
 
-TEST_CASE("to ring a dead owner's bell raises no SIGPIPE and changes nothing of the process",
+TEST_CASE("notifying a dead owner's bell raises no SIGPIPE and changes nothing in the process",
           "[doorbell]") {
   house h(true);
   doorbell bell = h.make(0);
@@ -210,7 +210,7 @@ TEST_CASE("to ring a dead owner's bell raises no SIGPIPE and changes nothing of 
   ::pthread_sigmask(SIG_SETMASK, nullptr, &mask);
   CHECK(::sigismember(&mask, SIGPIPE) == 1);
 
-  // Blocked, and one pending that is the caller's own: it stays.
+  // Blocked, and one of the caller's own pending: it stays pending.
   ::pthread_kill(::pthread_self(), SIGPIPE);
   CHECK_FALSE(r.ring());
   ::sigpending(&pending);
@@ -224,7 +224,7 @@ TEST_CASE("to ring a dead owner's bell raises no SIGPIPE and changes nothing of 
   CHECK(now.sa_handler == action.sa_handler);
 }
 
-TEST_CASE("the death of a bell's owner shows at the watching handle", "[doorbell]") {
+TEST_CASE("the death of a bell's owner makes the watching handle ready", "[doorbell]") {
   house h(true);
   doorbell bell = h.make(1);
   detail::unique_handle watch;
@@ -244,7 +244,7 @@ TEST_CASE("the death of a bell's owner shows at the watching handle", "[doorbell
   CHECK_FALSE(late);
 }
 
-TEST_CASE("bells are closed on exec and never wait", "[doorbell]") {
+TEST_CASE("bells are close-on-exec and non-blocking", "[doorbell]") {
   house h(GENERATE(true, false));
   doorbell bell = h.make(0);
   CHECK((::fcntl(bell.handle(), F_GETFD) & FD_CLOEXEC) != 0);

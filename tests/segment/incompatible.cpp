@@ -1,5 +1,5 @@
-// What is under the name is not what is expected: errc::incompatible, naming the difference, and not
-// a byte of it is changed.
+// The name belongs to something other than expected: errc::incompatible names the difference, and no byte is
+// changed.
 #include "support/rings.hpp"
 
 #include <fstream>
@@ -70,7 +70,7 @@ const field fields[] = {
 
 }  // namespace
 
-TEST_CASE("every field that is not as expected is named", "[incompatible]") {
+TEST_CASE("every field with an unexpected value is named", "[incompatible]") {
   const bool by_value = GENERATE(true, false);
   const ring_traits& traits = by_value ? spsc_ring<tick, 64>::traits : byte_ring::traits;
   const channel_options options = by_value ? channel_options{} : of_bytes::options();
@@ -93,7 +93,7 @@ TEST_CASE("every field that is not as expected is named", "[incompatible]") {
   }
 }
 
-TEST_CASE("a capacity that the ring could have, but not in this file", "[incompatible]") {
+TEST_CASE("a capacity that does not fit in the file is incompatible", "[incompatible]") {
   std::string content = pristine(byte_ring::traits, of_bytes::options());
   const std::uint64_t capacity = GENERATE(0u, 1u, 4097u, 8192u, std::uint64_t{1} << 32, ~std::uint64_t{0});
   std::memcpy(content.data() + offsetof(layout::identity, capacity), &capacity, 8);
@@ -104,7 +104,7 @@ TEST_CASE("a capacity that the ring could have, but not in this file", "[incompa
   CHECK(file.now() == content);
 }
 
-TEST_CASE("no magic: this is no segment", "[incompatible]") {
+TEST_CASE("a file without the magic is not a segment", "[incompatible]") {
   std::string content = pristine(byte_ring::traits, of_bytes::options());
   content[3] = 'F';
   CHECK_THAT(copied(content).open(byte_ring::traits).what, contains("no magic"));
@@ -112,7 +112,7 @@ TEST_CASE("no magic: this is no segment", "[incompatible]") {
   CHECK(copied(std::string(4096, '\0')).open(byte_ring::traits).code == errc::incompatible);
 }
 
-TEST_CASE("a file that is too short, or too long", "[incompatible]") {
+TEST_CASE("a file that is too short or too long is incompatible", "[incompatible]") {
   const std::string good = pristine(byte_ring::traits, of_bytes::options());
   for (const std::size_t size : {0, 1, 127}) {
     const failure f = copied(good.substr(0, size)).open(byte_ring::traits);
@@ -130,7 +130,7 @@ TEST_CASE("a file that is too short, or too long", "[incompatible]") {
   }
 }
 
-TEST_CASE("what is under the name is no file at all", "[incompatible]") {
+TEST_CASE("a name that does not belong to a regular file is incompatible", "[incompatible]") {
   const std::string name = unique_name("other");
   const std::string path = "/dev/shm/" + name;
   const auto code = [&] {
@@ -139,7 +139,7 @@ TEST_CASE("what is under the name is no file at all", "[incompatible]") {
     CHECK_THAT(f.what, contains(name));
     return f.code;
   };
-  SECTION("a FIFO: it must not hang either") {
+  SECTION("a FIFO, which must not hang") {
     REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
     CHECK(code() == errc::incompatible);
     ::unlink(path.c_str());
@@ -156,7 +156,7 @@ TEST_CASE("what is under the name is no file at all", "[incompatible]") {
   }
 }
 
-TEST_CASE("an attacher's wishes for the capacity", "[incompatible]") {
+TEST_CASE("the capacity that a joining process asks for", "[incompatible]") {
   channel_options wish = of_bytes::options();
   wish.capacity = 8192;
   const copied file(pristine(byte_ring::traits, wish));
@@ -165,9 +165,9 @@ TEST_CASE("an attacher's wishes for the capacity", "[incompatible]") {
     o.capacity = capacity;
     return file.open(byte_ring::traits, o);
   };
-  CHECK_FALSE(opened_with(0));     // none
+  CHECK_FALSE(opened_with(0));     // none in particular
   CHECK_FALSE(opened_with(8192));
-  CHECK_FALSE(opened_with(4097));  // becomes 8192
+  CHECK_FALSE(opened_with(4097));  // rounded up to 8192
   CHECK_THAT(opened_with(4096).what, contains("capacity is 8192, expected 4096"));
   CHECK_THAT(opened_with(16384).what, contains("capacity is 8192, expected 16384"));
 }
@@ -189,11 +189,11 @@ TEST_CASE("a channel of another type is refused by the constructor, which says w
   of_bytes::channel::consumer rx(io, name, ec);
   CHECK(ec == errc::incompatible);
   CHECK_FALSE(rx.is_open());
-  CHECK(tx.try_send({1, 0}));  // nothing of it has touched the segment
+  CHECK(tx.try_send({1, 0}));  // the refused ones have not changed the segment
   CHECK(of_values::channel::consumer(io, name).try_receive()->seq == 1);
 }
 
-TEST_CASE("programs whose Boost keeps its queue in another place do not share a ring", "[incompatible]") {
+TEST_CASE("programs whose Boost lays out the queue differently do not share a ring", "[incompatible]") {
   const ring_traits& ours = spsc_ring<tick, 64>::traits;
   const copied file(pristine(ours, {}));
   ring_traits other = ours;
@@ -204,7 +204,7 @@ TEST_CASE("programs whose Boost keeps its queue in another place do not share a 
   CHECK(file.now() == file.content);
 }
 
-TEST_CASE("a library that keeps its values in a way that the ring does not know is not used", "[incompatible]") {
+TEST_CASE("a ring with an unknown layout of the library's queue is not used", "[incompatible]") {
   ring_traits unknown = spsc_ring<tick, 64>::traits;
   unknown.library_layout = []() -> std::uint64_t { return 0; };
   const copied file(pristine(spsc_ring<tick, 64>::traits, {}));

@@ -9,8 +9,8 @@
 using namespace belfry;
 using namespace belfry::test;
 
-// The format is a contract with programs that were built earlier, or by somebody else: offsets and
-// values are written out here as numbers, and read back with plain file I/O.
+// The format is a contract with programs that were built earlier or by others: offsets and values are written
+// here as numbers, and read back with plain file I/O.
 
 namespace {
 
@@ -27,7 +27,7 @@ T at(const std::vector<char>& file, std::size_t offset) {
   return value;
 }
 
-/// A segment that was only just created; nobody has joined.
+/// A segment that was just created, without participants.
 std::vector<char> created(const ring_traits& traits, const channel_options& options) {
   const std::string name = unique_name("layout");
   detail::failure f;
@@ -41,7 +41,7 @@ std::vector<char> created(const ring_traits& traits, const channel_options& opti
 
 }  // namespace
 
-TEST_CASE("offsets within the header", "[layout]") {
+TEST_CASE("the offsets within the header", "[layout]") {
   using layout::control_header;
   using layout::identity;
   using layout::participant_slot;
@@ -82,7 +82,7 @@ TEST_CASE("offsets within the header", "[layout]") {
   CHECK(offsetof(layout::byte_ring_control, head) == 64);
 }
 
-TEST_CASE("sizes that follow from the number of participants and of bytes", "[layout]") {
+TEST_CASE("the sizes that depend on the number of participants and of bytes", "[layout]") {
   CHECK(layout::header_bytes(2) == 576);
   CHECK(layout::header_bytes(64) == 8512);
   CHECK(layout::roster_lock == 0);
@@ -116,7 +116,7 @@ TEST_CASE("the file of a segment with an spsc_ring", "[layout]") {
   CHECK(at<std::uint64_t>(file, 96) == 576);
   CHECK(at<std::uint64_t>(file, 104) == file.size() - 576);
   CHECK(at<std::uint64_t>(file, 120) == 0);
-  // Nobody parked, nothing counted, no participant.
+  // No participant, none parked, nothing counted.
   CHECK(std::all_of(file.begin() + 128, file.begin() + 576, [](char c) { return c == 0; }));
 }
 
@@ -142,14 +142,14 @@ TEST_CASE("the file of a segment with a byte_ring", "[layout]") {
   CHECK(std::all_of(file.begin() + 128, file.end(), [](char c) { return c == 0; }));
 }
 
-TEST_CASE("every segment has a random id of its own", "[layout]") {
+TEST_CASE("every segment has a different random id", "[layout]") {
   const auto a = created(byte_ring::traits, of_bytes::options());
   const auto b = created(byte_ring::traits, of_bytes::options());
   CHECK(std::string(a.data() + 24, 16) != std::string(b.data() + 24, 16));
   CHECK(std::string(a.data() + 24, 16) != std::string(16, '\0'));
 }
 
-TEST_CASE("what a sent message looks like in the file", "[layout]") {
+TEST_CASE("the bytes of a sent message in the file", "[layout]") {
   const std::string name = unique_name("record");
   net::io_context io;
   {

@@ -20,7 +20,7 @@ struct fixture {
   std::atomic<std::uint8_t>& mark(layout::role r, std::size_t index) const {
     return header->parked[static_cast<std::size_t>(r)].slots[index];
   }
-  /// How many of a role are marked.
+  /// How many slots of a role are marked.
   int marks(layout::role r) const {
     int n = 0;
     for (const auto& m : header->parked[static_cast<std::size_t>(r)].slots) n += m.load() != 0;
@@ -44,7 +44,7 @@ TEST_CASE("the park word is epoch << 2 | state", "[parking]") {
   CHECK(state_of(30) == park_state::rung);
 }
 
-TEST_CASE("every parking has an epoch of its own, and a mark that is gone afterwards", "[parking]") {
+TEST_CASE("every parking has a new epoch, and a mark that is cleared afterwards", "[parking]") {
   fixture f;
   parking p;
   f.attach(p, layout::role::consumer, 5);
@@ -71,7 +71,7 @@ TEST_CASE("every parking has an epoch of its own, and a mark that is gone afterw
   CHECK(f.word() == park_word(2, park_state::awake));
 }
 
-TEST_CASE("the marks of others stay as they are", "[parking]") {
+TEST_CASE("parking does not change the marks of others", "[parking]") {
   fixture f;
   f.mark(layout::role::producer, 1) = 1;
   f.mark(layout::role::producer, 63) = 1;
@@ -93,7 +93,7 @@ TEST_CASE("the marks of others stay as they are", "[parking]") {
   CHECK(f.marks(layout::role::consumer) == 0);
 }
 
-TEST_CASE("to unpark twice, or without having parked, changes nothing", "[parking]") {
+TEST_CASE("unparking twice, or without having parked, changes nothing", "[parking]") {
   fixture f;
   f.slot->park = park_word(9, park_state::rung);
   f.mark(layout::role::consumer, 0) = 1;
@@ -105,12 +105,12 @@ TEST_CASE("to unpark twice, or without having parked, changes nothing", "[parkin
 
   p.park();
   p.unpark();
-  f.slot->park = park_word(11, park_state::parked);  // a successor's, say
+  f.slot->park = park_word(11, park_state::parked);  // for example a successor's
   p.unpark();
   CHECK(f.word() == park_word(11, park_state::parked));
 }
 
-TEST_CASE("to wake up clears the mark of a notifier, and keeps the epoch", "[parking]") {
+TEST_CASE("waking up clears the mark of a notifier, and keeps the epoch", "[parking]") {
   fixture f;
   parking p;
   f.attach(p, layout::role::consumer, 1);
@@ -122,12 +122,12 @@ TEST_CASE("to wake up clears the mark of a notifier, and keeps the epoch", "[par
   CHECK(f.word() == park_word(1, park_state::awake));
 }
 
-TEST_CASE("a notifier that was slow cannot mark a later parking as rung", "[parking]") {
+TEST_CASE("a slow notifier cannot mark a later parking as rung", "[parking]") {
   fixture f;
   parking p;
   f.attach(p, layout::role::consumer, 1);
   p.park();
-  std::uint64_t stale = f.word();  // what a notifier has seen before it rang and was delayed
+  std::uint64_t stale = f.word();  // what a notifier read before it notified and was delayed
   p.unpark();
   p.park();
   CHECK_FALSE(
@@ -136,7 +136,7 @@ TEST_CASE("a notifier that was slow cannot mark a later parking as rung", "[park
   p.unpark();
 }
 
-TEST_CASE("a notifier's mark is never lost to an unparking at the same moment", "[parking]") {
+TEST_CASE("a notifier's mark is never lost to a concurrent unparking", "[parking]") {
   const test::watchdog dog;
   fixture f;
   parking p;
@@ -163,7 +163,7 @@ TEST_CASE("a notifier's mark is never lost to an unparking at the same moment", 
   CHECK(told == marked);
 }
 
-TEST_CASE("the epoch goes on where a former owner of the slot has left it", "[parking]") {
+TEST_CASE("the epoch continues from the former owner's", "[parking]") {
   fixture f;
   f.slot->park = park_word(41, park_state::awake);
   parking p;

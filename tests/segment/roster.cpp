@@ -12,7 +12,7 @@ using joined = detail::roster::joined;
 using layout::slot_end;
 using layout::slot_state;
 
-TEST_CASE("joining takes the slot of the role and makes its bell", "[roster]") {
+TEST_CASE("joining takes a slot of the role and makes its bell", "[roster]") {
   const std::string name = unique_name("join");
   member tx(name, producer_role);
   CHECK_FALSE(tx->is_member());
@@ -42,7 +42,7 @@ TEST_CASE("joining takes the slot of the role and makes its bell", "[roster]") {
   CHECK(rx->peer_came());
 }
 
-TEST_CASE("a second one of a role is refused while the first lives", "[roster]") {
+TEST_CASE("a second participant of a role is refused while the first lives", "[roster]") {
   const std::string name = unique_name("taken");
   member first(name, consumer_role);
   REQUIRE(first.join() == joined::yes);
@@ -58,7 +58,7 @@ TEST_CASE("a second one of a role is refused while the first lives", "[roster]")
   CHECK(files_of(name) == 0);
 }
 
-TEST_CASE("leaving frees the slot; the last one out removes the segment", "[roster]") {
+TEST_CASE("leaving frees the slot; the last participant removes the segment", "[roster]") {
   const std::string name = unique_name("leave");
   member tx(name, producer_role);
   member rx(name, consumer_role);
@@ -76,7 +76,7 @@ TEST_CASE("leaving frees the slot; the last one out removes the segment", "[rost
   CHECK(files_of(name) == 0);
 }
 
-TEST_CASE("a segment with something unread stays until it was read", "[roster]") {
+TEST_CASE("a segment with unread values stays until they are received", "[roster]") {
   const std::string name = unique_name("drained");
   {
     member tx(name, producer_role);
@@ -110,7 +110,7 @@ TEST_CASE("a persistent segment stays", "[roster]") {
   }
   CHECK(files_of(name) == 1);
   {
-    member rx(name, consumer_role);  // the creator has decided
+    member rx(name, consumer_role);  // the creator's choice counts
     CHECK(rx.segment().persistent());
     rx.join();
   }
@@ -118,7 +118,7 @@ TEST_CASE("a persistent segment stays", "[roster]") {
   of_values::channel::unlink(name);
 }
 
-TEST_CASE("a slot's generation and its epoch go on from owner to owner", "[roster]") {
+TEST_CASE("a slot's generation and epoch continue from owner to owner", "[roster]") {
   const std::string name = unique_name("generation");
   member rx(name, consumer_role);
   rx.join();
@@ -137,7 +137,7 @@ TEST_CASE("a slot's generation and its epoch go on from owner to owner", "[roste
   CHECK_FALSE(is_marked(rx, producer_role, 0));
 }
 
-TEST_CASE("a consumer is told that its producer has left, also one that left before", "[roster]") {
+TEST_CASE("a consumer is told that its producer has left, even before the consumer joined", "[roster]") {
   const std::string name = unique_name("closed");
   channel_options options;
   options.lifetime = lifetime::persistent;
@@ -152,14 +152,14 @@ TEST_CASE("a consumer is told that its producer has left, also one that left bef
 
   member again(name, producer_role);
   again.join();
-  CHECK_FALSE(rx->peek_event());  // until somebody comes
+  CHECK_FALSE(rx->peek_event());  // until another producer joins
   again.leave();
   CHECK(rx->peek_event() == errc::closed);
   rx.leave();
   of_values::channel::unlink(name);
 }
 
-TEST_CASE("a producer is told of a consumer that leaves, not of one of the past", "[roster]") {
+TEST_CASE("a producer is told of a consumer that leaves, but not of an earlier one", "[roster]") {
   const std::string name = unique_name("past");
   channel_options options;
   options.lifetime = lifetime::persistent;
@@ -180,12 +180,12 @@ TEST_CASE("a producer is told of a consumer that leaves, not of one of the past"
   of_values::channel::unlink(name);
 }
 
-TEST_CASE("whoever opened a segment that has lost its name begins anew", "[roster]") {
+TEST_CASE("a newcomer that opened a segment without a name opens it again", "[roster]") {
   const std::string name = unique_name("gone");
   member tx(name, producer_role);
   tx.join();
-  member late(name, consumer_role);  // has it open
-  tx.leave();                        // and the last one out removes it
+  member late(name, consumer_role);  // has opened it
+  tx.leave();                        // the last participant removes it
   CHECK(late.join() == joined::gone);
   CHECK_FALSE(late.failure());
   CHECK_FALSE(late->is_member());
@@ -209,7 +209,7 @@ TEST_CASE("a bell that cannot be made leaves the slot free", "[roster]") {
   const std::string name = unique_name("no-bell");
   const std::string path = "/dev/shm/" + name + ".bell.1";
   member rx(name, consumer_role);
-  // Neither is a bell, so neither is ours to replace.
+  // Neither is a bell, so neither may be replaced.
   SECTION("because of a directory") { REQUIRE(::mkdir(path.c_str(), 0700) == 0); }
   SECTION("because of a file") { std::ofstream(path) << "x"; }
   CHECK(rx.join() == joined::no);
@@ -222,7 +222,7 @@ TEST_CASE("a bell that cannot be made leaves the slot free", "[roster]") {
   CHECK(again.control(1).deaths == 0);
 }
 
-TEST_CASE("only a parked peer is rung, and it is marked", "[roster]") {
+TEST_CASE("only a parked peer is notified, and it is marked", "[roster]") {
   const std::string name = unique_name("notify");
   member tx(name, producer_role);
   member rx(name, consumer_role);
@@ -245,7 +245,7 @@ TEST_CASE("only a parked peer is rung, and it is marked", "[roster]") {
   CHECK(tx.segment().slot(0).rings == 1);
 
   rx->bell().drain();
-  tx->notify();  // rung already: nobody rings twice for one parking
+  tx->notify();  // already notified: once per parking
   CHECK_FALSE(is_ready(rx->bell().handle()));
   CHECK(tx.segment().slot(0).rings == 1);
 
@@ -258,7 +258,7 @@ TEST_CASE("only a parked peer is rung, and it is marked", "[roster]") {
   rx->park().unpark();
 }
 
-TEST_CASE("whoever joins or leaves rings everyone", "[roster]") {
+TEST_CASE("joining and leaving notify all participants", "[roster]") {
   const std::string name = unique_name("everyone");
   member rx(name, consumer_role);
   rx.join();

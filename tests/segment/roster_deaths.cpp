@@ -9,14 +9,14 @@ using layout::slot_end;
 using layout::slot_state;
 using changes = std::vector<detail::roster::watch_change>;
 
-TEST_CASE("a death is counted once, told once, and frees the slot", "[roster]") {
+TEST_CASE("a death is counted once, reported once, and frees the slot", "[roster]") {
   const std::string name = unique_name("death");
   member rx(name, consumer_role);
   rx.join();
   victim tx(name, producer_role, [](member& m) { m->park().park(); });
   CHECK(is_marked(rx, producer_role, 0));
   tx.kill();
-  CHECK_FALSE(rx->peek_event());  // nobody has noticed
+  CHECK_FALSE(rx->peek_event());  // not noticed yet
 
   rx->reap();
   const auto slot = rx.control(0);
@@ -40,12 +40,12 @@ TEST_CASE("a death is counted once, told once, and frees the slot", "[roster]") 
   CHECK_FALSE(rx->peek_event());
 }
 
-TEST_CASE("every death is told, also when several were before anybody listened", "[roster]") {
+TEST_CASE("every death is reported, even several before the consumer looked", "[roster]") {
   const std::string name = unique_name("deaths");
   member rx(name, consumer_role);
   rx.join();
   for (int i = 0; i != 3; ++i) {
-    victim tx(name, producer_role);  // reaps the one before
+    victim tx(name, producer_role);  // reaps the previous one
     CHECK(rx.control(0).generation == static_cast<std::uint32_t>(i + 1));
     tx.kill();
   }
@@ -58,7 +58,7 @@ TEST_CASE("every death is told, also when several were before anybody listened",
   CHECK_FALSE(rx->peek_event());
 }
 
-TEST_CASE("deaths are told before the clean end of a later producer", "[roster]") {
+TEST_CASE("deaths are reported before the clean end of a later producer", "[roster]") {
   const std::string name = unique_name("order");
   member rx(name, consumer_role);
   rx.join();
@@ -88,7 +88,7 @@ TEST_CASE("the count of deaths may overflow", "[roster]") {
   CHECK_FALSE(rx->peek_event());
 }
 
-TEST_CASE("a newcomer is told of a death that nobody has noticed, and of no earlier one", "[roster]") {
+TEST_CASE("a newcomer is told of a death not yet noticed, and of no earlier one", "[roster]") {
   const std::string name = unique_name("news");
   victim(name, producer_role, [](member& m) {
     of_values::channel::ring_type::writer(m.segment().ring()).push({1, 0});  // so that the segment stays
@@ -106,7 +106,7 @@ TEST_CASE("a newcomer is told of a death that nobody has noticed, and of no earl
   of_values::channel::unlink(name);
 }
 
-TEST_CASE("one who died while joining is no death, only a slot to be freed", "[roster]") {
+TEST_CASE("a participant that dies while joining does not count as dead; its slot is freed", "[roster]") {
   const std::string name = unique_name("joining");
   member rx(name, consumer_role);
   rx.join();
@@ -118,7 +118,7 @@ TEST_CASE("one who died while joining is no death, only a slot to be freed", "[r
   CHECK(rx.segment().header().count.deaths == 0);
 }
 
-TEST_CASE("the place of the dead is free for the next one", "[roster]") {
+TEST_CASE("a dead participant's slot is free for the next one", "[roster]") {
   const std::string name = unique_name("successor");
   victim(name, consumer_role).kill();
   CHECK(files_of(name) == 2);
@@ -130,7 +130,7 @@ TEST_CASE("the place of the dead is free for the next one", "[roster]") {
   CHECK(files_of(name) == 0);
 }
 
-TEST_CASE("the last one out reaps before it looks whether it is alone", "[roster]") {
+TEST_CASE("the last participant reaps before it checks whether it is alone", "[roster]") {
   const std::string name = unique_name("last");
   member rx(name, consumer_role);
   rx.join();
@@ -163,11 +163,11 @@ TEST_CASE("a live peer is watched, and its death shows at the handle", "[roster]
     REQUIRE(c.size() == 1);
     CHECK(c[0].slot == 0);
     CHECK_FALSE(rx->watch_peers(none));
-    CHECK(none.empty());  // it is still the same one
+    CHECK(none.empty());  // it is still the same peer
     return std::move(c[0].handle);
   };
 
-  SECTION("it dies") {
+  SECTION("the peer dies") {
     victim tx(name, producer_role);
     const auto handle = watch();
     REQUIRE(handle);
@@ -177,16 +177,16 @@ TEST_CASE("a live peer is watched, and its death shows at the handle", "[roster]
     rx->watched_died(0);
     CHECK(rx.control(0).state == slot_state::free);
     CHECK(rx->peek_event() == errc::peer_died);
-    CHECK_FALSE(watch());  // nobody any more
+    CHECK_FALSE(watch());  // there is no peer left
   }
-  SECTION("its bell has gone, but not its lock: the kernel is on its way") {
+  SECTION("its bell is closed, but not yet its lock: the kernel is still closing its files") {
     victim tx(name, producer_role, [](member& m) { m->bell().close(); });
     CHECK_FALSE(rx->watch_peers(none));
     CHECK((none.empty() || !none[0].handle));
     CHECK(rx.control(0).state == slot_state::free);
     CHECK(rx->peek_event() == errc::peer_died);
   }
-  SECTION("it leaves: ready as well, and no death") {
+  SECTION("the peer leaves: ready as well, but not a death") {
     member tx(name, producer_role);
     tx.join();
     const auto handle = watch();
@@ -197,7 +197,7 @@ TEST_CASE("a live peer is watched, and its death shows at the handle", "[roster]
     CHECK(rx.control(0).deaths == 0);
     CHECK(rx->peek_event() == errc::closed);
   }
-  SECTION("another one has taken its place: what the old handle tells is not held against it") {
+  SECTION("another peer has its slot: the old handle does not count as its death") {
     victim tx(name, producer_role);
     const auto handle = watch();
     tx.kill();
@@ -225,13 +225,13 @@ TEST_CASE("a peer that died before it was watched is reaped at once", "[roster]"
   CHECK(rx->peek_event() == errc::peer_died);
 }
 
-TEST_CASE("who is there, and who came and went", "[roster]") {
+TEST_CASE("the peers that are there, and those that came and went", "[roster]") {
   const std::string name = unique_name("came");
   member rx(name, consumer_role);
   rx.join();
   CHECK_FALSE(rx->peer_came());
 
-  SECTION("a producer that has left: what it sent is still there, until that was reported") {
+  SECTION("a producer that has left counts until that was reported") {
     member tx(name, producer_role);
     tx.join();
     CHECK(rx->peer_came());
@@ -251,7 +251,7 @@ TEST_CASE("who is there, and who came and went", "[roster]") {
     rx->take_event();
     CHECK_FALSE(rx->peer_came());
   }
-  SECTION("a consumer that has left is of no use to a producer") {
+  SECTION("a consumer that has left does not count") {
     member tx(name, producer_role);
     tx.join();
     CHECK(tx->peer_came());
@@ -260,13 +260,13 @@ TEST_CASE("who is there, and who came and went", "[roster]") {
   }
 }
 
-TEST_CASE("one that was unlinked under its feet goes on alone", "[roster]") {
+TEST_CASE("a participant of an unlinked segment continues alone", "[roster]") {
   const std::string name = unique_name("unlinked");
   member tx(name, producer_role);
   tx.join();
   of_values::channel::unlink(name);
   member other(name, producer_role);
-  CHECK(other.join() == joined::yes);  // of another segment of the same name
+  CHECK(other.join() == joined::yes);  // joins another segment of the same name
   CHECK(other.control(0).generation == 1);
   const std::size_t files = files_of(name);
   tx.leave();

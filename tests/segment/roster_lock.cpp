@@ -1,5 +1,5 @@
-// What a participant does while another one holds the lock of the roster, and what it leaves to whom; the names of
-// segments and bells.
+// What a participant does while another one holds the roster's lock, and what it leaves to others; the names
+// of segments and bells.
 #include "support/member.hpp"
 
 #include <atomic>
@@ -19,7 +19,7 @@ using layout::slot_state;
 
 namespace {
 
-/// Holds the lock of the roster, as another participant does.
+/// Holds the roster's lock, as another participant does.
 class held_roster {
  public:
   explicit held_roster(const std::string& name)
@@ -45,12 +45,12 @@ bool has_a_name(const detail::segment& s) {
   return ::fstat(s.block().get(), &status) == 0 && status.st_nlink != 0;
 }
 
-/// What a participant does just then.
+/// What a participant does at that moment.
 std::function<void()> meanwhile;
 
 }  // namespace
 
-TEST_CASE("who leaves while another holds the roster's lock has left, and is cleared up after", "[roster]") {
+TEST_CASE("leaving succeeds while another holds the roster's lock; the slot is freed later", "[roster]") {
   const test::watchdog dog;
   const std::string name = unique_name("going");
   member tx(name, producer_role);
@@ -76,13 +76,13 @@ TEST_CASE("who leaves while another holds the roster's lock has left, and is cle
   CHECK(files_of(name) == 0);
 }
 
-TEST_CASE("the last one out clears up after one that has left meanwhile", "[roster]") {
+TEST_CASE("the last participant frees the slot of one that left meanwhile", "[roster]") {
   const test::watchdog dog;
   const std::string name = unique_name("both");
   using jobs = channel<work_ring<tick, 64>>;
   static const ring_traits& original = jobs::ring_type::traits;
   ring_traits traits = original;
-  traits.recover = [](const ring_memory& memory, std::size_t slot) {  // the roster is locked then
+  traits.recover = [](const ring_memory& memory, std::size_t slot) {  // called with the roster locked
     original.recover(memory, slot);
     if (meanwhile) std::exchange(meanwhile, nullptr)();
   };
@@ -105,7 +105,7 @@ TEST_CASE("the last one out clears up after one that has left meanwhile", "[rost
   CHECK(files_of(name) == 0);
 }
 
-TEST_CASE("a death that is noticed while another holds the roster's lock is seen to later", "[roster]") {
+TEST_CASE("a death noticed while another holds the roster's lock is reaped later", "[roster]") {
   const test::watchdog dog;
   const std::string name = unique_name("later");
   member rx(name, consumer_role);
@@ -121,7 +121,7 @@ TEST_CASE("a death that is noticed while another holds the roster's lock is seen
     rx->watched_died(0);
     rx->reap();
     CHECK_FALSE(rx->peek_event());
-    CHECK(rx->peer_came());  // and gone again
+    CHECK(rx->peer_came());  // and has gone again
     changes.clear();
     REQUIRE_FALSE(rx->watch_peers(changes));
     REQUIRE(changes.size() == 1);
@@ -143,7 +143,7 @@ TEST_CASE("a death that is noticed while another holds the roster's lock is seen
   for (const auto& change : changes) CHECK_FALSE(change.handle);
 }
 
-TEST_CASE("a full roster says how many places there are", "[roster]") {
+TEST_CASE("a full roster says how many slots there are", "[roster]") {
   const std::string name = unique_name("full");
   const ring_traits& traits = channel<work_ring<tick, 64>>::ring_type::traits;
   std::vector<std::unique_ptr<member>> all;
@@ -157,7 +157,7 @@ TEST_CASE("a full roster says how many places there are", "[roster]") {
   CHECK(one_more.failure().what == "a consumer of \"" + name + "\": all 32 places are taken");
 }
 
-TEST_CASE("a join that fails leaves no segment behind that has nobody, and nothing, in it", "[roster]") {
+TEST_CASE("a failed join leaves no segment behind without participants and values", "[roster]") {
   const std::string name = unique_name("failed");
   const std::string path = "/dev/shm/" + name + ".bell.1";
   std::ofstream(path) << "not a bell";
@@ -169,7 +169,7 @@ TEST_CASE("a join that fails leaves no segment behind that has nobody, and nothi
   REQUIRE(std::remove(path.c_str()) == 0);
 }
 
-TEST_CASE("what has died while joining does not take a namesake's bell with it", "[roster]") {
+TEST_CASE("reaping a dead newcomer does not remove a namesake's bell", "[roster]") {
   const std::string name = unique_name("namesake");
   member rx(name, consumer_role);
   rx.join();
@@ -181,7 +181,7 @@ TEST_CASE("what has died while joining does not take a namesake's bell with it",
   CHECK(files_of(name + ".bell.0") == 1);
 }
 
-TEST_CASE("to unlink a channel does not take the bells of the next one of that name", "[roster]") {
+TEST_CASE("unlinking a channel does not remove the bells of the next one of that name", "[roster]") {
   const test::watchdog dog;
   const std::string name = unique_name("unlinking");
   std::atomic<bool> over{false};
@@ -194,7 +194,7 @@ TEST_CASE("to unlink a channel does not take the bells of the next one of that n
   for (int i = 0; i != often(3000); ++i) {
     member rx(name, consumer_role);
     if (rx.join() != joined::yes) continue;
-    // Either the bell is there, or the segment is on its way out, too.
+    // Either the bell exists, or the segment is being removed as well.
     while (files_of(name + ".bell.1") == 0 && has_a_name(rx.segment())) std::this_thread::yield();
   }
   over = true;
@@ -204,7 +204,7 @@ TEST_CASE("to unlink a channel does not take the bells of the next one of that n
   CHECK(files_of(name) == 0);
 }
 
-TEST_CASE("names of what belongs to channels and blocks are refused for channels", "[roster]") {
+TEST_CASE("names of bells and companions are refused for channels", "[roster]") {
   for (const char* ending : {".bell.0", ".bell.63", ".bell.7777", ".watch"}) {
     const std::string name = unique_name("ours") + ending;
     detail::failure f;

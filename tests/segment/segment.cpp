@@ -42,7 +42,7 @@ struct named {
 
 }  // namespace
 
-TEST_CASE("whoever comes first creates, whoever comes next opens the same", "[segment]") {
+TEST_CASE("the first participant creates the segment, the next one opens it", "[segment]") {
   const named n("first");
   failure f;
   const segment a = segment::create_or_open(n.name, values, {}, f);
@@ -62,7 +62,7 @@ TEST_CASE("whoever comes first creates, whoever comes next opens the same", "[se
   CHECK(files_of(n.name) == 1);
 }
 
-TEST_CASE("many who come at the same time get one segment", "[segment]") {
+TEST_CASE("many concurrent newcomers get one segment", "[segment]") {
   constexpr int threads = 4;
   for (int round = 0; round != often(200); ++round) {
     const named n("race");
@@ -85,7 +85,7 @@ TEST_CASE("many who come at the same time get one segment", "[segment]") {
   }
 }
 
-TEST_CASE("names that cannot be, and the longest that can", "[segment]") {
+TEST_CASE("impossible names, and the longest possible one", "[segment]") {
   const auto code_for = [](std::string_view name) {
     failure f;
     segment::create_or_open(name, values, {}, f);
@@ -111,18 +111,18 @@ TEST_CASE("names that cannot be, and the longest that can", "[segment]") {
   CHECK(detail::bell_name("a", 7) == "a.bell.7");
 }
 
-TEST_CASE("segment and bells get the mode that was asked for, whatever the umask", "[segment]") {
+TEST_CASE("segment and bells get the requested mode, whatever the umask", "[segment]") {
   const mode_t mask = GENERATE(mode_t{0}, mode_t{077}, mode_t{0777});
   const with_umask restrictive(mask);
   const named n("mode");
   net::io_context io;
 
-  SECTION("0600 unless asked for") {
+  SECTION("0600 by default") {
     of_bytes::channel::producer tx(io, n.name);
     CHECK(mode_of(n.name) == 0600);
     CHECK(mode_of(n.name + ".bell.0") == 0600);
   }
-  SECTION("what the creator has asked for counts for everybody's bells") {
+  SECTION("the creator's mode counts for all bells") {
     channel_options options;
     options.mode = 0666;
     of_bytes::channel::producer tx(io, n.name, options);
@@ -140,7 +140,7 @@ TEST_CASE("segment and bells get the mode that was asked for, whatever the umask
   }
 }
 
-TEST_CASE("a capacity that cannot be creates nothing", "[segment]") {
+TEST_CASE("an impossible capacity creates nothing", "[segment]") {
   const named n("capacity");
   channel_options options;
   options.capacity = (std::size_t{1} << 32) + 1;
@@ -151,7 +151,7 @@ TEST_CASE("a capacity that cannot be creates nothing", "[segment]") {
   CHECK(files_of(n.name) == 0);
 }
 
-TEST_CASE("a ring whose type says its capacity takes no other, and no wish for one", "[segment]") {
+TEST_CASE("a ring with a capacity in its type accepts no request for one", "[segment]") {
   const named n("capacity");
   channel_options options;
   options.capacity = GENERATE(1u, 64u, 4096u);
@@ -183,7 +183,7 @@ TEST_CASE("a ring whose type says its capacity takes no other, and no wish for o
   refuses(std::type_identity<latest<tick>>());
 }
 
-TEST_CASE("an impossible wish for a capacity is one by handles, too", "[segment]") {
+TEST_CASE("an impossible capacity is refused for handles, too", "[segment]") {
   failure f;
   const auto handles = segment::create_anonymous(byte_ring::traits, {}, f);
   REQUIRE_FALSE(f);
@@ -207,7 +207,7 @@ TEST_CASE("the data of a byte_ring is mapped twice in a row", "[segment]") {
   CHECK(data[4094] == std::byte{19});
 }
 
-TEST_CASE("unlink removes segment and bells, and says when there is none", "[segment]") {
+TEST_CASE("unlink removes segment and bells, and reports when there is none", "[segment]") {
   const named n("unlink");
   net::io_context io;
   of_values::channel::producer tx(io, n.name);
@@ -215,7 +215,7 @@ TEST_CASE("unlink removes segment and bells, and says when there is none", "[seg
   REQUIRE(files_of(n.name) == 3);
   of_values::channel::unlink(n.name);
   CHECK(files_of(n.name) == 0);
-  CHECK(tx.try_send({1, 0}));  // who takes part goes on
+  CHECK(tx.try_send({1, 0}));  // its participants continue
   CHECK(rx.try_receive()->seq == 1);
 
   error_code ec;
@@ -226,7 +226,7 @@ TEST_CASE("unlink removes segment and bells, and says when there is none", "[seg
   CHECK(ec == std::errc::invalid_argument);
 }
 
-TEST_CASE("a released block gives up its description and keeps the memory", "[segment]") {
+TEST_CASE("a released block gives up its file description and keeps the memory", "[segment]") {
   const named n("release");
   const std::size_t before = open_descriptors();
   failure f;
@@ -237,7 +237,7 @@ TEST_CASE("a released block gives up its description and keeps the memory", "[se
   CHECK(s.header().id.magic == layout::magic);
 }
 
-TEST_CASE("an anonymous segment is met by handles", "[segment]") {
+TEST_CASE("an anonymous segment is joined by handles", "[segment]") {
   const std::size_t before = open_descriptors();
   {
     failure f;
@@ -252,7 +252,7 @@ TEST_CASE("an anonymous segment is met by handles", "[segment]") {
     a.slot(0).pid = 4711;
     CHECK(b.slot(0).pid == 4711);
 
-    // Sealed: nobody can make the others' memory go away.
+    // Sealed: no process can take away the others' memory.
     CHECK(::ftruncate(handles.block.get(), 0) == -1);
     CHECK(::ftruncate(handles.block.get(), 1 << 20) == -1);
     CHECK(::fcntl(handles.block.get(), F_ADD_SEALS, F_SEAL_WRITE) == -1);
@@ -265,7 +265,7 @@ TEST_CASE("an anonymous segment is met by handles", "[segment]") {
   CHECK(open_descriptors() == before);
 }
 
-TEST_CASE("handles that are not all there", "[segment]") {
+TEST_CASE("incomplete handles are refused", "[segment]") {
   failure f;
   detail::segment_handles handles = segment::create_anonymous(values, {}, f);
   handles.bells.pop_back();
@@ -278,8 +278,8 @@ TEST_CASE("handles that are not all there", "[segment]") {
   CHECK(f);
 }
 
-// Its memory could be taken away, and a SIGBUS would be all that is heard of it.
-TEST_CASE("a block that is not sealed, or none at all, is refused", "[segment]") {
+// Its memory could be taken away, and the process would get a SIGBUS.
+TEST_CASE("a block that is not sealed, and a handle that is not a block, are refused", "[segment]") {
   failure f;
   detail::segment_handles handles = segment::create_anonymous(values, {}, f);
   REQUIRE_FALSE(f);
@@ -299,7 +299,7 @@ TEST_CASE("a block that is not sealed, or none at all, is refused", "[segment]")
   };
   const auto memory = [](int seals) {
     const int fd = ::memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    // What is sealed against growing must have its size before.
+    // A block sealed against growing must have its size before.
     REQUIRE(::ftruncate(fd, 1 << 20) == 0);
     if (seals != 0) REQUIRE(::fcntl(fd, F_ADD_SEALS, seals) == 0);
     return fd;

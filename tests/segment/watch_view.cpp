@@ -1,4 +1,4 @@
-// The versions of a block, on plain memory: what is told of notifications that happen at once.
+// The versions of a block, on plain memory, with concurrent notifications.
 #include <belfry/detail/layout/watch_view.hpp>
 
 #include "support/process.hpp"
@@ -28,7 +28,7 @@ struct memory {
       std::make_unique<belfry::layout::watch_state>();
 };
 
-/// Lets two threads go on together, as exactly as it can be done.
+/// Lets two threads continue at the same time, as exactly as possible.
 class barrier {
  public:
   void arrive(unsigned phase) {
@@ -44,19 +44,19 @@ class barrier {
 
 }  // namespace
 
-TEST_CASE("a notification that was not seen is told, though another one happens at the same time",
+TEST_CASE("a notification that was not seen is reported, even with a concurrent one",
           "[watch_view]") {
   const watchdog limit;
   memory m;
   constexpr unsigned rounds = sanitized ? 10'000 : 200'000;
-  // In different cache lines, as the data: a store to one's own may wait, while a load of the other's need
-  // not.
+  // In different cache lines, like the data: a store to one's own line may be delayed while a load of the
+  // other line is not.
   constexpr std::array<std::size_t, 2> slots{0, 8};
   struct alignas(64) line {
     std::atomic<unsigned> value{0};
   };
   std::array<line, 2> data;
-  // Stores become visible in their order, on x86, and those to memory in no cache take their time.
+  // On x86 stores become visible in order, and stores to uncached memory are slow.
   constexpr std::size_t lines = 1 << 20;
   std::array<std::vector<line>, 2> cold{std::vector<line>(lines), std::vector<line>(lines)};
   barrier together;
@@ -88,7 +88,7 @@ TEST_CASE("a notification that was not seen is told, though another one happens 
   CHECK(lost[1] == 0);
 }
 
-TEST_CASE("versions of a companion that was made anew are higher, and all its elements have changed",
+TEST_CASE("versions of a new companion are higher than those of an earlier one, and all its elements have changed",
           "[watch_view]") {
   memory old;
   old.view().change(0, 1);
@@ -107,6 +107,6 @@ TEST_CASE("versions of a companion that was made anew are higher, and all its el
   for (int i = 0; i != 5; ++i) view.change(0, 1);
   CHECK(view.changed_since(seen, two));
 
-  // Should the clock have been set back, what was seen is of no version that there was.
+  // If the clock was set back, the version seen does not exist.
   CHECK(view.changed_since(view.version() + 1000, two));
 }
