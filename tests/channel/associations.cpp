@@ -1,5 +1,5 @@
-// A handler is called on its associated executor, its allocator pays for what is pending, and never
-// within the function that initiates the operation.
+// A handler is called on its associated executor, its allocator provides the memory of a pending operation,
+// and it is never called within the initiating function.
 #include "support/rings.hpp"
 
 #include <list>
@@ -10,7 +10,7 @@ using namespace belfry::test;
 
 namespace {
 
-/// Passes on to another executor, and counts what is executed.
+/// Forwards to another executor, and counts what is executed.
 template <class Inner>
 struct counting_executor {
   Inner inner;
@@ -68,7 +68,7 @@ struct counting_allocator {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("a handler is called on its own executor", "[associations]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("a handler is called on its associated executor", "[associations]", of_values, of_bytes) {
   linked<TestType> c("executor");
   net::io_context elsewhere;
   const auto ex = elsewhere.get_executor();
@@ -115,7 +115,7 @@ TEMPLATE_TEST_CASE("a handler is called on its own executor", "[associations]", 
   CHECK(calls == 3);
 }
 
-TEMPLATE_TEST_CASE("everything goes through the associated executor", "[associations]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("every step uses the associated executor", "[associations]", of_values, of_bytes) {
   linked<TestType> c("counted");
   int executed = 0;
   const counting_executor<net::io_context::executor_type> ex{c.io.get_executor(), &executed};
@@ -171,7 +171,7 @@ TEMPLATE_TEST_CASE("an endpoint made with a strand calls its handlers there", "[
   CHECK(called);
 }
 
-TEMPLATE_TEST_CASE("an operation lives in its handler's memory", "[associations]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("an operation uses its handler's allocator", "[associations]", of_values, of_bytes) {
   linked<TestType> c("memory");
   budget b;
   told t;
@@ -180,7 +180,7 @@ TEMPLATE_TEST_CASE("an operation lives in its handler's memory", "[associations]
   };
   SECTION("completed") {
     c.rx.async_receive(bound([&, h = t.receiver()](error_code ec, auto v) {
-      CHECK(b.bytes == 0);  // given back before the handler is called
+      CHECK(b.bytes == 0);  // deallocated before the handler is called
       h(ec, std::move(v));
     }));
     CHECK(b.allocations > 0);
@@ -207,8 +207,8 @@ TEMPLATE_TEST_CASE("an operation lives in its handler's memory", "[associations]
   CHECK(b.bytes == 0);
 }
 
-TEMPLATE_TEST_CASE("the memory of an operation comes back when the context goes", "[associations]", of_values,
-                   of_bytes) {
+TEMPLATE_TEST_CASE("the memory of an operation is returned when its context is destroyed",
+                   "[associations]", of_values, of_bytes) {
   budget b;
   {
     linked<TestType> c("gone");
@@ -219,7 +219,8 @@ TEMPLATE_TEST_CASE("the memory of an operation comes back when the context goes"
   CHECK(b.bytes == 0);
 }
 
-TEMPLATE_TEST_CASE("nothing completes within the initiating function", "[associations]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("nothing completes within the initiating function",
+                   "[associations]", of_values, of_bytes) {
   linked<TestType> c("inline");
   bool initiating = false;
   int calls = 0;
@@ -251,15 +252,15 @@ TEMPLATE_TEST_CASE("nothing completes within the initiating function", "[associa
   net::post(c.io, initiate_all);  // within a handler of the context
   REQUIRE(run(c.io));
   CHECK(calls == 12);
-  c.tx.async_wait([&](error_code) { initiate_all(); });  // within one of its own
+  c.tx.async_wait([&](error_code) { initiate_all(); });  // within a handler of such an operation
   REQUIRE(run(c.io));
   CHECK(calls == 18);
 }
 
-TEMPLATE_TEST_CASE("a coroutine is not resumed within the function that it calls", "[associations]", of_values,
-                   of_bytes) {
-  // What a coroutine awaits may complete as soon as it has suspended, but what another one initiates
-  // on its behalf must not run into the middle of it.
+TEMPLATE_TEST_CASE("a coroutine is not resumed within the function that it calls",
+                   "[associations]", of_values, of_bytes) {
+  // An operation awaited by the coroutine itself may complete as soon as it has suspended. But an operation
+  // that it initiates for another one must not complete while it still runs.
   linked<TestType> c("suspended");
   fill(c.tx, c.values);
   bool busy = false;

@@ -1,4 +1,4 @@
-// Many at a time: try_send_n, try_receive_n, async_send_n, async_receive_n.
+// Batches: try_send_n, try_receive_n, async_send_n, async_receive_n.
 #include "support/rings.hpp"
 
 using namespace belfry;
@@ -22,7 +22,8 @@ std::vector<std::uint64_t> numbers_of(const Values& values, std::size_t count) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("as many as there is room for, as many as are there", "[batches]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("try_send_n sends as many as there is room for, try_receive_n receives as many as there are",
+                   "[batches]", of_values, of_bytes) {
   linked<TestType> c("try_n");
   std::vector<typename TestType::channel::consumer::value_type> out(TestType::room + 1);
   CHECK(c.rx.try_receive_n(out) == 0);
@@ -42,8 +43,8 @@ TEMPLATE_TEST_CASE("as many as there is room for, as many as are there", "[batch
   for (std::size_t i = 0; i != TestType::room; ++i) CHECK(number(out[i]) == i);
 }
 
-TEMPLATE_TEST_CASE("async_send_n goes on when there is room again, until all are sent", "[batches]", of_values,
-                   of_bytes) {
+TEMPLATE_TEST_CASE("async_send_n continues when there is room again, until all are sent",
+                   "[batches]", of_values, of_bytes) {
   linked<TestType> c("send_n");
   const std::size_t count = 3 * TestType::room + 7;
   told sent;
@@ -67,7 +68,7 @@ TEMPLATE_TEST_CASE("async_send_n goes on when there is room again, until all are
   CHECK_FALSE(sent.ec);
 }
 
-TEMPLATE_TEST_CASE("async_send_n tells how far it came when its consumer closes", "[batches]", of_values,
+TEMPLATE_TEST_CASE("async_send_n reports how many it sent when its consumer closes", "[batches]", of_values,
                    of_bytes) {
   linked<TestType> c("closed");
   const auto batch = numbers(c.values, 0, TestType::room + 7);
@@ -97,7 +98,7 @@ TEST_CASE("async_send_n stops at a message that is too large", "[batches]") {
   CHECK_FALSE(c.rx.try_receive());
 }
 
-TEMPLATE_TEST_CASE("async_receive_n brings what is there, at least one", "[batches]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("async_receive_n receives what is there, at least one", "[batches]", of_values, of_bytes) {
   linked<TestType> c("receive_n");
   std::array<typename TestType::channel::consumer::value_type, 4> out;
   told t;
@@ -131,7 +132,7 @@ TEMPLATE_TEST_CASE("async_receive_n brings what is there, at least one", "[batch
   CHECK(t.count == 0);
 }
 
-TEMPLATE_TEST_CASE("batches of both sides, of any sizes", "[batches]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("batches of any sizes on both sides", "[batches]", of_values, of_bytes) {
   linked<TestType> c("stream");
   constexpr std::uint64_t total = 20000;
   net::co_spawn(

@@ -1,11 +1,11 @@
-// send and receive, which wait in the calling thread.
+// send and receive, which block the calling thread.
 #include "support/rings.hpp"
 
 using namespace belfry;
 using namespace belfry::test;
 using namespace std::chrono_literals;
 
-TEMPLATE_TEST_CASE("what can be done at once is done at once", "[blocking]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("send and receive return at once if they can", "[blocking]", of_values, of_bytes) {
   linked<TestType> c("at-once");
   const watchdog guard;
   typename TestType::channel::consumer::value_type v;
@@ -17,7 +17,7 @@ TEMPLATE_TEST_CASE("what can be done at once is done at once", "[blocking]", of_
   CHECK(number(v) == 2);
 }
 
-TEMPLATE_TEST_CASE("timed_out, and nothing is taken or sent", "[blocking]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("after timed_out nothing was received or sent", "[blocking]", of_values, of_bytes) {
   linked<TestType> c("timeout");
   const watchdog guard;
   typename TestType::channel::consumer::value_type v;
@@ -59,7 +59,7 @@ TEMPLATE_TEST_CASE("one thread sends, another one receives", "[blocking]", of_va
   CHECK(received == total);
 }
 
-TEMPLATE_TEST_CASE("a blocking receive and an asynchronous sender", "[blocking]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("a blocking receive gets what a coroutine sends", "[blocking]", of_values, of_bytes) {
   linked<TestType> c("mixed");
   const watchdog guard;
   const std::uint64_t total = static_cast<std::uint64_t>(often(20000));
@@ -85,7 +85,7 @@ TEMPLATE_TEST_CASE("a blocking receive and an asynchronous sender", "[blocking]"
   CHECK(received == total);
 }
 
-TEMPLATE_TEST_CASE("the end of the other side ends the wait", "[blocking]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("the wait ends when the other side leaves", "[blocking]", of_values, of_bytes) {
   linked<TestType> c("closed");
   const watchdog guard;
   typename TestType::channel::consumer::value_type v;
@@ -123,17 +123,18 @@ TEST_CASE("a peer that is killed ends the wait", "[blocking]") {
   std::jthread killer([&] { producer.kill(); });
   CHECK(rx.receive(t) == errc::peer_died);
   killer.join();
-  CHECK(rx.receive(t, 1ms) == net::error::timed_out);  // told once
+  CHECK(rx.receive(t, 1ms) == net::error::timed_out);  // reported once
 }
 
-TEST_CASE("a message that is too large", "[blocking]") {
+TEST_CASE("a blocking send of a message that is too large fails", "[blocking]") {
   linked<of_bytes> c("large");
   const std::string large(4089, 'x');
   CHECK(c.tx.send(as_message(large)) == errc::message_too_large);
   CHECK(c.tx.send(as_message(large), 1ms) == errc::message_too_large);
 }
 
-TEMPLATE_TEST_CASE("not while asynchronous operations are pending", "[blocking]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("blocking calls are refused while asynchronous operations are pending",
+                   "[blocking]", of_values, of_bytes) {
   linked<TestType> c("busy");
   const watchdog guard;
   typename TestType::channel::consumer::value_type v;
@@ -150,7 +151,8 @@ TEMPLATE_TEST_CASE("not while asynchronous operations are pending", "[blocking]"
   CHECK(number(v) == 2);
 }
 
-TEMPLATE_TEST_CASE("in a handler of the context, too", "[blocking]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("blocking calls also work in a handler of the context",
+                   "[blocking]", of_values, of_bytes) {
   linked<TestType> c("handler");
   const watchdog guard;
   std::jthread other;
@@ -168,7 +170,7 @@ TEMPLATE_TEST_CASE("in a handler of the context, too", "[blocking]", of_values, 
   CHECK(number(v) == 2);
 }
 
-TEMPLATE_TEST_CASE("with spin", "[blocking]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("blocking calls with spin", "[blocking]", of_values, of_bytes) {
   const std::string name = unique_name("spin");
   const watchdog guard;
   net::io_context io;

@@ -1,5 +1,5 @@
-// Every type of cancellation, in every state an operation can be in: operation_aborted, and nothing was
-// taken or sent.
+// Every type of cancellation, in every state of an operation: it completes with operation_aborted, and
+// nothing was received or sent.
 #include "support/rings.hpp"
 
 using namespace belfry;
@@ -17,7 +17,7 @@ auto bound(net::cancellation_signal& signal, Handler handler) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("a receive that sleeps", "[cancellation]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("a sleeping receive is cancelled", "[cancellation]", of_values, of_bytes) {
   for (const auto type : types) {
     linked<TestType> c("asleep");
     net::cancellation_signal signal;
@@ -25,7 +25,7 @@ TEMPLATE_TEST_CASE("a receive that sleeps", "[cancellation]", of_values, of_byte
     c.rx.async_receive(bound(signal, t.receiver()));
     settle(c.io);
     signal.emit(type);
-    CHECK(t.calls == 0);  // not within emit
+    CHECK(t.calls == 0);  // not within emit()
     c.tx.try_send(c.values.make(1));
     REQUIRE(run(c.io));
     CHECK(t.calls == 1);
@@ -35,7 +35,8 @@ TEMPLATE_TEST_CASE("a receive that sleeps", "[cancellation]", of_values, of_byte
   }
 }
 
-TEMPLATE_TEST_CASE("a receive that is ready but has not run yet", "[cancellation]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("a receive that is ready but has not run yet is cancelled",
+                   "[cancellation]", of_values, of_bytes) {
   for (const auto type : types) {
     linked<TestType> c("ready");
     net::cancellation_signal signal;
@@ -51,9 +52,9 @@ TEMPLATE_TEST_CASE("a receive that is ready but has not run yet", "[cancellation
   }
 }
 
-TEMPLATE_TEST_CASE("a receive whose bell has rung, at every moment before its handler runs",
+TEMPLATE_TEST_CASE("a receive that was notified is cancelled at every moment before its handler runs",
                    "[cancellation]", of_values, of_bytes) {
-  // The context runs one handler at a time; the signal comes after the first, the second, ...
+  // The context runs one handler at a time; the cancellation comes after the first, the second, ...
   bool received_once = false;
   for (int moment = 0; !received_once; ++moment) {
     REQUIRE(moment < 100);
@@ -79,7 +80,8 @@ TEMPLATE_TEST_CASE("a receive whose bell has rung, at every moment before its ha
   }
 }
 
-TEMPLATE_TEST_CASE("the first, the middle and the last of several", "[cancellation]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("the first, the middle and the last of several receives are cancelled",
+                   "[cancellation]", of_values, of_bytes) {
   const std::size_t which = GENERATE(0u, 1u, 2u);
   const bool asleep = GENERATE(true, false);
   linked<TestType> c("several");
@@ -105,7 +107,8 @@ TEMPLATE_TEST_CASE("the first, the middle and the last of several", "[cancellati
   }
 }
 
-TEMPLATE_TEST_CASE("a send that waits for room has sent nothing", "[cancellation]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("a cancelled send that waited for room has sent nothing",
+                   "[cancellation]", of_values, of_bytes) {
   for (const auto type : types) {
     linked<TestType> c("send");
     const std::size_t sent = fill(c.tx, c.values);
@@ -120,7 +123,8 @@ TEMPLATE_TEST_CASE("a send that waits for room has sent nothing", "[cancellation
   }
 }
 
-TEMPLATE_TEST_CASE("async_send_n says how many it has sent", "[cancellation]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("a cancelled async_send_n reports how many it has sent",
+                   "[cancellation]", of_values, of_bytes) {
   linked<TestType> c("send_n");
   std::vector<typename TestType::channel::producer::value_type> batch;
   for (std::uint64_t n = 0; n != TestType::room + 10; ++n) batch.push_back(c.values.make(n));
@@ -138,7 +142,7 @@ TEMPLATE_TEST_CASE("async_send_n says how many it has sent", "[cancellation]", o
   for (std::size_t i = 0; i != received.size(); ++i) CHECK(received[i] == i + 1);
 }
 
-TEMPLATE_TEST_CASE("waits", "[cancellation]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("waits are cancelled", "[cancellation]", of_values, of_bytes) {
   for (const auto type : types) {
     linked<TestType> c("waits");
     std::array<net::cancellation_signal, 4> signals;
@@ -162,7 +166,7 @@ TEMPLATE_TEST_CASE("waits", "[cancellation]", of_values, of_bytes) {
   }
 }
 
-TEST_CASE("a claim that was waited for", "[cancellation]") {
+TEST_CASE("an async_claim is cancelled", "[cancellation]") {
   linked<of_bytes> c("claim");
   const std::size_t sent = fill(c.tx, c.values);
   net::cancellation_signal signal;
@@ -181,7 +185,7 @@ TEST_CASE("a claim that was waited for", "[cancellation]") {
   CHECK(c.tx.try_send(c.values.make(1)));
 }
 
-TEMPLATE_TEST_CASE("a cancelled waiter does not swallow the wake-up of the next", "[cancellation]", of_values,
+TEMPLATE_TEST_CASE("a cancelled waiter hands off its wake-up to the next", "[cancellation]", of_values,
                    of_bytes) {
   linked<TestType> c("passed-on");
   net::cancellation_signal signal;
@@ -200,8 +204,8 @@ TEMPLATE_TEST_CASE("a cancelled waiter does not swallow the wake-up of the next"
   CHECK(second.value == 1);
 }
 
-TEMPLATE_TEST_CASE("a signal after the completion, or of a gone endpoint, does nothing", "[cancellation]",
-                   of_values, of_bytes) {
+TEMPLATE_TEST_CASE("a cancellation after the completion, or after the endpoint's end, does nothing",
+                   "[cancellation]", of_values, of_bytes) {
   linked<TestType> c("late");
   net::cancellation_signal signal;
   told t;
@@ -223,7 +227,7 @@ TEMPLATE_TEST_CASE("a signal after the completion, or of a gone endpoint, does n
   CHECK(t.ec == net::error::operation_aborted);
 }
 
-TEMPLATE_TEST_CASE("a coroutine is cancelled from without", "[cancellation]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("a coroutine is cancelled from outside", "[cancellation]", of_values, of_bytes) {
   linked<TestType> c("coroutine");
   net::cancellation_signal signal;
   std::exception_ptr error;

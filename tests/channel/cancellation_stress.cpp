@@ -1,5 +1,5 @@
-// Cancelled at every moment there is, a million times, against a live producer in another process:
-// every message arrives once, in order.
+// Cancelled at every possible moment, a million times, while a producer in another process sends: every
+// message arrives once, in order.
 #include "support/rings.hpp"
 
 #include <random>
@@ -15,7 +15,7 @@ struct progress {
   std::atomic<std::uint64_t> sent{0};
 };
 
-/// Sends numbers in bursts and at random distances, mostly when the consumer waits for them.
+/// Sends numbers in bursts and at random intervals, mostly when the consumer waits for them.
 template <class Kit>
 child live_producer(const std::string& name, const shared<progress>& p) {
   return child([&name, &p] {
@@ -31,7 +31,7 @@ child live_producer(const std::string& name, const shared<progress>& p) {
       }
       const bool in_step = random() % 4 != 0;
       while (in_step && tx.size() != 0 && !p->stop) std::this_thread::yield();
-      // Now and then so long that a timer cannot but win.
+      // Now and then so late that the timer must win.
       const auto pause = std::chrono::nanoseconds(random() % 1000 == 0 ? 500'000 : random() % 4000);
       const auto until = std::chrono::steady_clock::now() + pause;
       while (std::chrono::steady_clock::now() < until) {
@@ -41,7 +41,7 @@ child live_producer(const std::string& name, const shared<progress>& p) {
   });
 }
 
-/// What the consumer has seen; anything lost, repeated or out of order shows in `wrong`.
+/// What the consumer has received; a lost, repeated or misordered message sets `wrong`.
 struct account {
   std::uint64_t next = 0;
   std::uint64_t wrong = 0;
@@ -162,7 +162,7 @@ TEST_CASE("async_receive && timer, async_wait && timer", "[cancellation_stress]"
 
 namespace {
 
-/// cancel() after a random number of handlers: before, between and behind those of the bell.
+/// cancel() after a random number of handlers: before, among and after those of the bell.
 template <class Kit>
 void cancel_at_every_moment() {
   const std::string name = unique_name("moments");

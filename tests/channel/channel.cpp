@@ -5,7 +5,7 @@
 using namespace belfry;
 using namespace belfry::test;
 
-TEMPLATE_TEST_CASE("what is sent is received, in order", "[channel]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("messages are received in the order of sending", "[channel]", of_values, of_bytes) {
   linked<TestType> c("order");
   CHECK_FALSE(c.rx.try_receive());
   for (std::uint64_t n = 0; n != 10; ++n) REQUIRE(c.tx.try_send(c.values.make(n)));
@@ -13,7 +13,7 @@ TEMPLATE_TEST_CASE("what is sent is received, in order", "[channel]", of_values,
   CHECK_FALSE(c.rx.try_receive());
 }
 
-TEMPLATE_TEST_CASE("a full ring refuses, and takes more after something was received", "[channel]", of_values,
+TEMPLATE_TEST_CASE("a full ring refuses, and takes more after a receive", "[channel]", of_values,
                    of_bytes) {
   linked<TestType> c("full");
   CHECK(fill(c.tx, c.values) == TestType::room);
@@ -26,7 +26,7 @@ TEMPLATE_TEST_CASE("a full ring refuses, and takes more after something was rece
   CHECK(received.back() == TestType::room);
 }
 
-TEST_CASE("what an endpoint says of itself", "[channel]") {
+TEST_CASE("an endpoint's properties", "[channel]") {
   linked<of_values> v("properties");
   CHECK(v.tx.is_open());
   CHECK(v.rx.is_open());
@@ -52,11 +52,11 @@ TEST_CASE("what an endpoint says of itself", "[channel]") {
   CHECK(b.tx.size() == 16);
   CHECK(b.rx.size() == 16);
   const auto held = b.rx.try_receive();
-  CHECK(b.tx.size() == 16);  // its room is not back yet
+  CHECK(b.tx.size() == 16);  // messages still held keep their room
   CHECK(b.rx.size() == 0);
 }
 
-TEMPLATE_TEST_CASE("either side may come first, and what was sent waits for the other", "[channel]", of_values,
+TEMPLATE_TEST_CASE("either side may join first, and messages wait for the consumer", "[channel]", of_values,
                    of_bytes) {
   const std::string name = unique_name("first");
   net::io_context io;
@@ -65,7 +65,7 @@ TEMPLATE_TEST_CASE("either side may come first, and what was sent waits for the 
     typename TestType::channel::producer tx(io, name, TestType::options());
     tx.try_send(values.make(7));
   }
-  CHECK(files_of(name) == 1);  // the segment, without any bell
+  CHECK(files_of(name) == 1);  // the segment; no bell
   {
     typename TestType::channel::consumer rx(io, name);
     CHECK(number(*rx.try_receive()) == 7);
@@ -87,7 +87,7 @@ TEMPLATE_TEST_CASE("a second producer or consumer is refused", "[channel]", of_v
   CHECK_THROWS_WITH(c.another_producer(), contains("a producer of " + whose));
   try {
     typename channel::consumer second = c.another_consumer();
-    FAIL("there were two");
+    FAIL("a second one could join");
   } catch (const std::system_error& e) {
     CHECK(e.code() == errc::role_taken);
   }
@@ -100,7 +100,7 @@ TEMPLATE_TEST_CASE("a second producer or consumer is refused", "[channel]", of_v
   CHECK(ec == error_code());
 }
 
-TEST_CASE("a failed open leaves an object that can be asked anything", "[channel]") {
+TEST_CASE("every function of an endpoint can be called after a failed open", "[channel]") {
   net::io_context io;
   error_code ec;
   of_bytes::channel::producer tx(io, "not/a/name", ec);
@@ -133,7 +133,7 @@ TEST_CASE("a failed open leaves an object that can be asked anything", "[channel
   CHECK(rx.receive(out) == errc::closed);
 }
 
-TEMPLATE_TEST_CASE("after close everything says so", "[channel]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("after close every operation reports closed", "[channel]", of_values, of_bytes) {
   linked<TestType> c("closed");
   c.tx.try_send(c.values.make(1));
   const std::size_t before = open_descriptors();
@@ -155,7 +155,7 @@ TEMPLATE_TEST_CASE("after close everything says so", "[channel]", of_values, of_
   CHECK(c.tx.capacity() != 0);
 }
 
-TEMPLATE_TEST_CASE("everything that was sent is received before closed", "[channel]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("every message is received before closed", "[channel]", of_values, of_bytes) {
   linked<TestType> c("drain");
   for (std::uint64_t n = 0; n != 3; ++n) c.tx.try_send(c.values.make(n));
   c.tx.close();
@@ -171,7 +171,7 @@ TEMPLATE_TEST_CASE("everything that was sent is received before closed", "[chann
   });
 }
 
-TEMPLATE_TEST_CASE("endpoints move; the one that was assigned to leaves its channel", "[channel]", of_values,
+TEMPLATE_TEST_CASE("endpoints can be moved; the one assigned to leaves its channel", "[channel]", of_values,
                    of_bytes) {
   linked<TestType> a("a");
   linked<TestType> b("b");
@@ -199,7 +199,7 @@ TEMPLATE_TEST_CASE("endpoints move; the one that was assigned to leaves its chan
   b.tx = std::move(moved);
 }
 
-TEMPLATE_TEST_CASE("a channel by handles is the same, without any name", "[channel]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("a channel by handles works the same without a name", "[channel]", of_values, of_bytes) {
   net::io_context io;
   TestType values;
   channel_handles handles = TestType::channel::make_handles(TestType::options());
@@ -226,7 +226,7 @@ TEMPLATE_TEST_CASE("a channel by handles is the same, without any name", "[chann
   CHECK(received.ec == errc::closed);
 }
 
-TEST_CASE("the directory of shared memory is all that a channel leaves traces in", "[channel]") {
+TEST_CASE("a channel leaves no other traces than in /dev/shm", "[channel]") {
   const std::string name = unique_name("traces");
   const std::size_t before = open_descriptors();
   {

@@ -15,7 +15,7 @@ void write(const claim& room, std::string_view text) {
 
 }  // namespace
 
-TEST_CASE("a claim is sent when it is committed, all of it or the beginning", "[claims]") {
+TEST_CASE("a commit sends the claim, or its beginning", "[claims]") {
   linked<of_bytes> c("commit");
   {
     claim room = c.tx.try_claim(5);
@@ -26,7 +26,7 @@ TEST_CASE("a claim is sent when it is committed, all of it or the beginning", "[
     room.commit();
     CHECK_FALSE(room);
     CHECK(room.bytes().empty());
-    room.commit();  // once is enough
+    room.commit();  // only the first commit counts
   }
   CHECK(text_of(*c.rx.try_receive()) == "hello");
   claim room = c.tx.try_claim(100);
@@ -35,7 +35,7 @@ TEST_CASE("a claim is sent when it is committed, all of it or the beginning", "[
   CHECK(text_of(*c.rx.try_receive()) == "short");
   room = c.tx.try_claim(3);
   write(room, "abc");
-  room.commit(1000);  // no more than was claimed
+  room.commit(1000);  // not more than was claimed
   CHECK(text_of(*c.rx.try_receive()) == "abc");
   room = c.tx.try_claim(3);
   room.commit(0);
@@ -43,7 +43,7 @@ TEST_CASE("a claim is sent when it is committed, all of it or the beginning", "[
   CHECK_FALSE(c.rx.try_receive());
 }
 
-TEST_CASE("a claim that is dropped has sent nothing", "[claims]") {
+TEST_CASE("a claim destroyed without a commit has sent nothing", "[claims]") {
   linked<of_bytes> c("drop");
   {
     const claim room = c.tx.try_claim(5);
@@ -57,7 +57,7 @@ TEST_CASE("a claim that is dropped has sent nothing", "[claims]") {
   CHECK_FALSE(c.rx.try_receive());
 }
 
-TEST_CASE("one claim at a time; nothing is sent beside it", "[claims]") {
+TEST_CASE("only one claim at a time, and no other send meanwhile", "[claims]") {
   linked<of_bytes> c("one");
   claim room = c.tx.try_claim(5);
   CHECK_FALSE(c.tx.try_claim(1));
@@ -73,7 +73,7 @@ TEST_CASE("one claim at a time; nothing is sent beside it", "[claims]") {
   CHECK(c.tx.try_claim(1));
 }
 
-TEST_CASE("what was initiated while a claim was open goes on after it", "[claims]") {
+TEST_CASE("operations initiated while a claim is open continue after it", "[claims]") {
   linked<of_bytes> c("goes-on");
   const bool asleep = GENERATE(true, false);
   const bool committed = GENERATE(true, false);
@@ -129,7 +129,7 @@ TEST_CASE("async_claim waits for room", "[claims]") {
   CHECK(c.rx.try_receive()->size() == 1000);
 }
 
-TEST_CASE("async_claim fails as a send does", "[claims]") {
+TEST_CASE("async_claim fails like a send", "[claims]") {
   linked<of_bytes> c("fails");
   error_code result;
   const auto claiming = [&](std::size_t bytes) {
@@ -149,7 +149,7 @@ TEST_CASE("async_claim fails as a send does", "[claims]") {
   CHECK_FALSE(c.tx.try_claim(1));
 }
 
-TEST_CASE("a coroutine that writes in place", "[claims]") {
+TEST_CASE("a coroutine writes in place", "[claims]") {
   linked<of_bytes> c("coroutine");
   constexpr std::uint64_t total = 5000;
   net::co_spawn(
@@ -158,7 +158,7 @@ TEST_CASE("a coroutine that writes in place", "[claims]") {
         for (std::uint64_t n = 0; n != total; ++n) {
           claim room = co_await c.tx.async_claim(8 + n % 100, net::use_awaitable);
           std::memcpy(room.bytes().data(), &n, sizeof n);
-          if (n % 7 == 3) continue;  // changed its mind
+          if (n % 7 == 3) continue;  // drops the claim
           room.commit(8);
         }
         c.tx.close();
@@ -189,7 +189,7 @@ TEST_CASE("a claim that outlives its producer sends nothing", "[claims]") {
   frames::producer next(io, name);
   const std::string text(100, 'B');
   CHECK(next.try_send(as_message(text)));
-  write(orphan, "AAAA");  // its memory is still there, and another one's by now
+  write(orphan, "AAAA");  // its memory still exists, but may belong to another claim by now
   orphan.commit();
   CHECK(rx.try_receive()->size() == 100);
   CHECK(next.try_send(as_message(text)));
@@ -202,7 +202,7 @@ TEST_CASE("a claim that outlives its producer sends nothing", "[claims]") {
   CHECK_FALSE(rx.try_receive());
 }
 
-TEST_CASE("a producer goes while a claim is open and operations wait for it", "[claims]") {
+TEST_CASE("a producer is destroyed while a claim is open and operations wait for it", "[claims]") {
   linked<of_bytes> c("pending");
   claim room = c.tx.try_claim(8);
   told t;

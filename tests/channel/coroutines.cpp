@@ -1,4 +1,4 @@
-// Coroutines that await what is ready.
+// Coroutines that await operations that are ready.
 #include "support/rings.hpp"
 
 #include <chrono>
@@ -10,19 +10,19 @@ using namespace belfry::test;
 
 namespace {
 
-/// Until this a coroutine was never suspended, and what is ready is done as if it were not.
+/// Suspends the coroutine once. Before that, a ready operation completes as if it were not ready.
 net::awaitable<void> be_suspended() {
   co_await net::post(co_await net::this_coro::executor, net::use_awaitable);
 }
 
-/// With an Asio that is known only from its documentation, one that redirects its error is suspended.
+/// With a version of Asio of which only documented parts are used, redirect_error does suspend.
 constexpr bool all_go_on = detail::awaiting<net::redirect_error_t<net::use_awaitable_t<>>>::value;
 
 net::awaitable<int> nothing() { co_return 0; }
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("what is ready does not suspend a coroutine", "[coroutines]", of_values,
+TEMPLATE_TEST_CASE("a ready operation does not suspend a coroutine", "[coroutines]", of_values,
                    of_bytes) {
   linked<TestType> c("ready");
   bool others_ran = false;
@@ -56,7 +56,7 @@ TEMPLATE_TEST_CASE("what is ready does not suspend a coroutine", "[coroutines]",
   });
 }
 
-TEMPLATE_TEST_CASE("other handlers get their turn all the same", "[coroutines]", of_values,
+TEMPLATE_TEST_CASE("other handlers run nevertheless", "[coroutines]", of_values,
                    of_bytes) {
   linked<TestType> c("turns");
   bool others_ran = false;
@@ -73,15 +73,15 @@ TEMPLATE_TEST_CASE("other handlers get their turn all the same", "[coroutines]",
   });
 }
 
-TEMPLATE_TEST_CASE("nothing is lost to a sibling that ends first", "[coroutines]", of_values,
-                   of_bytes) {
+TEMPLATE_TEST_CASE("a ready operation loses nothing if the other side of || completes first",
+                   "[coroutines]", of_values, of_bytes) {
   using namespace net::experimental::awaitable_operators;
   linked<TestType> c("siblings");
   run_coroutine(c.io, [&]() -> net::awaitable<void> {
     co_await be_suspended();
     for (std::uint64_t n = 0; n != 100; ++n) {
       REQUIRE(c.tx.try_send(c.values.make(n)));
-      // The completion of either is posted: who was first to take was not first to complete.
+      // Both completions are posted: the first operation to take a value is not the first to complete.
       const auto first = co_await (nothing() || c.rx.async_receive(net::use_awaitable));
       if (first.index() == 1) {
         CHECK(number(std::get<1>(first)) == n);
@@ -94,7 +94,7 @@ TEMPLATE_TEST_CASE("nothing is lost to a sibling that ends first", "[coroutines]
   });
 }
 
-TEMPLATE_TEST_CASE("a coroutine does not overtake who waits already", "[coroutines]", of_values,
+TEMPLATE_TEST_CASE("a coroutine does not overtake earlier waiters", "[coroutines]", of_values,
                    of_bytes) {
   linked<TestType> c("order");
   run_coroutine(c.io, [&]() -> net::awaitable<void> {
@@ -110,7 +110,7 @@ TEMPLATE_TEST_CASE("a coroutine does not overtake who waits already", "[coroutin
   });
 }
 
-TEST_CASE("what fails at once says why", "[coroutines]") {
+TEST_CASE("an operation that fails at once reports why", "[coroutines]") {
   linked<of_bytes> c("too large");
   const std::string text(5000, 'x');
   run_coroutine(c.io, [&]() -> net::awaitable<void> {
@@ -131,14 +131,14 @@ TEST_CASE("what fails at once says why", "[coroutines]") {
   });
 }
 
-TEMPLATE_TEST_CASE("an awaitable that is awaited after its endpoint has gone fails", "[coroutines]",
+TEMPLATE_TEST_CASE("an awaitable that is awaited after its endpoint's end fails", "[coroutines]",
                    of_values, of_bytes) {
   linked<TestType> c("gone");
   run_coroutine(c.io, [&]() -> net::awaitable<void> {
     co_await be_suspended();
     error_code ec;
     auto late = [&] {
-      auto other = c.another_consumer(ec);  // refused: there is one
+      auto other = c.another_consumer(ec);  // refused: there is one already
       CHECK(ec == errc::role_taken);
       ec = {};
       return other.async_receive(net::redirect_error(net::use_awaitable, ec));

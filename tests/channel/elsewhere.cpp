@@ -1,5 +1,5 @@
-// Operations whose handlers belong to other executors: one that does not run holds up no other, and one that has
-// no memory, or an allocator that has none left, leaves the others as they were.
+// Operations whose handlers have other executors: one whose executor does not run holds up no other. One
+// whose executor has no memory, or whose allocator fails, does not affect the others.
 #include "support/rings.hpp"
 
 #include <array>
@@ -11,7 +11,7 @@ using namespace belfry::test;
 
 namespace {
 
-/// Passes on to a context, unless it is told to refuse.
+/// Forwards to a context, or refuses if told to.
 struct moody_executor {
   net::io_context::executor_type inner;
   const bool* refuses;
@@ -35,7 +35,7 @@ struct moody_executor {
   bool operator!=(const moody_executor& other) const noexcept { return !(*this == other); }
 };
 
-/// Has memory for so many allocations.
+/// Has memory for a limited number of allocations.
 template <class T>
 struct mean_allocator {
   using value_type = T;
@@ -94,7 +94,7 @@ TEMPLATE_TEST_CASE("an operation whose executor does not run holds up no other",
   settle(c.io);
   CHECK(third.value == 2);
   CHECK(first.calls == 0);
-  SECTION("and is served when it does") {
+  SECTION("and is served when it runs") {
     c.tx.try_send(c.values.make(3));
     for (int i = 0; i != 3; ++i) {
       settle(stuck);
@@ -102,7 +102,7 @@ TEMPLATE_TEST_CASE("an operation whose executor does not run holds up no other",
     }
     CHECK(first.value == 3);
   }
-  SECTION("and goes with its endpoint") {
+  SECTION("and is destroyed with its endpoint") {
     c.rx.close();
     settle(stuck);
     CHECK(first.ec == net::error::operation_aborted);
@@ -110,7 +110,7 @@ TEMPLATE_TEST_CASE("an operation whose executor does not run holds up no other",
   CHECK(first.calls == 1);
 }
 
-TEMPLATE_TEST_CASE("however many contexts do not run, an operation of one that does is served", "[elsewhere]",
+TEMPLATE_TEST_CASE("however many contexts do not run, an operation in a context that runs is served", "[elsewhere]",
                    of_values, of_bytes) {
   linked<TestType> c("all-stuck");
   std::array<net::io_context, 20> stuck;
@@ -129,7 +129,7 @@ TEMPLATE_TEST_CASE("however many contexts do not run, an operation of one that d
   CHECK(others.calls == 40);
 }
 
-TEMPLATE_TEST_CASE("an operation that was cancelled before its executor ran holds up no other", "[elsewhere]",
+TEMPLATE_TEST_CASE("an operation cancelled before its executor ran holds up no other", "[elsewhere]",
                    of_values, of_bytes) {
   linked<TestType> c("stuck-cancelled");
   net::io_context stuck;
@@ -142,9 +142,9 @@ TEMPLATE_TEST_CASE("an operation that was cancelled before its executor ran hold
   if (asleep) {
     settle(c.io);
     c.tx.try_send(c.values.make(1));
-    settle(c.io);  // it is on its way
+    settle(c.io);  // it has been dispatched
   }
-  // Behind it, in the same context, and waited for by a condition.
+  // A second operation behind it, on the same context or on one that runs.
   const bool same = GENERATE(true, false);
   const auto ex = same ? stuck.get_executor() : c.io.get_executor();
   c.rx.async_receive(net::bind_executor(ex, second.receiver()));
@@ -153,7 +153,7 @@ TEMPLATE_TEST_CASE("an operation that was cancelled before its executor ran hold
   if (same) settle(stuck);
   settle(c.io);
   CHECK(second.value == 1);
-  // Nothing is pending any more, whatever becomes of the first.
+  // Nothing is pending any more, whatever happens to the first operation.
   CHECK(c.rx.receive(*std::make_unique<typename TestType::channel::consumer::value_type>(),
                      std::chrono::nanoseconds(0)) == net::error::timed_out);
   settle(stuck);
@@ -180,7 +180,8 @@ TEMPLATE_TEST_CASE("conditions do not wait for each other's executors", "[elsewh
   meeting_place::forget(name);
 }
 
-TEMPLATE_TEST_CASE("an operation whose context goes holds up no other", "[elsewhere]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("an operation whose context is destroyed holds up no other",
+                   "[elsewhere]", of_values, of_bytes) {
   linked<TestType> c("context-gone");
   int alive = 0;
   told second;
@@ -200,7 +201,8 @@ TEMPLATE_TEST_CASE("an operation whose context goes holds up no other", "[elsewh
   CHECK(second.value == 1);
 }
 
-TEMPLATE_TEST_CASE("an operation asks its handler's allocator once", "[elsewhere]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("an operation allocates once from its handler's allocator",
+                   "[elsewhere]", of_values, of_bytes) {
   linked<TestType> c("once");
   const net::strand<net::io_context::executor_type> strand = net::make_strand(c.io.get_executor());
   told t;
@@ -218,7 +220,7 @@ TEMPLATE_TEST_CASE("an operation asks its handler's allocator once", "[elsewhere
     REQUIRE(run(c.io));
     CHECK(t.value == 1);
   }
-  SECTION("several in a strand, with none in between") {
+  SECTION("several in a strand, one directly after the other") {
     int many = 5;
     for (int i = 0; i != 5; ++i) c.rx.async_receive(bound(many, strand, t.receiver()));
     settle(c.io);
@@ -242,7 +244,7 @@ TEMPLATE_TEST_CASE("an operation asks its handler's allocator once", "[elsewhere
   }
 }
 
-TEMPLATE_TEST_CASE("an initiation for which there is no memory leaves nothing behind", "[elsewhere]", of_values,
+TEMPLATE_TEST_CASE("an initiation without memory leaves nothing behind", "[elsewhere]", of_values,
                    of_bytes) {
   linked<TestType> c("no-memory");
   int alive = 0;
@@ -261,7 +263,7 @@ TEMPLATE_TEST_CASE("an initiation for which there is no memory leaves nothing be
   CHECK(t.value == 1);
 }
 
-TEMPLATE_TEST_CASE("an executor that has no memory when it is needed costs its own operations only",
+TEMPLATE_TEST_CASE("an executor without memory affects only its own operations",
                    "[elsewhere]", of_values, of_bytes) {
   linked<TestType> c("no-memory-later");
   int alive = 0;
@@ -272,7 +274,7 @@ TEMPLATE_TEST_CASE("an executor that has no memory when it is needed costs its o
   c.rx.async_receive(t.receiver());
   settle(c.io);
   refuses = true;
-  SECTION("when it is woken: run() throws, as for any handler of which this is true") {
+  SECTION("when it is woken: run() throws, as for any such handler") {
     c.tx.try_send(c.values.make(1));
     CHECK_THROWS_AS(run(c.io), std::bad_alloc);
     CHECK(alive == 0);
@@ -294,25 +296,25 @@ TEMPLATE_TEST_CASE("an executor that has no memory when it is needed costs its o
   CHECK(t.calls == 1);
 }
 
-TEST_CASE("what arrives after close() neither takes nor rings", "[elsewhere]") {
+TEST_CASE("an operation dispatched after close() neither takes a value nor notifies", "[elsewhere]") {
   using errands = channel<work_ring<tick, 16>>;
   const std::string name = unique_name("after-close");
   net::io_context io, own, stuck;
   auto tx = meet<errands>::producer(io, name);
   auto rx = meet<errands>::consumer(own, name);
-  auto other = meet<errands>::consumer(stuck, name);  // asleep, and does not look
+  auto other = meet<errands>::consumer(stuck, name);  // asleep, and not run
   told t, o;
   other.async_receive(o.receiver());
   net::io_context elsewhere;
   settle(stuck);
   rx.async_receive(net::bind_executor(elsewhere.get_executor(), t.receiver()));
   rx.async_wait_peer(net::bind_executor(elsewhere.get_executor(), [](error_code) {}));
-  for (int i = 0; i != 3; ++i) {  // until it has heard of the other
+  for (int i = 0; i != 3; ++i) {  // until it has seen the other one
     settle(own);
     settle(elsewhere);
   }
   tx.try_send({7, 0});  // wakes the first
-  settle(own);          // it is on its way
+  settle(own);          // it has been dispatched
   rx.close();
   settle(elsewhere);
   CHECK(t.ec == net::error::operation_aborted);

@@ -1,5 +1,5 @@
-// What every ring promises, whatever else it does, in every way of meeting: within one process, between two,
-// and when one of them is killed. (Each test may be run with BELFRY_TEST_MEET, see support/meeting.hpp.)
+// The promises of every ring, in every way of meeting: within one process, between two, and when one of them
+// is killed. (Every test may run with BELFRY_TEST_MEET, see support/meeting.hpp.)
 #include "support/rings.hpp"
 
 #include <unistd.h>
@@ -9,7 +9,7 @@ using namespace belfry::test;
 
 namespace {
 
-/// A ring of values, of which one that is sent before anybody receives is not missed.
+/// A ring of values in which a value sent before a consumer joins is not missed.
 template <class Ring>
 struct of_ring {
   using channel = belfry::channel<Ring>;
@@ -34,7 +34,7 @@ typename Kit::channel::consumer consumer_of(net::io_context& io, const std::stri
   return meet<typename Kit::channel>::consumer(io, name, Kit::options());
 }
 
-/// The next number, or what was told instead.
+/// The next number, or the error instead.
 template <class Consumer>
 std::uint64_t next_number(Consumer& rx, error_code& ec) {
   typename Consumer::value_type v{};
@@ -46,7 +46,7 @@ std::uint64_t next_number(Consumer& rx, error_code& ec) {
 
 #define EVERY_RING of_values, of_bytes, of_latest, of_work, of_news, of_feed
 
-TEMPLATE_TEST_CASE("every ring: what is sent is received, and then closed is told", "[every_ring]",
+TEMPLATE_TEST_CASE("every ring: values are received, and then closed is reported", "[every_ring]",
                    EVERY_RING) {
   linked<TestType> c("every-closed");
   told t;
@@ -82,7 +82,7 @@ TEMPLATE_TEST_CASE("every ring: a receive that is cancelled takes nothing", "[ev
   CHECK(number(*v) == 1);
 }
 
-TEMPLATE_TEST_CASE("every ring: what was sent before waits for who comes", "[every_ring]",
+TEMPLATE_TEST_CASE("every ring: values wait for a consumer that joins later", "[every_ring]",
                    EVERY_RING) {
   const std::string name = unique_name("every-first");
   net::io_context io;
@@ -90,7 +90,7 @@ TEMPLATE_TEST_CASE("every ring: what was sent before waits for who comes", "[eve
   if (way_to_meet() == meeting::by_name) {
     auto tx = producer_of<TestType>(io, name);
     tx.try_send(values.make(5));
-  } else {  // without a name there must be somebody who has it
+  } else {  // without a name a participant must keep it alive
     auto tx = producer_of<TestType>(io, name);
     auto rx = consumer_of<TestType>(io, name);
     tx.try_send(values.make(5));
@@ -126,14 +126,14 @@ TEMPLATE_TEST_CASE("every ring: the other side may be another process", "[every_
     const std::uint64_t n = next_number(rx, ec);
     if (ec == errc::lagged || ec == errc::closed) continue;
     REQUIRE(ec == error_code());
-    REQUIRE(n > last);  // in order; of some rings not all of them
+    REQUIRE(n > last);  // in order; some rings skip values
     last = n;
   }
   CHECK(last == count);
   CHECK(producer.wait() == 0);
 }
 
-TEMPLATE_TEST_CASE("every ring: the death of a producer is told once, and the next one goes on",
+TEMPLATE_TEST_CASE("every ring: the death of a producer is reported once, and the next one continues",
                    "[every_ring]", EVERY_RING) {
   const watchdog dog;
   if (way_to_meet() == meeting::by_handles) return;
@@ -163,7 +163,7 @@ TEMPLATE_TEST_CASE("every ring: the death of a producer is told once, and the ne
   CHECK(next_number(rx, ec) == 9);
 }
 
-TEMPLATE_TEST_CASE("every ring: a killed consumer holds nobody up", "[every_ring]", EVERY_RING) {
+TEMPLATE_TEST_CASE("every ring: a killed consumer holds no other up", "[every_ring]", EVERY_RING) {
   const watchdog dog;
   if (way_to_meet() == meeting::by_handles) return;
   const std::string name = unique_name("every-consumer");
@@ -181,7 +181,7 @@ TEMPLATE_TEST_CASE("every ring: a killed consumer holds nobody up", "[every_ring
   std::uint64_t n = 0;
   while (n != 300 && tx.try_send(values.make(n + 1))) ++n;
   consumer.kill_unreaped();
-  // Another one comes; all can be sent that there is room for again.
+  // Another one joins; then there is room again.
   auto rx = consumer_of<TestType>(io, name);
   std::uint64_t last = 0;
   while (last != 1000) {
@@ -195,12 +195,12 @@ TEMPLATE_TEST_CASE("every ring: a killed consumer holds nobody up", "[every_ring
   }
 }
 
-TEMPLATE_TEST_CASE("every ring: what was moved from is as if it were closed", "[every_ring]", EVERY_RING) {
+TEMPLATE_TEST_CASE("every ring: a moved-from endpoint behaves as a closed one", "[every_ring]", EVERY_RING) {
   linked<TestType> c("every-moved");
   auto tx = std::move(c.tx);
   auto rx = std::move(c.rx);
   told t;
-  SECTION("asked and told") {
+  SECTION("calls") {
     CHECK_FALSE(c.tx.is_open());
     CHECK(c.tx.name().empty());
     CHECK(c.tx.capacity() == 0);
@@ -236,9 +236,9 @@ TEMPLATE_TEST_CASE("every ring: what was moved from is as if it were closed", "[
     CHECK(t.calls == 8);
     CHECK(t.ec == errc::closed);
   }
-  SECTION("a coroutine is told, too") {
+  SECTION("a coroutine gets closed, too") {
     run_coroutine(c.io, [&]() -> net::awaitable<void> {
-      for (int i = 0; i != 2; ++i) {  // the second one would go on without being suspended
+      for (int i = 0; i != 2; ++i) {  // the second one would not suspend the coroutine
         auto [ec, v] = co_await c.rx.async_receive(use_tuple);
         t.note(ec);
       }
@@ -248,7 +248,7 @@ TEMPLATE_TEST_CASE("every ring: what was moved from is as if it were closed", "[
     CHECK(t.calls == 3);
     CHECK(t.ec == errc::closed);
   }
-  // And assigned to it is what it was.
+  // It can be assigned to.
   c.tx = std::move(tx);
   c.rx = std::move(rx);
   CHECK(c.tx.try_send(c.values.make(4)));

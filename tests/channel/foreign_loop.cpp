@@ -1,4 +1,4 @@
-// native_handle, prepare_wait and finish_wait: an event loop that is not Asio's.
+// native_handle, prepare_wait and finish_wait: an event loop other than Asio's.
 #include "support/member.hpp"
 
 using namespace belfry;
@@ -31,14 +31,15 @@ TEMPLATE_TEST_CASE("the handle is ready when there is a reason to look", "[forei
   CHECK(number(*c.rx.try_receive()) == 1);
 
   c.tx.try_send(c.values.make(2));
-  CHECK_FALSE(is_ready(handle));       // awake: nobody rings
+  CHECK_FALSE(is_ready(handle));       // awake: not notified
   CHECK_FALSE(c.rx.prepare_wait());    // look at once
   CHECK_FALSE(c.rx.finish_wait());
   CHECK(number(*c.rx.try_receive()) == 2);
   CHECK(c.rx.native_handle() == handle);
 }
 
-TEMPLATE_TEST_CASE("room for a producer", "[foreign_loop]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("the handle of a producer is ready when there is room",
+                   "[foreign_loop]", of_values, of_bytes) {
   linked<TestType> c("room");
   const native_handle_type handle = c.tx.native_handle();
   CHECK_FALSE(c.tx.prepare_wait());  // there is room
@@ -52,7 +53,7 @@ TEMPLATE_TEST_CASE("room for a producer", "[foreign_loop]", of_values, of_bytes)
   CHECK(c.tx.try_send(c.values.make(sent)));
 }
 
-TEMPLATE_TEST_CASE("a whole stream through poll", "[foreign_loop]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("a stream through poll()", "[foreign_loop]", of_values, of_bytes) {
   linked<TestType> c("stream");
   const watchdog guard;
   const std::uint64_t total = static_cast<std::uint64_t>(often(50000));
@@ -83,7 +84,7 @@ TEMPLATE_TEST_CASE("a whole stream through poll", "[foreign_loop]", of_values, o
   CHECK(expected == total);
 }
 
-TEMPLATE_TEST_CASE("what is in the ring comes before the end", "[foreign_loop]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("values in the ring are received before closed", "[foreign_loop]", of_values, of_bytes) {
   linked<TestType> c("end");
   const native_handle_type handle = c.rx.native_handle();
   REQUIRE(c.rx.prepare_wait());
@@ -96,9 +97,9 @@ TEMPLATE_TEST_CASE("what is in the ring comes before the end", "[foreign_loop]",
   CHECK(number(*c.rx.try_receive()) == 1);
   CHECK_FALSE(c.rx.prepare_wait());
   CHECK(c.rx.finish_wait() == errc::closed);
-  CHECK_FALSE(c.rx.finish_wait());  // told once
+  CHECK_FALSE(c.rx.finish_wait());  // reported once
 
-  // The loop sleeps until another one comes: it is open again.
+  // The loop sleeps until another producer joins; then the channel is open again.
   CHECK_FALSE(c.rx.has_peer());
   REQUIRE(c.rx.prepare_wait());
   CHECK_FALSE(is_ready(handle));
@@ -113,7 +114,7 @@ TEMPLATE_TEST_CASE("what is in the ring comes before the end", "[foreign_loop]",
   CHECK(number(*c.rx.try_receive()) == 2);
 }
 
-TEST_CASE("a death makes the handle ready, and is told once", "[foreign_loop]") {
+TEST_CASE("a death makes the handle ready, and is reported once", "[foreign_loop]") {
   const std::string name = unique_name("death");
   const watchdog guard;
   net::io_context io;
@@ -142,7 +143,7 @@ TEST_CASE("a death makes the handle ready, and is told once", "[foreign_loop]") 
   CHECK(rx.finish_wait() == errc::peer_died);
 }
 
-TEMPLATE_TEST_CASE("poll and asynchronous operations by turns", "[foreign_loop]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("poll and asynchronous operations alternate", "[foreign_loop]", of_values, of_bytes) {
   linked<TestType> c("turns");
   const native_handle_type handle = c.rx.native_handle();
   told t;
@@ -162,7 +163,7 @@ TEMPLATE_TEST_CASE("poll and asynchronous operations by turns", "[foreign_loop]"
   }
 }
 
-TEST_CASE("what has rung for a call that blocks does not ring for the loop", "[foreign_loop]") {
+TEST_CASE("a notification for a blocking call does not make the handle ready afterwards", "[foreign_loop]") {
   const std::string name = unique_name("rung");
   const watchdog guard;
   net::io_context io;
@@ -170,7 +171,7 @@ TEST_CASE("what has rung for a call that blocks does not ring for the loop", "[f
   const native_handle_type handle = rx.native_handle();
   member tx(name, producer_role);
   REQUIRE(tx.join() == member::joined::yes);
-  REQUIRE_FALSE(rx.finish_wait());  // the newcomer has rung
+  REQUIRE_FALSE(rx.finish_wait());  // the newcomer has notified
   std::jthread sender([&] {
     while (!is_marked(tx, consumer_role, 1)) std::this_thread::yield();
     of_values::channel::ring_type::writer(tx.segment().ring()).push({7, 0});
@@ -184,14 +185,14 @@ TEST_CASE("what has rung for a call that blocks does not ring for the loop", "[f
   CHECK_FALSE(rx.finish_wait());
 }
 
-TEMPLATE_TEST_CASE("a loop is told once each time that the other side goes, and sleeps in between", "[foreign_loop]",
-                   of_values, of_bytes) {
+TEMPLATE_TEST_CASE("a loop is told once each time the other side leaves, and sleeps in between",
+                   "[foreign_loop]", of_values, of_bytes) {
   linked<TestType> c("comes-and-goes");
   const native_handle_type handle = c.rx.native_handle();
   std::vector<error_code> said;
   std::vector<std::uint64_t> got;
   int sleeps = 0;
-  const auto turn = [&] {  // of the loop, until it sleeps
+  const auto turn = [&] {  // runs the loop until it sleeps
     for (;; ++sleeps) {
       for (const std::uint64_t n : drain(c.rx)) got.push_back(n);
       const bool sleep = c.rx.prepare_wait();
@@ -205,7 +206,7 @@ TEMPLATE_TEST_CASE("a loop is told once each time that the other side goes, and 
   turn();
   CHECK(said == std::vector<error_code>(1, errc::closed));
   for (std::uint64_t n = 0; n != 3; ++n) {
-    // Came, sent and went while the loop did not look.
+    // Joined, sent and left while the loop did not look.
     auto next = c.another_producer();
     next.try_send(c.values.make(n));
     next.close();
@@ -215,7 +216,7 @@ TEMPLATE_TEST_CASE("a loop is told once each time that the other side goes, and 
   }
   CHECK(said == std::vector<error_code>(4, errc::closed));
   CHECK(got == std::vector<std::uint64_t>{0, 1, 2});
-  // An operation is told nevertheless.
+  // An operation still gets the error.
   typename TestType::channel::consumer::value_type v;
   c.rx.finish_wait();
   CHECK(c.rx.receive(v, std::chrono::nanoseconds(0)) == errc::closed);
@@ -243,7 +244,7 @@ TEMPLATE_TEST_CASE("a producer's loop is told once that its consumer has left", 
   CHECK_FALSE(c.tx.finish_wait());
 }
 
-TEST_CASE("the death of one producer does not hide that another one has left", "[foreign_loop]") {
+TEST_CASE("the death of one producer does not hide that another one left", "[foreign_loop]") {
   const std::string name = unique_name("both");
   const watchdog guard;
   using jobs = channel<work_ring<test::tick, 16>>;

@@ -1,4 +1,5 @@
-// Calls that block, and how they end early: a request to stop, a timeout, and what comes at that very moment.
+// Blocking calls that end early: by a request to stop, by a timeout, and with something arriving at that same
+// moment.
 #include "support/member.hpp"
 #include "support/rings.hpp"
 
@@ -10,7 +11,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// Requests a stop as soon as the participant in this slot has gone to sleep.
+/// Requests a stop as soon as the participant in this slot sleeps.
 class stopper {
  public:
   stopper(const std::string& channel, layout::role role, std::size_t slot)
@@ -21,7 +22,7 @@ class stopper {
   std::stop_token token() const { return source_.get_token(); }
 
  private:
-  /// Looks into the segment without taking part.
+  /// Reads the segment without participating.
   class watcher {
    public:
     explicit watcher(const std::string& name) {
@@ -58,8 +59,8 @@ struct pair_of_values {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("a stop that was requested before: nothing is taken or sent", "[interrupted]", of_values,
-                   of_bytes) {
+TEMPLATE_TEST_CASE("after a stop requested before the call nothing is received or sent",
+                   "[interrupted]", of_values, of_bytes) {
   linked<TestType> c("before");
   std::stop_source stop;
   typename TestType::channel::consumer::value_type v;
@@ -74,7 +75,7 @@ TEMPLATE_TEST_CASE("a stop that was requested before: nothing is taken or sent",
   CHECK(c.rx.receive(v, stop.get_token(), 1h) == net::error::operation_aborted);
 }
 
-TEST_CASE("a receive that sleeps is woken by a stop", "[interrupted]") {
+TEST_CASE("a sleeping receive is woken by a stop", "[interrupted]") {
   const watchdog guard;
   pair_of_values c;
   tick t{};
@@ -82,7 +83,7 @@ TEST_CASE("a receive that sleeps is woken by a stop", "[interrupted]") {
     const stopper stop(c.name, consumer_role, 1);
     CHECK(c.rx.receive(t, stop.token()) == net::error::operation_aborted);
   }
-  // Its bell rings no more for that, and the endpoint is as before.
+  // The stop does not notify the bell afterwards, and the endpoint is unchanged.
   REQUIRE(c.rx.prepare_wait());
   CHECK_FALSE(is_ready(c.rx.native_handle()));
   CHECK_FALSE(c.rx.finish_wait());
@@ -93,7 +94,7 @@ TEST_CASE("a receive that sleeps is woken by a stop", "[interrupted]") {
   CHECK(c.rx.receive(t, stop.token(), 1h) == net::error::operation_aborted);
 }
 
-TEST_CASE("a send that sleeps is woken by a stop, and has sent nothing", "[interrupted]") {
+TEST_CASE("a sleeping send is woken by a stop, and has sent nothing", "[interrupted]") {
   const watchdog guard;
   pair_of_values c;
   const std::size_t sent = fill(c.tx, c.values);
@@ -104,7 +105,7 @@ TEST_CASE("a send that sleeps is woken by a stop, and has sent nothing", "[inter
   CHECK(drain(c.rx).size() == sent);
 }
 
-TEST_CASE("a stop, requested at any moment", "[interrupted]") {
+TEST_CASE("a stop may be requested at any moment", "[interrupted]") {
   const watchdog guard;
   pair_of_values c;
   for (int i = 0; i != often(3000); ++i) {
@@ -128,7 +129,7 @@ TEST_CASE("a stop after the call does nothing", "[interrupted]") {
   CHECK_FALSE(c.rx.finish_wait());
 }
 
-TEST_CASE("a consumer that was woken for an item and is stopped wakes another one", "[interrupted]") {
+TEST_CASE("a consumer that was woken for an item and is stopped hands off the wake-up", "[interrupted]") {
   const watchdog guard;
   const std::string name = unique_name("handed-on");
   using errands = channel<work_ring<tick, 16>>;
@@ -136,15 +137,15 @@ TEST_CASE("a consumer that was woken for an item and is stopped wakes another on
   errands::producer tx(io, name);
   errands::consumer first(io, name);
   errands::consumer second(io, name);
-  // The stop is requested, and the item sent, while the first one sleeps: whatever it sees first, it takes
-  // nothing, and the second one, asleep as well, gets the item.
+  // The stop is requested, and the item sent, while the first one sleeps. Whichever it sees first, it
+  // receives nothing, and the second one, also asleep, gets the item.
   for (int i = 0; i != often(300); ++i) {
     std::stop_source stop_first;
     error_code ec;
     std::jthread one([&] {
       tick t{};
       ec = first.receive(t, stop_first.get_token());
-      if (!ec) tx.try_send(t);  // it was in time: once more, for the second
+      if (!ec) tx.try_send(t);  // the first was in time to receive it: send again, for the second
     });
     tick got{};
     std::jthread two([&] { CHECK(second.receive(got) == error_code()); });
@@ -158,7 +159,7 @@ TEST_CASE("a consumer that was woken for an item and is stopped wakes another on
   }
 }
 
-TEMPLATE_TEST_CASE("any timeout of zero or less is over at once, the largest is for ever", "[interrupted]",
+TEMPLATE_TEST_CASE("a timeout of zero or less ends at once, the largest never", "[interrupted]",
                    of_values, of_bytes) {
   linked<TestType> c("timeouts");
   const watchdog guard(20s);
@@ -179,7 +180,7 @@ TEMPLATE_TEST_CASE("any timeout of zero or less is over at once, the largest is 
   }
 }
 
-TEST_CASE("what comes at the deadline is told as what it is", "[interrupted]") {
+TEST_CASE("an event at the deadline is reported as what it is", "[interrupted]") {
   using ring = broadcast_ring<tick, 4, overflow::overwrite>;
   const watchdog guard;
   const std::string name = unique_name("deadline");
@@ -188,7 +189,7 @@ TEST_CASE("what comes at the deadline is told as what it is", "[interrupted]") {
   detail::failure f;
   rx->open(name, f);
   REQUIRE_FALSE(f);
-  /// Finds nothing before it sleeps, and then what the test says.
+  /// Finds nothing before it sleeps; then returns what the test says.
   struct late final : detail::request {
     attempt try_once() noexcept override { return tries++ == 0 ? attempt::would_block : then; }
     bool ready() noexcept override { return false; }

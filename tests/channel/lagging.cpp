@@ -1,4 +1,4 @@
-// A consumer that was lapped is told of every loss, whatever it asks with: nothing is told as something else.
+// A lapped consumer is told of every loss, by whichever operation; no loss is reported as another error.
 #include "support/rings.hpp"
 
 #include <poll.h>
@@ -9,7 +9,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// An overwriting broadcast of four values, whose consumer begins with the oldest.
+/// An overwriting broadcast_ring of four values, whose consumer begins with the oldest.
 struct of_lossy_feed {
   using channel = belfry::channel<broadcast_ring<tick, 4, overflow::overwrite>>;
   static channel_options options() {
@@ -22,7 +22,7 @@ struct of_lossy_feed {
 
 struct feed : linked<of_lossy_feed> {
   using linked::linked;
-  /// So many values more.
+  /// Sends this many further values.
   void send(std::uint64_t count) {
     for (; count != 0; --count) tx.try_send({sent++, 0});
   }
@@ -31,7 +31,7 @@ struct feed : linked<of_lossy_feed> {
 
 }  // namespace
 
-TEST_CASE("two losses of the same size are two", "[lagging]") {
+TEST_CASE("two losses of the same size are reported separately", "[lagging]") {
   feed c("equal");
   tick t{};
   for (std::uint64_t n = 1; n != 4; ++n) {
@@ -45,7 +45,7 @@ TEST_CASE("two losses of the same size are two", "[lagging]") {
   }
 }
 
-TEST_CASE("what try_receive has gone past is told by what can tell it", "[lagging]") {
+TEST_CASE("a loss that try_receive skipped is reported by the next operation that can", "[lagging]") {
   feed c("try");
   const bool in_batches = GENERATE(false, true);
   const auto nothing = [&] {
@@ -55,8 +55,8 @@ TEST_CASE("what try_receive has gone past is told by what can tell it", "[laggin
   c.send(10);
   CHECK(nothing());
   CHECK(c.rx.total_lost() == 6);
-  CHECK(c.rx.lost() == 0);  // not told yet
-  SECTION("finish_wait, before what is in the ring") {
+  CHECK(c.rx.lost() == 0);  // not reported yet
+  SECTION("finish_wait, before the values in the ring") {
     CHECK_FALSE(c.rx.prepare_wait());
     CHECK(c.rx.finish_wait() == errc::lagged);
     CHECK(c.rx.lost() == 6);
@@ -94,7 +94,7 @@ TEST_CASE("what try_receive has gone past is told by what can tell it", "[laggin
     CHECK_FALSE(t.ec);
     CHECK(c.rx.finish_wait() == errc::lagged);
   }
-  SECTION("several losses are one, of their sum") {
+  SECTION("several losses are reported as one with their sum") {
     CHECK(c.rx.try_receive()->seq == 6);
     c.send(10);
     CHECK(nothing());
@@ -105,7 +105,7 @@ TEST_CASE("what try_receive has gone past is told by what can tell it", "[laggin
   }
 }
 
-TEST_CASE("nothing of a stream is missing that was not told", "[lagging]") {
+TEST_CASE("every missing value of a stream was reported as lost", "[lagging]") {
   const watchdog guard;
   feed c("account");
   const native_handle_type handle = c.rx.native_handle();

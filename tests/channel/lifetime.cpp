@@ -1,5 +1,5 @@
-// What ends first: the operation, the endpoint, the context. Nothing is leaked, nothing is called that
-// should not be.
+// Operation, endpoint and context end in every order. Nothing leaks, and no handler is called that must not
+// be.
 #include "support/rings.hpp"
 
 #include <memory>
@@ -9,7 +9,7 @@ using namespace belfry::test;
 
 namespace {
 
-/// Counts its instances: a handler's, say, that must go without being called.
+/// Counts its instances, for example those in a handler that must be destroyed without being called.
 struct witness {
   explicit witness(int& alive) : alive_(&alive) { ++*alive_; }
   witness(const witness& other) : alive_(other.alive_) { ++*alive_; }
@@ -37,8 +37,8 @@ net::awaitable<void> send_for_ever(Producer tx, witness, Kit& values) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("a destroyed endpoint's operations complete with operation_aborted", "[lifetime]", of_values,
-                   of_bytes) {
+TEMPLATE_TEST_CASE("a destroyed endpoint's operations complete with operation_aborted",
+                   "[lifetime]", of_values, of_bytes) {
   net::io_context io;
   const std::string name = unique_name("destroyed");
   told received;
@@ -51,7 +51,7 @@ TEMPLATE_TEST_CASE("a destroyed endpoint's operations complete with operation_ab
     rx.async_wait_peer(peer.handler());
     settle(io);
   }
-  CHECK(received.calls + waited.calls + peer.calls == 0);  // not in the destructor
+  CHECK(received.calls + waited.calls + peer.calls == 0);  // not within the destructor
   REQUIRE(run(io));
   for (const told* t : {&received, &waited, &peer}) {
     CHECK(t->calls == 1);
@@ -59,7 +59,8 @@ TEMPLATE_TEST_CASE("a destroyed endpoint's operations complete with operation_ab
   }
 }
 
-TEMPLATE_TEST_CASE("the same, when they were ready but had not run yet", "[lifetime]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("a destroyed endpoint's ready operations complete with operation_aborted",
+                   "[lifetime]", of_values, of_bytes) {
   linked<TestType> c("scheduled");
   told t;
   c.tx.try_send(c.values.make(1));
@@ -72,10 +73,10 @@ TEMPLATE_TEST_CASE("the same, when they were ready but had not run yet", "[lifet
   CHECK(t.calls == 3);
   CHECK(t.ec == net::error::operation_aborted);
   auto next = c.another_consumer();
-  CHECK(number(*next.try_receive()) == 1);  // nothing was taken
+  CHECK(number(*next.try_receive()) == 1);  // the value was not taken
 }
 
-TEMPLATE_TEST_CASE("a context that goes takes callbacks that own their endpoint", "[lifetime]", of_values,
+TEMPLATE_TEST_CASE("a destroyed context destroys callbacks that own their endpoint", "[lifetime]", of_values,
                    of_bytes) {
   const std::string name = unique_name("callback");
   int alive = 0;
@@ -99,7 +100,7 @@ TEMPLATE_TEST_CASE("a context that goes takes callbacks that own their endpoint"
   CHECK(files_of(name) == 0);
 }
 
-TEMPLATE_TEST_CASE("a context that goes takes coroutines that own their endpoint", "[lifetime]", of_values,
+TEMPLATE_TEST_CASE("a destroyed context destroys coroutines that own their endpoint", "[lifetime]", of_values,
                    of_bytes) {
   const std::string name = unique_name("frame");
   int alive = 0;
@@ -162,7 +163,8 @@ TEMPLATE_TEST_CASE("an endpoint may outlive its context", "[lifetime]", of_value
   rx.close();
 }
 
-TEMPLATE_TEST_CASE("closed while on its way, and then the context goes", "[lifetime]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("an operation is closed while it is dispatched, and then its context is destroyed",
+                   "[lifetime]", of_values, of_bytes) {
   const std::string name = unique_name("closed");
   TestType values;
   int alive = 0;
@@ -181,7 +183,7 @@ TEMPLATE_TEST_CASE("closed while on its way, and then the context goes", "[lifet
   TestType::channel::unlink(name);
 }
 
-TEMPLATE_TEST_CASE("an endpoint moves while operations are pending", "[lifetime]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("an endpoint is moved while operations are pending", "[lifetime]", of_values, of_bytes) {
   linked<TestType> c("moved");
   told t;
   c.rx.async_receive(t.receiver());
@@ -212,7 +214,7 @@ TEMPLATE_TEST_CASE("a handler may destroy its endpoint", "[lifetime]", of_values
   c.rx = c.another_consumer();
 }
 
-TEMPLATE_TEST_CASE("a handler that throws leaves everything as it should be", "[lifetime]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("a handler that throws leaves its endpoint intact", "[lifetime]", of_values, of_bytes) {
   linked<TestType> c("throws");
   const bool asleep = GENERATE(true, false);
   told second;
@@ -226,15 +228,16 @@ TEMPLATE_TEST_CASE("a handler that throws leaves everything as it should be", "[
   CHECK(second.value == 1);
 }
 
-TEMPLATE_TEST_CASE("run() returns when nothing is pending, and not before", "[lifetime]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("run() returns when nothing is pending, and not before",
+                   "[lifetime]", of_values, of_bytes) {
   linked<TestType> c("work");
-  CHECK(c.io.run_for(std::chrono::seconds(60)) == 0);  // open endpoints are no work
+  CHECK(c.io.run_for(std::chrono::seconds(60)) == 0);  // an open endpoint alone is not work
   CHECK(c.io.stopped());
   c.io.restart();
   told t;
   c.rx.async_receive(t.receiver());
   settle(c.io);
-  CHECK_FALSE(c.io.stopped());  // asleep, and that counts
+  CHECK_FALSE(c.io.stopped());  // a sleeping operation counts as work
   net::steady_timer timer(c.io, std::chrono::milliseconds(1));
   timer.async_wait([&](error_code) { c.tx.try_send(c.values.make(1)); });
   REQUIRE(run(c.io));

@@ -6,7 +6,7 @@ using namespace belfry::test;
 
 using frames = channel<byte_ring>;
 
-TEST_CASE("a message is read where it lies and released when it goes", "[messages]") {
+TEST_CASE("a message is read in place and released by its destructor", "[messages]") {
   linked<of_bytes> c("place");
   c.tx.try_send(as_message("hello"));
   c.tx.try_send({});
@@ -18,7 +18,7 @@ TEST_CASE("a message is read where it lies and released when it goes", "[message
   CHECK(reinterpret_cast<std::uintptr_t>(m->bytes().data()) % 8 == 0);
   auto empty = c.rx.try_receive();
   REQUIRE(empty);
-  CHECK(*empty);  // there, though it is empty
+  CHECK(*empty);  // there is a message, although it is empty
   CHECK(empty->size() == 0);
 
   message moved(std::move(*m));
@@ -49,7 +49,7 @@ TEST_CASE("assigning to a message releases the old one", "[messages]") {
   }
 }
 
-TEST_CASE("any number is held, and released in any order", "[messages]") {
+TEST_CASE("any number of messages may be held, and released in any order", "[messages]") {
   linked<of_bytes> c("several");
   std::vector<message> held;
   for (std::uint64_t n = 0; n != 6; ++n) c.tx.try_send(c.values.make(n));
@@ -104,7 +104,7 @@ TEST_CASE("a message released while its consumer sleeps makes room at once", "[m
   CHECK(received.calls == 1);
 }
 
-TEST_CASE("messages outlive their consumer, and its successor gets them again", "[messages]") {
+TEST_CASE("messages outlive their consumer, and its successor receives them again", "[messages]") {
   const std::string name = unique_name("outlive");
   net::io_context io;
   frames::producer tx(io, name, of_bytes::options());
@@ -118,7 +118,7 @@ TEST_CASE("messages outlive their consumer, and its successor gets them again", 
   REQUIRE(held.size() == 3);
   CHECK(text_of(held[1]) == "two");
   CHECK(text_of(held[2]) == "three");
-  held[1].release();  // too late
+  held[1].release();  // too late: the consumer is closed
   frames::consumer next(io, name);
   CHECK(text_of(*next.try_receive()) == "two");
   held[2] = std::move(*next.try_receive());
@@ -131,7 +131,7 @@ TEST_CASE("messages outlive their consumer, and its successor gets them again", 
   frames::unlink(name);
 }
 
-TEST_CASE("messages outlive context and all", "[messages]") {
+TEST_CASE("messages outlive the context and the endpoints", "[messages]") {
   const std::string name = unique_name("all");
   std::optional<message> held;
   {
@@ -146,7 +146,7 @@ TEST_CASE("messages outlive context and all", "[messages]") {
   frames::unlink(name);
 }
 
-TEST_CASE("a message that no handler wanted is released", "[messages]") {
+TEST_CASE("a message whose handler never ran is released", "[messages]") {
   linked<of_bytes> c("unwanted");
   c.tx.try_send(as_message("x"));
   c.rx.async_receive(net::detached);
@@ -154,7 +154,7 @@ TEST_CASE("a message that no handler wanted is released", "[messages]") {
   CHECK(c.tx.size() == 0);
 }
 
-TEST_CASE("too large a message is refused, whatever the room", "[messages]") {
+TEST_CASE("a message that is too large is refused, whatever the room", "[messages]") {
   linked<of_bytes> c("large");
   CHECK(c.tx.max_message() == 4088);
   const std::string largest(4088, 'x');
@@ -171,11 +171,11 @@ TEST_CASE("too large a message is refused, whatever the room", "[messages]") {
   CHECK(c.rx.try_receive()->size() == 4088);
 }
 
-TEST_CASE("a ring that was scribbled over is corrupted for everybody", "[messages]") {
-  if (way_to_meet() != meeting::by_name) return;  // there is no file to scribble over
+TEST_CASE("a ring with forged indices is corrupted for all participants", "[messages]") {
+  if (way_to_meet() != meeting::by_name) return;  // there is no file to overwrite
   linked<of_bytes> c("corrupted");
   const shared_memory raw = shared_memory::open(c.name);
-  // At the ring's offset, see layout.hpp: the tail; 64 bytes on, the head.
+  // At the ring's offset, see layout.hpp: the tail; 64 bytes further, the head.
   auto* const tail = reinterpret_cast<std::uint64_t*>(const_cast<std::byte*>(std::as_const(raw).buf().data()) + 576);
   told t;
   std::array<message, 2> out;

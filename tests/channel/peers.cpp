@@ -1,4 +1,4 @@
-// async_wait, async_wait_peer, and what is told of the other side.
+// async_wait, async_wait_peer, and what is reported of the other side.
 #include "support/member.hpp"
 
 #include <fstream>
@@ -6,8 +6,8 @@
 using namespace belfry;
 using namespace belfry::test;
 
-TEMPLATE_TEST_CASE("async_wait of a consumer: there is something, and it is still there", "[peers]", of_values,
-                   of_bytes) {
+TEMPLATE_TEST_CASE("async_wait of a consumer completes when there is a value, and does not receive it",
+                   "[peers]", of_values, of_bytes) {
   linked<TestType> c("something");
   told t;
   c.rx.async_wait(t.handler());
@@ -17,7 +17,7 @@ TEMPLATE_TEST_CASE("async_wait of a consumer: there is something, and it is stil
   REQUIRE(run(c.io));
   CHECK(t.calls == 1);
   CHECK_FALSE(t.ec);
-  c.rx.async_wait(t.handler());  // again, as long as nobody takes it
+  c.rx.async_wait(t.handler());  // again, as long as the value is not received
   REQUIRE(run(c.io));
   CHECK(t.calls == 2);
   CHECK(number(*c.rx.try_receive()) == 1);
@@ -27,7 +27,7 @@ TEMPLATE_TEST_CASE("async_wait of a consumer: there is something, and it is stil
   CHECK(t.ec == errc::closed);
 }
 
-TEMPLATE_TEST_CASE("async_wait of a producer: there is room", "[peers]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("async_wait of a producer completes when there is room", "[peers]", of_values, of_bytes) {
   linked<TestType> c("room");
   told t;
   c.tx.async_wait(t.handler());
@@ -43,7 +43,7 @@ TEMPLATE_TEST_CASE("async_wait of a producer: there is room", "[peers]", of_valu
   CHECK_FALSE(t.ec);
 }
 
-TEST_CASE("async_wait of a producer is for what the last attempt wanted", "[peers]") {
+TEST_CASE("async_wait of a producer waits for the room that the last attempt needed", "[peers]") {
   linked<of_bytes> c("wanted");
   const std::string large(3000, 'x');
   REQUIRE(c.tx.try_send(as_message(large)));
@@ -52,14 +52,15 @@ TEST_CASE("async_wait of a producer is for what the last attempt wanted", "[peer
   told t;
   c.tx.async_wait(t.handler());
   settle(c.io);
-  CHECK(t.calls == 0);  // there would be room for a small one
+  CHECK(t.calls == 0);  // a small message would fit
   c.rx.try_receive();
   REQUIRE(run(c.io));
   CHECK(t.calls == 1);
   CHECK(c.tx.try_send(as_message(large)));
 }
 
-TEMPLATE_TEST_CASE("async_wait_peer: there already, comes later, cancelled", "[peers]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("async_wait_peer: the peer is there, joins later, or the wait is cancelled",
+                   "[peers]", of_values, of_bytes) {
   const std::string name = unique_name("peer");
   net::io_context io;
   using channel = typename TestType::channel;
@@ -113,7 +114,7 @@ TEMPLATE_TEST_CASE("async_wait_peer: there already, comes later, cancelled", "[p
   CHECK(t.ec == error_code());
 }
 
-TEMPLATE_TEST_CASE("closed until another one comes", "[peers]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("a channel is closed until another producer joins", "[peers]", of_values, of_bytes) {
   linked<TestType> c("again");
   run_coroutine(c.io, [&]() -> net::awaitable<void> {
     for (std::uint64_t n = 0; n != 5; ++n) {
@@ -135,7 +136,7 @@ TEMPLATE_TEST_CASE("closed until another one comes", "[peers]", of_values, of_by
   });
 }
 
-TEMPLATE_TEST_CASE("a producer that came and went while nobody looked", "[peers]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("a producer that joined and left unnoticed", "[peers]", of_values, of_bytes) {
   linked<TestType> c("short");
   c.tx.close();
   told t;
@@ -153,7 +154,7 @@ TEMPLATE_TEST_CASE("a producer that came and went while nobody looked", "[peers]
   CHECK(number(*c.rx.try_receive()) == 3);
 }
 
-TEST_CASE("a death: everything that was sent, then peer_died once, then the next one", "[peers]") {
+TEST_CASE("after a death: all values, then peer_died once, then the next producer", "[peers]") {
   const std::string name = unique_name("death");
   net::io_context io;
   of_values::channel::consumer rx(io, name);
@@ -193,7 +194,7 @@ TEST_CASE("a death: everything that was sent, then peer_died once, then the next
   CHECK(drain(rx) == std::vector<std::uint64_t>{2});
 }
 
-TEST_CASE("a producer without room is told of its consumer's death, once", "[peers]") {
+TEST_CASE("a producer without room is told once of its consumer's death", "[peers]") {
   const std::string name = unique_name("consumer");
   net::io_context io;
   of_values::channel::producer tx(io, name);
@@ -217,7 +218,7 @@ TEST_CASE("a producer without room is told of its consumer's death, once", "[pee
   CHECK(drain(next) == std::vector<std::uint64_t>{101});
 }
 
-TEST_CASE("a death through handles shows as well", "[peers]") {
+TEST_CASE("a death is noticed by handles as well", "[peers]") {
   const channel_handles handles = of_values::channel::make_handles();
   event ready;
   child producer([&] {
@@ -241,7 +242,7 @@ TEST_CASE("a death through handles shows as well", "[peers]") {
   CHECK(t.ec == errc::peer_died);
 }
 
-TEST_CASE("a wait for peers that is cancelled between its wake-up and its turn holds up nobody",
+TEST_CASE("a wait for peers that is cancelled between its wake-up and its dispatch holds up no other",
           "[peers]") {
   net::io_context io;
   const std::string name = unique_name("cancelled in between");
@@ -252,8 +253,8 @@ TEST_CASE("a wait for peers that is cancelled between its wake-up and its turn h
   rx.async_wait_peer(net::bind_cancellation_slot(
       signal.slot(), net::bind_executor(strand, first.handler())));
   settle(io);
-  std::ofstream("/dev/shm/" + name + ".bell.1") << 'x' << std::flush;  // for nothing
-  REQUIRE(io.run_one_for(std::chrono::seconds(5)) == 1);               // its turn is posted to the strand
+  std::ofstream("/dev/shm/" + name + ".bell.1") << 'x' << std::flush;  // a spurious notification
+  REQUIRE(io.run_one_for(std::chrono::seconds(5)) == 1);               // the wake-up is now posted to the strand
   signal.emit(net::cancellation_type::terminal);
   rx.async_wait_peer(second.handler());
   settle(io);

@@ -4,7 +4,8 @@
 using namespace belfry;
 using namespace belfry::test;
 
-TEMPLATE_TEST_CASE("receives complete in the order in which they were initiated", "[pending]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("receives complete in the order in which they were initiated",
+                   "[pending]", of_values, of_bytes) {
   linked<TestType> c("fifo");
   std::vector<int> order;
   for (int i = 0; i != 10; ++i) {
@@ -18,7 +19,7 @@ TEMPLATE_TEST_CASE("receives complete in the order in which they were initiated"
     for (std::uint64_t n = 0; n != 10; ++n) c.tx.try_send(c.values.make(n));
     REQUIRE(run(c.io));
   }
-  SECTION("one by one, asleep in between") {
+  SECTION("one at a time, asleep in between") {
     for (std::uint64_t n = 0; n != 10; ++n) {
       settle(c.io);
       CHECK(order.size() == n);
@@ -67,7 +68,8 @@ TEMPLATE_TEST_CASE("different operations share one queue", "[pending]", of_value
   CHECK(order == std::vector<std::string>{"wait", "0", "2 of them", "wait", "3"});
 }
 
-TEMPLATE_TEST_CASE("cancel() ends all that are pending, and takes nothing", "[pending]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("cancel() aborts all pending operations, and receives nothing",
+                   "[pending]", of_values, of_bytes) {
   linked<TestType> c("cancel");
   const bool asleep = GENERATE(true, false);
   told t;
@@ -83,7 +85,7 @@ TEMPLATE_TEST_CASE("cancel() ends all that are pending, and takes nothing", "[pe
   REQUIRE(run(c.io));
   CHECK(t.calls == 3);
   CHECK(t.ec == net::error::operation_aborted);
-  CHECK_FALSE(peer.ec);  // it was there
+  CHECK_FALSE(peer.ec);  // the peer was there
   CHECK(c.rx.is_open());
   CHECK(number(*c.rx.try_receive()) == 1);
 
@@ -94,7 +96,8 @@ TEMPLATE_TEST_CASE("cancel() ends all that are pending, and takes nothing", "[pe
   CHECK(t.value == 2);
 }
 
-TEMPLATE_TEST_CASE("cancel() within a handler ends those behind it", "[pending]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("cancel() within a handler aborts the later operations",
+                   "[pending]", of_values, of_bytes) {
   linked<TestType> c("within");
   told rest;
   std::uint64_t first = 0;
@@ -114,7 +117,7 @@ TEMPLATE_TEST_CASE("cancel() within a handler ends those behind it", "[pending]"
   CHECK(drain(c.rx) == std::vector<std::uint64_t>{2});
 }
 
-TEMPLATE_TEST_CASE("close() ends all that are pending", "[pending]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("close() aborts all pending operations", "[pending]", of_values, of_bytes) {
   linked<TestType> c("close");
   fill(c.tx, c.values);
   told t;
@@ -129,7 +132,7 @@ TEMPLATE_TEST_CASE("close() ends all that are pending", "[pending]", of_values, 
   CHECK(drain(c.rx).size() == TestType::room);
 }
 
-TEMPLATE_TEST_CASE("an error ends one operation, not those behind it", "[pending]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("an error ends one operation, not the later ones", "[pending]", of_values, of_bytes) {
   linked<TestType> c("error");
   told first;
   told second;
@@ -141,7 +144,7 @@ TEMPLATE_TEST_CASE("an error ends one operation, not those behind it", "[pending
   CHECK(first.ec == errc::closed);
   CHECK(second.ec == errc::closed);
 
-  // A new producer, and the channel is as before.
+  // With a new producer the channel works as before.
   told third;
   c.tx = c.another_producer();
   c.rx.async_receive(third.receiver());
@@ -152,7 +155,8 @@ TEMPLATE_TEST_CASE("an error ends one operation, not those behind it", "[pending
   CHECK(third.value == 4);
 }
 
-TEMPLATE_TEST_CASE("a handler may initiate the next operation, for ever", "[pending]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("a handler may initiate the next operation, without limit",
+                   "[pending]", of_values, of_bytes) {
   linked<TestType> c("chain");
   std::uint64_t next = 0;
   struct again {
@@ -174,7 +178,7 @@ TEMPLATE_TEST_CASE("a handler may initiate the next operation, for ever", "[pend
   CHECK(next == 10000);
 }
 
-TEMPLATE_TEST_CASE("others get their turn while an endpoint is always ready", "[pending]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("other handlers run while an endpoint is always ready", "[pending]", of_values, of_bytes) {
   linked<TestType> c("fair");
   bool stop = false;
   net::steady_timer timer(c.io, std::chrono::milliseconds(1));
@@ -190,7 +194,7 @@ TEMPLATE_TEST_CASE("others get their turn while an endpoint is always ready", "[
   CHECK(received > 0);
 }
 
-TEMPLATE_TEST_CASE("with spin everything is the same", "[pending]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("operations behave the same with spin", "[pending]", of_values, of_bytes) {
   const std::string name = unique_name("spin");
   net::io_context io;
   channel_options options = TestType::options();
@@ -206,7 +210,7 @@ TEMPLATE_TEST_CASE("with spin everything is the same", "[pending]", of_values, o
       const auto value = co_await rx.async_receive(net::use_awaitable);
       CHECK(number(value) == n);
     }
-    // The last message is not long ago: this one lingers, and then sleeps.
+    // The last message was recent: this receive spins, and then sleeps.
     rx.async_receive(idle.receiver());
     net::steady_timer timer(io, std::chrono::milliseconds(30));
     co_await timer.async_wait(net::use_awaitable);

@@ -1,5 +1,5 @@
-// A consumer that makes room tells the producers that wait for it: at once, as many as it is good for, whatever
-// the consumer does next.
+// A consumer that makes room notifies the producers that wait for it: at once, as many as there is room for,
+// whatever the consumer does next.
 #include "support/rings.hpp"
 
 #include <atomic>
@@ -21,7 +21,7 @@ struct of_news {
   static tick make(std::uint64_t n) { return {n, 0}; }
 };
 
-/// Several producers of one ring that is full, all asleep.
+/// Several producers of one full ring, all asleep.
 template <std::size_t N>
 struct crowd {
   using channel = belfry::channel<work_ring<tick, N>>;
@@ -69,7 +69,7 @@ TEMPLATE_TEST_CASE("the first room in a full ring wakes its producer", "[room]",
   }
 }
 
-TEST_CASE("a message that is released, or a lease that is acknowledged, makes room at once", "[room]") {
+TEST_CASE("releasing a message, or acknowledging a lease, makes room at once", "[room]") {
   SECTION("a message") {
     linked<of_bytes> c("room-message");
     const std::size_t sent = fill(c.tx, c.values);
@@ -101,7 +101,7 @@ TEST_CASE("a message that is released, or a lease that is acknowledged, makes ro
   }
 }
 
-TEST_CASE("two coroutines, one that serves and one that asks", "[room]") {
+TEST_CASE("two coroutines, a server and a client", "[room]") {
   const std::string name = unique_name("room-serve");
   using requests = channel<spsc_ring<tick, 256>>;
   using replies = channel<spsc_ring<tick, 4>>;
@@ -122,7 +122,7 @@ TEST_CASE("two coroutines, one that serves and one that asks", "[room]") {
       },
       net::detached);
   run_coroutine(io, [&]() -> net::awaitable<void> {
-    // No more at a time than fit into the rings, and one that the server holds.
+    // At most as many as fit in the rings, and one that the server holds.
     for (std::uint64_t n = 0; answered != count;) {
       for (; n != count && n - answered != 256 + 4 + 1; ++n) {
         co_await ask.async_send({n, 0}, net::use_awaitable);
@@ -152,7 +152,7 @@ TEST_CASE("as many producers are woken as there is room for", "[room]") {
     settle(c.io);
     CHECK(c.calls() == 4);
   }
-  SECTION("not more of them") {
+  SECTION("not more than that") {
     crowd<64> c(4);
     while (c.tx[0].try_send({1, 0})) {
     }
@@ -162,14 +162,14 @@ TEST_CASE("as many producers are woken as there is room for", "[room]") {
     settle(c.io);
     CHECK(c.calls() == 2);
   }
-  SECTION("what an old item had hidden") {
+  SECTION("room that an old item had hidden") {
     crowd<4> c(4);
     while (c.tx[0].try_send({1, 0})) {
     }
     lease<tick> oldest = c.rx.try_receive_lease();
     std::vector<tick> rest(3);
     CHECK(c.rx.try_receive_n(rest) == 3);
-    oldest.requeue();  // nobody goes past it: the ring is full with one item
+    oldest.requeue();  // no producer passes it: one item makes the ring full
     CHECK_FALSE(c.tx[0].try_send({2, 0}));
     c.wait();
     CHECK(c.calls() == 0);
@@ -179,7 +179,7 @@ TEST_CASE("as many producers are woken as there is room for", "[room]") {
   }
 }
 
-TEST_CASE("a consumer that goes elsewhere after one message, at the moment when its producer parks", "[room]") {
+TEST_CASE("a consumer turns to something else after one message, just when its producer parks", "[room]") {
   const watchdog guard;
   using narrow = channel<spsc_ring<tick, 2>>;
   const std::string name = unique_name("room-race");
@@ -200,7 +200,7 @@ TEST_CASE("a consumer that goes elsewhere after one message, at the moment when 
     if (!v) continue;
     REQUIRE(v->seq == received);
     ++received;
-    // What is sent next is all that it waits for, and not in this channel.
+    // It waits only for what is sent next, and that is in another channel.
     const std::uint64_t next = std::min(received + 2, count);
     while (sent.load(std::memory_order_acquire) < next) {
     }

@@ -1,4 +1,4 @@
-// One io_context, several threads, strands. Endpoints are made from the context's bare executor.
+// One io_context, several threads, strands. Endpoints are made with the context's own executor.
 #include "support/rings.hpp"
 
 #include <random>
@@ -15,7 +15,7 @@ class pool {
     for (int i = 0; i != threads; ++i) threads_.emplace_back([this] { io.run(); });
   }
   ~pool() { finish(); }
-  /// Until nothing is pending.
+  /// Runs until nothing is pending.
   void finish() {
     work_.reset();
     threads_.clear();
@@ -35,7 +35,7 @@ struct counts {
   std::atomic<bool> closed{false};
 };
 
-/// A few nanoseconds each, to meet another thread at ever different moments.
+/// A few nanoseconds each, so that two threads meet at ever different moments.
 void pass_time(int rounds) {
   std::atomic<int> passed{0};
   while (passed.load() < rounds) passed.store(passed.load() + 1);
@@ -47,7 +47,7 @@ net::awaitable<void> send_all(typename Kit::channel::producer tx, std::uint64_t 
   for (std::uint64_t n = 0; n != total; ++n) co_await tx.async_send(values.make(n), net::use_awaitable);
 }
 
-/// Also when it is cancelled now and then, from within its strand.
+/// Also with cancellations now and then, on the strand.
 template <class Consumer>
 net::awaitable<void> receive_all(Consumer& rx, net::cancellation_signal& signal, counts& c) {
   while (!c.closed) {
@@ -99,11 +99,12 @@ TEMPLATE_TEST_CASE("coroutines on strands, four threads", "[threads]", of_values
   stream<TestType>(static_cast<std::uint64_t>(often(100000)), false);
 }
 
-TEMPLATE_TEST_CASE("the same, cancelled on the strand all the time", "[threads]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("coroutines on strands, four threads, cancelled all the time",
+                   "[threads]", of_values, of_bytes) {
   stream<TestType>(static_cast<std::uint64_t>(often(100000)), true);
 }
 
-TEMPLATE_TEST_CASE("many channels at once", "[threads]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("many channels at once, four threads", "[threads]", of_values, of_bytes) {
   const std::string name = unique_name("many");
   const watchdog guard;
   constexpr std::size_t channels = 8;
@@ -131,7 +132,7 @@ TEMPLATE_TEST_CASE("many channels at once", "[threads]", of_values, of_bytes) {
   }
 }
 
-TEMPLATE_TEST_CASE("close on the strand against the bell", "[threads]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("close on the strand races a notification", "[threads]", of_values, of_bytes) {
   const std::string name = unique_name("close");
   const watchdog guard;
   pool p(3);
@@ -168,7 +169,7 @@ TEMPLATE_TEST_CASE("close on the strand against the bell", "[threads]", of_value
   TestType::channel::unlink(name, not_there);
 }
 
-TEMPLATE_TEST_CASE("a thread that waits for futures", "[threads]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("a thread waits for futures", "[threads]", of_values, of_bytes) {
   const std::string name = unique_name("future");
   const watchdog guard;
   const std::uint64_t total = static_cast<std::uint64_t>(often(20000));
@@ -191,7 +192,7 @@ TEMPLATE_TEST_CASE("a thread that waits for futures", "[threads]", of_values, of
   CHECK_THROWS_AS(rx.async_receive(net::use_future).get(), net_system_error);
 }
 
-TEMPLATE_TEST_CASE("blocking within a handler, while another thread runs the reactor", "[threads]", of_values,
+TEMPLATE_TEST_CASE("a handler blocks while another thread runs the reactor", "[threads]", of_values,
                    of_bytes) {
   const std::string name = unique_name("blocking");
   const watchdog guard;
@@ -253,7 +254,7 @@ TEMPLATE_TEST_CASE("a thread pool instead of an io_context", "[threads]", of_val
   CHECK(c.wrong == 0);
 }
 
-TEMPLATE_TEST_CASE("two endpoints of one context, by turns in one coroutine", "[threads]", of_values,
+TEMPLATE_TEST_CASE("one coroutine uses two endpoints of one context", "[threads]", of_values,
                    of_bytes) {
   linked<TestType> there("there");
   const std::string back_name = there.name + "-back";

@@ -6,7 +6,7 @@
 using namespace belfry;
 using namespace belfry::test;
 
-TEMPLATE_TEST_CASE("callbacks", "[tokens]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("every kind of handler is called", "[tokens]", of_values, of_bytes) {
   linked<TestType> c("callback");
   SECTION("a lambda") {
     told sent;
@@ -30,7 +30,7 @@ TEMPLATE_TEST_CASE("callbacks", "[tokens]", of_values, of_bytes) {
     CHECK(received.calls == 2);
     CHECK(received.value == 1);
   }
-  SECTION("one that can only be moved, and is called as an rvalue") {
+  SECTION("a move-only handler, called as an rvalue") {
     struct once {
       std::unique_ptr<int> calls;
       int* sum;
@@ -104,7 +104,7 @@ TEMPLATE_TEST_CASE("use_awaitable throws what as_tuple and redirect_error return
   });
 }
 
-TEMPLATE_TEST_CASE("use_future", "[tokens]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("use_future returns a future", "[tokens]", of_values, of_bytes) {
   linked<TestType> c("future");
   auto received = c.rx.async_receive(net::use_future);
   auto sent = c.tx.async_send(c.values.make(3), net::use_future);
@@ -148,7 +148,7 @@ TEMPLATE_TEST_CASE("deferred starts nothing until it is called", "[tokens]", of_
   });
 }
 
-TEMPLATE_TEST_CASE("detached", "[tokens]", of_values, of_bytes) {
+TEMPLATE_TEST_CASE("detached completes without a handler", "[tokens]", of_values, of_bytes) {
   linked<TestType> c("detached");
   c.tx.async_send(c.values.make(1), net::detached);
   REQUIRE(run(c.io));
@@ -190,7 +190,7 @@ TEMPLATE_TEST_CASE("as_default_on: no token needs to be named", "[tokens]", of_v
     }
   });
 
-  // An object that is there already gets a default token by conversion.
+  // An existing object gets a default token by conversion.
   tx.close();
   auto converted = net::use_awaitable.as_default_on(typename TestType::channel::producer(io, name));
   CHECK(converted.is_open());
@@ -201,7 +201,7 @@ TEMPLATE_TEST_CASE("as_default_on: no token needs to be named", "[tokens]", of_v
   });
 }
 
-TEST_CASE("an executor of a type of its own", "[tokens]") {
+TEST_CASE("endpoints with another type of executor", "[tokens]") {
   using producer = basic_producer<spsc_ring<tick, 64>, net::io_context::executor_type>;
   using consumer = basic_consumer<spsc_ring<tick, 64>, net::strand<net::io_context::executor_type>>;
   const std::string name = unique_name("executor");
@@ -221,7 +221,7 @@ TEST_CASE("an executor of a type of its own", "[tokens]") {
   CHECK(general.get_executor() == io.get_executor());
 }
 
-TEST_CASE("a buffer is a message", "[tokens]") {
+TEST_CASE("an Asio buffer is sent as a message", "[tokens]") {
   linked<of_bytes> c("buffer");
   const std::string text = "hello";
   told sent;

@@ -1,5 +1,5 @@
-// What a work_ring promises beyond what every ring does: each item for one, as many woken as there is work
-// for, leases, and a wake-up that is not lost with the one who was woken.
+// What a work_ring promises beyond every ring's promises: each item for one consumer, as many woken as there
+// are items, leases, and a wake-up that is not lost with the consumer that was woken.
 #include "support/rings.hpp"
 
 #include <vector>
@@ -42,7 +42,7 @@ struct workshop {
 
 }  // namespace
 
-TEST_CASE("a sleeping consumer is woken for every item, and no other", "[work]") {
+TEST_CASE("for every item one sleeping consumer is woken, and no other", "[work]") {
   workshop w(4);
   w.wait();
   for (int n = 1; n != 5; ++n) {
@@ -56,7 +56,7 @@ TEST_CASE("a sleeping consumer is woken for every item, and no other", "[work]")
   CHECK(got == std::vector<std::uint64_t>{1, 2, 3, 4});
 }
 
-TEST_CASE("a batch wakes as many as it has items", "[work]") {
+TEST_CASE("a batch wakes as many consumers as it has items", "[work]") {
   workshop w(4);
   w.wait();
   const std::vector<tick> items{{1, 0}, {2, 0}, {3, 0}};
@@ -65,7 +65,7 @@ TEST_CASE("a batch wakes as many as it has items", "[work]") {
   CHECK(w.calls() == 3);
 }
 
-TEST_CASE("who is woken and then cancelled passes it on", "[work]") {
+TEST_CASE("a consumer that is woken and then cancelled hands off the wake-up", "[work]") {
   workshop w(3);
   w.wait();
   w.tx.try_send({7, 0});  // has woken the first of them
@@ -77,7 +77,7 @@ TEST_CASE("who is woken and then cancelled passes it on", "[work]") {
   CHECK(w.told[all ? 2 : 1].value == 7);
 }
 
-TEST_CASE("who is woken and closes passes it on", "[work]") {
+TEST_CASE("a consumer that is woken and then closed hands off the wake-up", "[work]") {
   workshop w(2);
   w.wait();
   w.tx.try_send({7, 0});
@@ -87,36 +87,36 @@ TEST_CASE("who is woken and closes passes it on", "[work]") {
   CHECK(w.told[1].value == 7);
 }
 
-TEST_CASE("who is awake for another reason when it is rung, and then cancelled, passes that on",
+TEST_CASE("a consumer that is notified while already awake, and then cancelled, hands off the wake-up",
           "[work]") {
   workshop w(3);
   w.tx.try_send({1, 0});
   lease<tick> held = w.rx[0].try_receive_lease();
   REQUIRE(held);
   w.wait();
-  w.tx.try_send({2, 0});  // has rung the first of them
-  held.requeue();         // which wakes it, and rings another one
+  w.tx.try_send({2, 0});  // has notified the first of them
+  held.requeue();         // wakes the first, which notifies another one
   w.rx[0].cancel();
   settle(w.io);
   CHECK(w.told[0].ec == net::error::operation_aborted);
   CHECK(w.told[1].calls + w.told[2].calls == 2);
 }
 
-TEST_CASE("who only waits for its peers does not keep a wake-up from who works", "[work]") {
+TEST_CASE("a consumer that only waits for peers does not use up a wake-up for an item", "[work]") {
   const std::string name = unique_name("work-peer");
   net::io_context idle_io, busy_io;
   auto idle = meet<errands>::consumer(idle_io, name);
   auto busy = meet<errands>::consumer(busy_io, name);
   told there, received;
-  idle.async_wait_peer(there.handler());  // asleep, until a producer comes
+  idle.async_wait_peer(there.handler());  // asleep, until a producer joins
   busy.async_receive(received.receiver());
   settle(idle_io);
   settle(busy_io);
   auto tx = meet<errands>::producer(busy_io, name);
-  settle(busy_io);  // has heard of it, and sleeps again
+  settle(busy_io);  // has seen the producer, and sleeps again
   tx.try_send({5, 0});
   settle(busy_io);
-  CHECK(received.calls == 0);  // it was not the first to be woken
+  CHECK(received.calls == 0);  // not the first to be woken
   settle(idle_io);
   CHECK(there.calls == 1);
   settle(busy_io);
@@ -149,18 +149,18 @@ TEST_CASE("a lease is acknowledged, given back, or dropped", "[work]") {
     CHECK_FALSE(held.requeue());
     CHECK_FALSE(w.rx[1].try_receive());
   }
-  SECTION("given back, it wakes one who waits") {
+  SECTION("given back, it wakes a waiting consumer") {
     w.rx[1].async_receive(w.told[1].receiver());
     settle(w.io);
     CHECK(held.requeue());
     settle(w.io);
     CHECK(w.told[1].value == 1);
   }
-  SECTION("given back, it may come again") {
+  SECTION("given back, it may be received again") {
     CHECK(held.requeue());
     CHECK(w.rx[0].try_receive()->seq == 1);
   }
-  SECTION("dropped") {
+  SECTION("destroyed") {
     held = {};
     CHECK(w.rx[1].try_receive()->seq == 1);
   }
@@ -171,7 +171,7 @@ TEST_CASE("a lease is acknowledged, given back, or dropped", "[work]") {
   }
 }
 
-TEST_CASE("a lease that is cancelled has taken nothing", "[work]") {
+TEST_CASE("a cancelled async_receive_lease has taken nothing", "[work]") {
   workshop w(1);
   error_code ec;
   bool empty = false;
