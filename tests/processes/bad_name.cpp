@@ -1,4 +1,4 @@
-// Names that none can be, roles that are taken, and permissions that are not given.
+// Impossible names, roles that are taken, and missing permissions.
 #include "segment_file.hpp"
 #include "traffic.hpp"
 
@@ -20,7 +20,7 @@ error_code error_of_opening(std::string_view name, const channel_options& o = {}
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("a name that none can be is refused", "[bad-name]", values::producer, values::consumer,
+TEMPLATE_TEST_CASE("an impossible name is refused", "[bad-name]", values::producer, values::consumer,
                    frames::producer, frames::consumer) {
   const std::string longest = unique_name(std::string(200, 'n'));
   const nothing_left check(longest);
@@ -114,9 +114,9 @@ TEMPLATE_TEST_CASE("a role is taken while its owner lives", "[bad-name]", values
   CHECK(owner.wait() == 0);
 }
 
-TEMPLATE_TEST_CASE("who has no permission is told so, and leaves no trace", "[no-permission]", values,
-                   frames) {
-  if (::geteuid() != 0) skip("only root can be somebody else");
+TEMPLATE_TEST_CASE("a process without permission gets an error, and leaves nothing behind",
+                   "[no-permission]", values, frames) {
+  if (::geteuid() != 0) skip("only root can become another user");
   const passwd* const nobody = ::getpwnam("nobody");
   if (nobody == nullptr) skip("there is no user `nobody`");
   const uid_t uid = nobody->pw_uid;
@@ -151,7 +151,7 @@ TEMPLATE_TEST_CASE("who has no permission is told so, and leaves no trace", "[no
     CHECK(files_of(name) == 1);
     TestType::unlink(name);
   }
-  SECTION("unless the creator gives it to everybody") {
+  SECTION("unless the creator lets in all users") {
     const mode_t mask = ::umask(077);
     const event joined;
     const event done;
@@ -173,7 +173,7 @@ TEMPLATE_TEST_CASE("who has no permission is told so, and leaves no trace", "[no
     done.set();
     CHECK(owner.wait() == 0);
   }
-  SECTION("the files are for their owner alone") {
+  SECTION("only their owner may access the files") {
     const event joined;
     const event done;
     child owner([&] {

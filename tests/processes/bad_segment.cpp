@@ -1,5 +1,5 @@
-// What may lie under the name instead of the channel that was expected: an error that says what is
-// wrong, and not a byte of it is changed.
+// The name belongs to something other than the expected channel: the error says what is wrong, and no byte is
+// changed.
 #include "segment_file.hpp"
 #include "traffic.hpp"
 
@@ -22,7 +22,7 @@ struct namesake {
 };
 static_assert(sizeof(namesake) == sizeof(value) && alignof(namesake) == alignof(value));
 
-/// What the exception says, or nothing if there is none.
+/// The text of the exception; empty if there is none.
 template <class Endpoint>
 std::pair<std::error_code, std::string> error_of_opening(
     const std::string& name, const channel_options& o = {}) {
@@ -69,7 +69,7 @@ void check_both_refused(const std::string& name, const std::string& field,
   check_refused<typename Channel::consumer>(name, field, o);
 }
 
-/// Another process makes a channel and leaves something in it.
+/// Another process makes a channel and leaves a message in it.
 template <class Channel>
 void make_channel(const std::string& name, const channel_options& o = options<Channel>()) {
   child other([&] {
@@ -79,7 +79,7 @@ void make_channel(const std::string& name, const channel_options& o = options<Ch
   REQUIRE(other.wait() == 0);
 }
 
-/// It is as good as it was.
+/// The channel still works.
 template <class Channel>
 void empty_channel(const std::string& name) {
   child other([&] {
@@ -158,7 +158,7 @@ TEMPLATE_TEST_CASE("every field of the header is compared", "[bad-segment]", val
       {offsetof(identity, ring_bytes), sizeof(identity::ring_bytes), "ring size"},
   };
   for (const auto& f : fields) {
-    // Off by one, all zeros, all ones, the lowest and the highest bit of it.
+    // One more and one less, all zeros, all ones, its lowest and its highest bit.
     const std::function<void(char*)> damages[] = {
         [&](char* at) { ++*at; },
         [&](char* at) { --*at; },
@@ -216,7 +216,7 @@ TEST_CASE("a foreign file is refused", "[bad-segment]") {
   CHECK_FALSE(ec);
 }
 
-TEST_CASE("what is no file is refused and stays", "[bad-segment]") {
+TEST_CASE("a name that is not a regular file is refused and unchanged", "[bad-segment]") {
   const watchdog dog;
   const std::string name = unique_name("no-file");
   const nothing_left check(name);
@@ -267,7 +267,7 @@ TEST_CASE("what is no file is refused and stays", "[bad-segment]") {
   }
 }
 
-TEMPLATE_TEST_CASE("what has the name of a bell is an error, unless it is an old bell", "[bad-segment]", values,
+TEMPLATE_TEST_CASE("a file with a bell's name is an error, unless it is an old bell", "[bad-segment]", values,
                    frames) {
   const watchdog dog;
   const std::string name = unique_name("bell");
@@ -285,7 +285,7 @@ TEMPLATE_TEST_CASE("what has the name of a bell is an error, unless it is an old
     REQUIRE(::unlink(bell.c_str()) == 0);
     empty_channel<TestType>(name);
   }
-  SECTION("a block") {  // a channel cannot be called so
+  SECTION("a block") {  // a channel cannot have this name
     shared_memory block = shared_memory::create(detail::bell_name(name, 1), 64);
     is_refused();
     block.unlink();

@@ -1,4 +1,4 @@
-// Transactions and watches on a block that several users share: the companion, and the bells, are for all of them.
+// Transactions and watches on a block that several users share: companion and bells serve all of them.
 #include "segment_file.hpp"
 #include "support/rings.hpp"
 #include "users.hpp"
@@ -12,14 +12,14 @@ using namespace belfry::test;
 
 namespace {
 
-/// Whom a block belongs to, and whom it lets in.
+/// The owner of a block, and the users that it lets in.
 struct shared_block {
   const char* what;
   uid_t owner;
   gid_t group;
   unsigned mode;
   uid_t first;   // makes the companion
-  uid_t second;  // takes part in it, too
+  uid_t second;  // also joins it
 };
 const shared_block all[] = {
     {"group", alice, friends, 0660, alice, mallory},
@@ -54,7 +54,7 @@ transaction begin(watch& w, net::io_context& io) {
 
 }  // namespace
 
-TEST_CASE("the companion of a block, and its bells, are for the users of the block", "[companion-users]") {
+TEST_CASE("the companion of a block and its bells serve the users of the block", "[companion-users]") {
   const watchdog dog;
   only_as_root();
   for (const shared_block& b : all) {
@@ -63,7 +63,7 @@ TEST_CASE("the companion of a block, and its bells, are for the users of the blo
     const nothing_left check(name);
     make(name, b);
     constexpr std::uint64_t rounds = 50;
-    // In turns: each waits for the other's notification, and for the transaction that the other has.
+    // They alternate: each waits for the other's notification, and for the transaction that the other holds.
     const auto take_turns = [&](std::uint64_t me) {
       net::io_context io;
       shared_memory m = shared_memory::open(name);
@@ -101,8 +101,8 @@ TEST_CASE("the companion of a block, and its bells, are for the users of the blo
     there.wait();
     struct stat companion {};
     REQUIRE(::stat(path_of(name + ".watch").c_str(), &companion) == 0);
-    CHECK((companion.st_mode & 0777) == b.mode - (b.mode == 0664 ? 4 : 0));  // readers could lock it
-    if (b.mode != 0666) CHECK(companion.st_gid == b.group);  // else it does not matter
+    CHECK((companion.st_mode & 0777) == b.mode - (b.mode == 0664 ? 4 : 0));  // readers could still lock it
+    if (b.mode != 0666) CHECK(companion.st_gid == b.group);  // otherwise the group does not matter
     if (b.first == 0) CHECK(companion.st_uid == b.owner);
     child second = as_user(b.second, groups(b.second), [&] { take_turns(1); });
     CHECK(second.wait() == 0);
@@ -112,7 +112,7 @@ TEST_CASE("the companion of a block, and its bells, are for the users of the blo
   }
 }
 
-TEST_CASE("a user whom a block does not let in cannot have its companion", "[companion-users]") {
+TEST_CASE("a user that a block does not let in cannot use its companion", "[companion-users]") {
   const watchdog dog;
   only_as_root();
   const std::string name = unique_name("private");

@@ -1,5 +1,5 @@
-// Joining, sending or receiving, and leaving, killed before and after every single system call: who
-// is left goes on, a successor finds what was promised, and nothing stays behind.
+// Joining, sending or receiving, and leaving, killed before and after every system call: the survivors
+// continue, a successor finds what was promised, and nothing is left behind.
 #include "traffic.hpp"
 
 #include <sys/ptrace.h>
@@ -10,8 +10,8 @@ using namespace belfry::test;
 
 namespace {
 
-/// Runs `body` in a child up to its n-th stop (each system call has two), and kills it there. False
-/// if it ended before.
+/// Runs `body` in a child up to its n-th stop (each system call has two), and kills it there. False if it has
+/// ended before.
 bool killed_at(int n, const std::function<void()>& body) {
   child victim([&] {
     if (::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) ::_exit(77);
@@ -40,8 +40,8 @@ bool killed_at(int n, const std::function<void()>& body) {
   return true;
 }
 
-/// Everything up to `closed`, and how many deaths were told in between. One who waits for peers hears
-/// of those that have left as well.
+/// Everything up to `closed`, and how many deaths were reported in between. A wait for peers also returns for
+/// peers that have left.
 template <class Channel>
 std::vector<item> receive_until(receiver<Channel>& rx, item last, int& deaths) {
   std::vector<item> got;
@@ -64,7 +64,7 @@ void expect_with_or_without(const std::vector<item>& got, item uncertain, item c
   EXPECT(got == std::vector{certain} || got == std::vector{uncertain, certain});
 }
 
-/// Where everything is slow, every third call, another third each time.
+/// For slow builds: every third call, another third each time.
 constexpr int step = sanitized ? 7 : 1;
 const int first = 1 + static_cast<int>(::getpid()) % step;
 
@@ -86,7 +86,7 @@ TEMPLATE_TEST_CASE("a producer is killed at every system call, alone", "[crash-p
     receiver<TestType> rx(name, how::blocking);
     int deaths = 0;
     expect_with_or_without<TestType>(receive_until(rx, {2, 0}, deaths), {1, 0}, {2, 0});
-    EXPECT_EQ(deaths, 0);  // its successor has noticed it before
+    EXPECT_EQ(deaths, 0);  // its successor has noticed it already
   };
   for (int n = first;; n += step) {
     INFO("stop " << n);
@@ -134,7 +134,7 @@ TEMPLATE_TEST_CASE("a consumer is killed at every system call, its producer wait
   const watchdog dog;
   const std::string name = unique_name("full");
   const nothing_left check(name);
-  constexpr std::uint64_t count = 100;  // more than fit
+  constexpr std::uint64_t count = 100;  // more than fit in the ring
   for (int n = first;; n += step) {
     INFO("stop " << n);
     const event joined;

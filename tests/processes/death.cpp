@@ -1,4 +1,4 @@
-// Deaths wake those who sleep, by an event and not by a timer, through every way to wait.
+// A death wakes sleepers by an event, not by a timer, in every way of waiting.
 #include "segment_file.hpp"
 #include "traffic.hpp"
 
@@ -26,7 +26,7 @@ void send_and_stay(const std::string& name, item what, const event& sent) {
   for (;;) ::pause();
 }
 
-/// Fills the ring, and says how many items fitted.
+/// Fills the ring; returns how many items fitted.
 template <class Channel>
 std::uint64_t fill(sender<Channel>& tx) {
   std::uint64_t seq = 0;
@@ -36,7 +36,7 @@ std::uint64_t fill(sender<Channel>& tx) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("the death of an idle producer is told once to a consumer that sleeps", "[death]",
+TEMPLATE_TEST_CASE("the death of an idle producer is reported once to a sleeping consumer", "[death]",
                    values, frames) {
   const watchdog dog;
   for (const how way : every_way) {
@@ -74,7 +74,7 @@ TEMPLATE_TEST_CASE("the death of an idle producer is told once to a consumer tha
   }
 }
 
-TEMPLATE_TEST_CASE("what was sent is received before a death that was told while awake", "[death]", values,
+TEMPLATE_TEST_CASE("everything sent is received before a death noticed while awake", "[death]", values,
                    frames) {
   const watchdog dog;
   for (const how way : every_way) {
@@ -106,7 +106,7 @@ TEMPLATE_TEST_CASE("what was sent is received before a death that was told while
   }
 }
 
-TEMPLATE_TEST_CASE("the death of its consumer is told once to a producer that waits for room", "[death]",
+TEMPLATE_TEST_CASE("the death of its consumer is reported once to a producer that waits for room", "[death]",
                    values, frames) {
   const watchdog dog;
   for (const how way : every_way) {
@@ -146,7 +146,8 @@ TEMPLATE_TEST_CASE("the death of its consumer is told once to a producer that wa
   }
 }
 
-TEMPLATE_TEST_CASE("every operation that waits for room is told of a death", "[death]", values, frames) {
+TEMPLATE_TEST_CASE("every operation that waits for room gets the error at a death",
+                   "[death]", values, frames) {
   const watchdog dog;
   const std::string name = unique_name("operations");
   const nothing_left check(name);
@@ -163,7 +164,8 @@ TEMPLATE_TEST_CASE("every operation that waits for room is told of a death", "[d
     const std::vector rest(3, out.get());
     constexpr std::size_t all = std::is_same_v<TestType, frames> ? 4 : 3;
     std::size_t told = 0;
-    // They wait in a queue, and the death is one: the first one is told, and again the next first.
+    // They wait in a queue, and there is one death: the first operation gets the error, and then the next is
+    // the first.
     const auto expect_death = [&](error_code ec) {
       EXPECT_EQ(ec, told == 0 ? error_code(errc::peer_died) : error_code(net::error::operation_aborted));
       if (++told == 1) tx.tx().cancel();
@@ -190,7 +192,8 @@ TEMPLATE_TEST_CASE("every operation that waits for room is told of a death", "[d
   TestType::unlink(name);
 }
 
-TEMPLATE_TEST_CASE("who waits for a death neither polls nor has a timer", "[death]", values, frames) {
+TEMPLATE_TEST_CASE("a process that waits for a death neither polls nor uses a timer",
+                   "[death]", values, frames) {
   const watchdog dog;
   for (const how way : every_way) {
     INFO(name_of(way));
@@ -208,14 +211,15 @@ TEMPLATE_TEST_CASE("who waits for a death neither polls nor has a timer", "[deat
     child producer([&] { send_and_stay<TestType>(name, {1, 0}, sent); });
     sent.wait();
     await_sleep(name, layout::role::consumer, consumer);
-    ::usleep(300'000);  // the time in which a timer would show
+    ::usleep(300'000);  // long enough for a timer to show
     producer.kill_unreaped();
     CHECK(consumer.wait() == 0);
-    CHECK(*slept <= 10);  // once, and what the scheduler and a sanitizer may add
+    CHECK(*slept <= 10);  // once, plus what the scheduler and a sanitizer may add
   }
 }
 
-TEMPLATE_TEST_CASE("a death on every channel of a process is told on each", "[death]", values, frames) {
+TEMPLATE_TEST_CASE("the death of a process with several channels is reported on each",
+                   "[death]", values, frames) {
   constexpr std::size_t count = 8;
   const watchdog dog;
   const std::string name = unique_name("many");
@@ -260,7 +264,7 @@ TEMPLATE_TEST_CASE("a death on every channel of a process is told on each", "[de
   CHECK(consumer.wait() == 0);
 }
 
-TEMPLATE_TEST_CASE("when both are killed at once a new pair goes on", "[death]", values, frames) {
+TEMPLATE_TEST_CASE("when both are killed at once a new pair continues", "[death]", values, frames) {
   const watchdog dog;
   const std::string name = unique_name("both");
   const nothing_left check(name);
@@ -300,7 +304,7 @@ TEMPLATE_TEST_CASE("when both are killed at once a new pair goes on", "[death]",
         if (r.error == errc::peer_died) ++told;
         if (!r.error) got.push_back(r.what);
       }
-      EXPECT(told <= 1);  // none if the new producer has noticed it before
+      EXPECT(told <= 1);  // none if the new producer has noticed it already
       EXPECT(got == std::vector{item{2, 0}});
     };
     child first(i % 2 == 0 ? std::function<void()>(produce_again) : consume_again);

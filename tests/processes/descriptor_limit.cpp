@@ -1,5 +1,5 @@
-// At the limit of descriptors a wait that cannot be set up, or a peer that cannot be reached, is an error of the
-// operation, and once descriptors are free again everything goes on.
+// At the limit of descriptors, a wait that cannot be set up and a peer that cannot be reached are errors of
+// the operation. When descriptors are free again everything continues.
 #include "segment_file.hpp"
 #include "traffic.hpp"
 
@@ -10,7 +10,7 @@ using namespace belfry::test;
 
 namespace {
 
-/// Leaves this process no descriptor while it lives.
+/// Takes all free descriptors of this process while it lives.
 class no_descriptors {
  public:
   no_descriptors() {
@@ -34,7 +34,7 @@ void limit_descriptors(rlim_t most) {
 
 using jobs = channel<work_ring<value, 64>>;
 
-/// Takes part in a block's companion, for ever.
+/// Participates in a block's companion until it is killed.
 void watch_until_killed(const std::string& name, const event& in) {
   net::io_context io;
   const watch w(io, shared_memory::open(name));
@@ -46,7 +46,7 @@ constexpr std::errc at_the_limit = std::errc::too_many_files_open;
 
 }  // namespace
 
-TEST_CASE("a call that blocks comes to its deadline, however few descriptors there may be", "[descriptor-limit]") {
+TEST_CASE("a blocking call ends at its deadline, however few descriptors there are", "[descriptor-limit]") {
   const watchdog dog;
   const std::string name = unique_name("deadline");
   const nothing_left check(name);
@@ -60,7 +60,7 @@ TEST_CASE("a call that blocks comes to its deadline, however few descriptors the
   CHECK(alone.wait() == 0);
 }
 
-TEST_CASE("a block's transaction comes to its deadline, however few descriptors there may be",
+TEST_CASE("a wait for a block's transaction ends at its deadline, however few descriptors there are",
           "[descriptor-limit]") {
   const watchdog dog;
   const std::string name = unique_name("txn");
@@ -88,7 +88,7 @@ TEST_CASE("a block's transaction comes to its deadline, however few descriptors 
     limit_descriptors(64);
     shared_memory same = shared_memory::open(name);
     error_code ec;
-    EXPECT(!same.txn(std::chrono::milliseconds(0), ec));  // takes part from here on
+    EXPECT(!same.txn(std::chrono::milliseconds(0), ec));  // a participant from here on
     const event newcomer_in;
     child newcomer([&] {
       watch_until_killed(name, newcomer_in);
@@ -107,7 +107,7 @@ TEST_CASE("a block's transaction comes to its deadline, however few descriptors 
   CHECK(holder.wait() == 0);
 }
 
-TEST_CASE("a handle for a foreign loop that cannot be made is an error", "[descriptor-limit]") {
+TEST_CASE("failing to make the handle for a foreign loop is an error", "[descriptor-limit]") {
   const watchdog dog;
   const std::string name = unique_name("handle");
   const nothing_left check(name);
@@ -133,7 +133,7 @@ TEST_CASE("a handle for a foreign loop that cannot be made is an error", "[descr
   CHECK(c.wait() == 0);
 }
 
-TEST_CASE("a foreign loop is told when a peer's death could not be noticed", "[descriptor-limit]") {
+TEST_CASE("a foreign loop gets an error if a peer's death could not be noticed", "[descriptor-limit]") {
   const watchdog dog;
   const std::string name = unique_name("loop");
   const nothing_left check(name);
@@ -174,7 +174,7 @@ TEST_CASE("a foreign loop is told when a peer's death could not be noticed", "[d
   CHECK(loop.wait() == 0);
 }
 
-TEST_CASE("a condition is told when a death could not be noticed", "[descriptor-limit]") {
+TEST_CASE("a condition completes with an error if a death could not be noticed", "[descriptor-limit]") {
   const watchdog dog;
   const std::string name = unique_name("condition");
   const nothing_left check(name);

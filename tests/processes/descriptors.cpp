@@ -1,4 +1,4 @@
-// A program without standard streams: what it prints goes nowhere, and not into what is ours.
+// A program without standard streams: what it prints must not go into files of the library.
 #include "traffic.hpp"
 
 #include <fcntl.h>
@@ -14,14 +14,14 @@ void expect_no_standard_streams() {
   for (int i = 0; i != 3; ++i) EXPECT(::fcntl(i, F_GETFD) == -1);
 }
 
-/// Runs `body` in a child that has none of the three; the reactor's descriptors are the context's, and there
-/// before.
+/// Runs `body` in a child without the three standard streams. The context, and so the reactor's descriptors,
+/// are made before these are closed.
 int without_streams(const std::function<void(net::io_context&)>& body) {
   child c([&] {
     net::io_context io;
     net::local::stream_protocol::socket a(io), b(io);
     net::local::connect_pair(a, b);
-    const int told = ::fcntl(2, F_DUPFD_CLOEXEC, 100);  // what is wrong is still to be said
+    const int told = ::fcntl(2, F_DUPFD_CLOEXEC, 100);  // so that errors are still printed
     for (int i = 0; i != 3; ++i) ::close(i);
     try {
       body(io);
@@ -52,7 +52,7 @@ void talk(net::io_context& io, const Where&... where) {
     io.restart();
     while (io.poll() != 0) {
     }
-    EXPECT(tx.try_send(outgoing<Channel>({1, seq}).get()));  // rings
+    EXPECT(tx.try_send(outgoing<Channel>({1, seq}).get()));  // notifies
     expect_no_standard_streams();
     io.restart();
     while (!received) io.run_one();
@@ -62,7 +62,7 @@ void talk(net::io_context& io, const Where&... where) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("a channel takes the place of no standard stream", "[descriptors]", values, frames) {
+TEMPLATE_TEST_CASE("a channel uses no number of a standard stream", "[descriptors]", values, frames) {
   const watchdog dog;
   const std::string name = unique_name("streams");
   const nothing_left check(name);
@@ -74,11 +74,11 @@ TEMPLATE_TEST_CASE("a channel takes the place of no standard stream", "[descript
         }) == 0);
 }
 
-TEST_CASE("handles that are received take the place of no standard stream", "[descriptors]") {
+TEST_CASE("received handles use no number of a standard stream", "[descriptors]") {
   const watchdog dog;
   CHECK(without_streams([](net::io_context& io) {
           net::local::stream_protocol::socket here(io), there(io);
-          const int nothing = ::open("/dev/null", O_RDONLY | O_CLOEXEC);  // Asio's are not ours to move
+          const int nothing = ::open("/dev/null", O_RDONLY | O_CLOEXEC);  // the library cannot move Asio's descriptors
           ::open("/dev/null", O_RDONLY | O_CLOEXEC);
           ::open("/dev/null", O_RDONLY | O_CLOEXEC);
           net::local::connect_pair(here, there);
@@ -90,7 +90,7 @@ TEST_CASE("handles that are received take the place of no standard stream", "[de
         }) == 0);
 }
 
-TEST_CASE("blocks, watches and transactions take the place of no standard stream", "[descriptors]") {
+TEST_CASE("blocks, watches and transactions use no number of a standard stream", "[descriptors]") {
   const watchdog dog;
   const std::string name = unique_name("block");
   const nothing_left check(name);
@@ -108,7 +108,7 @@ TEST_CASE("blocks, watches and transactions take the place of no standard stream
         }) == 0);
 }
 
-TEST_CASE("a manager and its clients take the place of no standard stream", "[descriptors]") {
+TEST_CASE("a manager and its clients use no number of a standard stream", "[descriptors]") {
   const watchdog dog;
   CHECK(without_streams([](net::io_context& io) {
           shared_memory_manager mine;

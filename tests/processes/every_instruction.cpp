@@ -1,5 +1,5 @@
-// kill -9 after any single instruction of every operation: who is left goes on, misses nothing that was
-// sent, gets nothing twice that was received, is told of the death once, and nothing stays behind.
+// kill -9 after any single instruction of every operation: the survivors continue, miss nothing that was
+// sent, receive nothing twice that was received, are told of the death once, and nothing is left behind.
 #include "stepping.hpp"
 #include "survivors.hpp"
 
@@ -69,7 +69,7 @@ class killed_producer {
   }
 
   unsigned follow() {
-    // Else its successor comes before anybody has noticed the death.
+    // Otherwise its successor joins before the death is noticed.
     const bool told_first = peer_ == peer::asleep || only_newest<Channel>;
     if (told_first) {
       s_.rx->listen();
@@ -171,17 +171,17 @@ class killed_consumer {
       s_.expect_got(s_.items(0, s_.tx->next()));
       return 0;
     } else if constexpr (to_everybody<Channel>) {
-      run_until(s_.io, [&] { return s_.tx->idle(); });  // held by the dead no longer
+      run_until(s_.io, [&] { return s_.tx->idle(); });  // the dead consumer no longer holds the producer back
       s_.go_on();
       EXPECT(s_.tx->deaths() <= 1 && s_.tx->ends() == 0);
-      // A successor begins at the oldest that the victim may have needed.
+      // A successor begins at the oldest value that the victim may have needed.
       const std::uint64_t rest = items_of_run_1(s_.rx->got());
       EXPECT(s_.rx->got() == s_.items(s_.tx->next() - rest, s_.tx->next()));
       EXPECT(s_.tx->next() - rest <= taken_->load() + (how_ == receiving::many ? enough : 1));
       return 0;
     } else {
       run_until(s_.io, [&] {
-        s_.tx->fill();  // what the victim has freed, perhaps
+        s_.tx->fill();  // perhaps what the victim has released
         return s_.tx->deaths() == 1;
       });
       s_.go_on();
@@ -191,7 +191,7 @@ class killed_consumer {
       EXPECT_EQ(s_.rx->ends(), 1u);
       std::vector<item> got = s_.rx->got();
       if (leases<Channel>)
-        std::ranges::sort(got, s_.before);  // what is delivered again may come late
+        std::ranges::sort(got, s_.before);  // items delivered again may come late
       const std::uint64_t rest = items_of_run_1(got);
       EXPECT(got == s_.items(s_.tx->next() - rest, s_.tx->next()));
       const std::uint64_t first = s_.tx->next() - rest;
@@ -215,9 +215,9 @@ class killed_consumer {
 
  private:
   using value_type = typename Channel::consumer::value_type;
-  /// So many that who waits for room is told.
+  /// So many that a producer waiting for room is notified.
   static constexpr std::size_t enough = 20;
-  /// So that what is held is not let go.
+  /// So that a held item is not returned.
   [[gnu::noinline]] static void mark_end() { mark(); }
 
   survivors<Channel> s_;
@@ -230,7 +230,7 @@ class killed_consumer {
 
 // ---- joining, leaving, reaping ----------------------------------------------------------------------------
 
-/// Somebody joins a channel; there may be a dead one, whose place it is to have.
+/// A participant joins a channel, perhaps to take a dead one's slot.
 template <class Channel, role Role>
 class killed_joining {
  public:
@@ -243,7 +243,7 @@ class killed_joining {
       doomed<endpoint> e;
       e.join(s_);
       if constexpr (leases<Channel> && Role == role::consumer) {
-        new lease<value>(e->try_receive_lease());  // to be delivered again
+        new lease<value>(e->try_receive_lease());  // so that it is delivered again
       }
       joined.set();
       ::pause();
@@ -260,7 +260,7 @@ class killed_joining {
     const std::uint64_t sent = s_.tx ? s_.tx->next() : 0;
     s_.go_on();
     s_.expect_got(s_.items(0, sent));
-    // Told of the one before, and of the victim, if it has come to join.
+    // It is told of the earlier death, and of the victim's, if the victim had joined.
     const unsigned told = Role == role::producer ? s_.rx->deaths() : s_.tx->deaths();
     EXPECT(told <= (dead_ ? 2u : 1u));
     EXPECT(s_.tx->ends() == 0);
@@ -281,7 +281,7 @@ class killed_joining {
 template <class Channel, role Role>
 class killed_leaving {
  public:
-  /// `unread`: a producer has sent something.
+  /// `unread`: a producer has sent a value.
   killed_leaving(const std::string& name, peer other, bool unread)
       : s_(name), peer_(other), unread_(unread) {
     s_.add(opposite(Role), peer_);
@@ -332,7 +332,7 @@ class killed_leaving {
   doomed<endpoint> victim_;
 };
 
-/// Somebody joins, or leaves, and nobody comes after him: nothing is left when his peer has gone.
+/// A participant joins, or leaves, and none joins after it: when its peer has left nothing is left.
 template <class Channel, role Role>
 class killed_guest {
  public:
@@ -361,7 +361,7 @@ class killed_guest {
   doomed<endpoint> victim_;
 };
 
-/// A consumer finds a producer dead, and is killed over it.
+/// A consumer finds a dead producer, and is killed while it reaps it.
 template <class Channel>
 class killed_reaping {
  public:
@@ -384,11 +384,11 @@ class killed_reaping {
     victim_->async_wait_peer([](error_code) {});
   }
   unsigned follow() {
-    s_.add_consumer();  // before the producer hears of it
+    s_.add_consumer();  // before the producer learns of it
     s_.go_on();
     s_.expect_got(s_.items(0, prepared));
     EXPECT(s_.rx->deaths() <= 1);
-    return 1 - s_.rx->deaths();  // it is news to the successor only if it was none before
+    return 1 - s_.rx->deaths();  // the successor is told of it only if it was not counted before
   }
 
  private:
@@ -397,7 +397,8 @@ class killed_reaping {
   doomed<typename Channel::consumer> victim_;
 };
 
-/// Several consumers sleep; one is woken for an item, and killed over it: another one must hear of it.
+/// Several consumers sleep. One is woken for an item, and killed then: another one must be woken for the
+/// item.
 template <class Channel>
 class killed_competing {
  public:
@@ -417,7 +418,7 @@ class killed_competing {
     settle(victim_.io());
   }
   void rest() {
-    s_.add_consumer();  // behind the victim: it is woken only if that is not
+    s_.add_consumer();  // behind the victim: woken only if the victim is not
     s_.rx->listen();
     settle(s_.io);
     EXPECT(s_.tx->tx().try_send(outgoing<Channel>(nth(0)).get()));
@@ -426,7 +427,7 @@ class killed_competing {
   }
   void act() { victim_.io().run(); }
   unsigned follow() {
-    settle(s_.io);  // whatever wakes it has happened
+    settle(s_.io);  // all wake-ups have happened
     const std::uint64_t came = items_of_run_1(s_.rx->got());
     EXPECT(came <= 1);
     s_.go_on();
@@ -449,7 +450,7 @@ struct named_block {
   shared_memory memory;
 };
 
-/// Told of the change, or of the death of who was about to tell.
+/// Notified of the change, or of the death of the process that was about to notify.
 class killed_notifying {
  public:
   killed_notifying(const std::string& name, bool element, peer watcher)
@@ -476,7 +477,7 @@ class killed_notifying {
     settle(io_);
     EXPECT_EQ(told_ != 0, told);
     EXPECT_EQ(watch_.version() != first_, told);
-    EXPECT(told_ <= (asleep_ ? 1u : 2u));  // of a change, and then that its writer has died over it
+    EXPECT(told_ <= (asleep_ ? 1u : 2u));  // of a change, and then that its writer died during it
     const unsigned before = told_;
     next.notify(3);
     run_until(io_, [&] { return told_ != before; });
@@ -515,7 +516,7 @@ const char* name_of(txn_step step) {
                     "a transaction ends"}[static_cast<std::size_t>(step)];
 }
 
-/// The next one who has a transaction is told if the victim has begun, and not come to the end of, one.
+/// The next holder of a transaction is told if the victim had begun, and not ended, one.
 class killed_transaction {
  public:
   killed_transaction(const std::string& name, txn_step step, peer next)
@@ -614,7 +615,7 @@ template <class Channel>
 void kill_receivers(const std::string& ring) {
   using victim = killed_consumer<Channel>;
   for (const peer p : {peer::awake, peer::asleep}) {
-    if (p == peer::asleep && never_full<Channel>) break;  // nobody waits for room
+    if (p == peer::asleep && never_full<Channel>) break;  // a producer that never waits for room
     for (const receiving how : {receiving::one, receiving::many, receiving::held,
                                 receiving::lease_ack, receiving::lease_requeue}) {
       if (how == receiving::held && !in_place<Channel>) continue;
@@ -655,7 +656,7 @@ void kill_members(const std::string& ring, extent e) {
       ring + ": a producer leaves, alone and drained", peer::none, false);
   for (const bool leaving : {false, true}) {
     if (e == extent::brief) break;
-    const std::string does = std::string(leaving ? " leaves" : " joins") + ", and nobody after him";
+    const std::string does = std::string(leaving ? " leaves" : " joins") + ", and none after it";
     kill_everywhere<killed_guest<Channel, role::producer>>(ring + ": a producer" + does, leaving);
     kill_everywhere<killed_guest<Channel, role::consumer>>(ring + ": a consumer" + does, leaving);
   }
@@ -666,7 +667,7 @@ void report(const std::string& what) {
   std::printf("%6zu kills in all: %s\n", kills_in_all, what.c_str());
 }
 
-/// The roster is the same for every ring, so it is enough to try all of it with one.
+/// The roster is the same for every ring, so all of it is only tried with one.
 template <class Channel>
 void kill_all(const std::string& ring, extent e) {
   const watchdog dog(std::chrono::hours(2));
@@ -693,49 +694,49 @@ void kill_watchers() {
 
 }  // namespace
 
-TEST_CASE("a spsc_ring's, killed after any instruction", "[every-instruction-spsc]") {
+TEST_CASE("spsc_ring: killed after any instruction", "[every-instruction-spsc]") {
   kill_all<values>("spsc_ring", extent::usual);
 }
-TEST_CASE("a byte_ring's, killed after any instruction", "[every-instruction-byte]") {
+TEST_CASE("byte_ring: killed after any instruction", "[every-instruction-byte]") {
   kill_all<frames>("byte_ring", extent::brief);
 }
-TEST_CASE("a latest's, killed after any instruction", "[every-instruction-latest]") {
+TEST_CASE("latest: killed after any instruction", "[every-instruction-latest]") {
   kill_all<newest>("latest", extent::brief);
 }
-TEST_CASE("a work_ring's, killed after any instruction", "[every-instruction-work]") {
+TEST_CASE("work_ring: killed after any instruction", "[every-instruction-work]") {
   kill_all<jobs>("work_ring", extent::brief);
 }
-TEST_CASE("a broadcast_ring's, killed after any instruction", "[every-instruction-broadcast]") {
+TEST_CASE("broadcast_ring: killed after any instruction", "[every-instruction-broadcast]") {
   kill_all<news>("broadcast_ring<block>", extent::brief);
   kill_all<flashes>("broadcast_ring<overwrite>", extent::brief);
 }
-TEST_CASE("a watch's, killed after any instruction", "[every-instruction-watch]") {
+TEST_CASE("watch: killed after any instruction", "[every-instruction-watch]") {
   kill_watchers();
 }
 
 // After every instruction: each takes a quarter of an hour or more.
-TEST_CASE("a spsc_ring's, killed after every instruction", "[.][every-instruction-spsc-long]") {
+TEST_CASE("spsc_ring: killed after every instruction", "[.][every-instruction-spsc-long]") {
   kill_sample = ~std::size_t{0};
   kill_all<values>("spsc_ring", extent::all);
 }
-TEST_CASE("a byte_ring's, killed after every instruction", "[.][every-instruction-byte-long]") {
+TEST_CASE("byte_ring: killed after every instruction", "[.][every-instruction-byte-long]") {
   kill_sample = ~std::size_t{0};
   kill_all<frames>("byte_ring", extent::brief);
 }
-TEST_CASE("a latest's, killed after every instruction", "[.][every-instruction-latest-long]") {
+TEST_CASE("latest: killed after every instruction", "[.][every-instruction-latest-long]") {
   kill_sample = ~std::size_t{0};
   kill_all<newest>("latest", extent::brief);
 }
-TEST_CASE("a work_ring's, killed after every instruction", "[.][every-instruction-work-long]") {
+TEST_CASE("work_ring: killed after every instruction", "[.][every-instruction-work-long]") {
   kill_sample = ~std::size_t{0};
   kill_all<jobs>("work_ring", extent::brief);
 }
-TEST_CASE("a broadcast_ring's, killed after every instruction", "[.][every-instruction-broadcast-long]") {
+TEST_CASE("broadcast_ring: killed after every instruction", "[.][every-instruction-broadcast-long]") {
   kill_sample = ~std::size_t{0};
   kill_all<news>("broadcast_ring<block>", extent::brief);
   kill_all<flashes>("broadcast_ring<overwrite>", extent::brief);
 }
-TEST_CASE("a watch's, killed after every instruction", "[.][every-instruction-watch-long]") {
+TEST_CASE("watch: killed after every instruction", "[.][every-instruction-watch-long]") {
   kill_sample = ~std::size_t{0};
   kill_watchers();
 }

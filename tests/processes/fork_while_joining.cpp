@@ -1,5 +1,5 @@
-// A fork without exec, in the middle of a join: the child must not keep its parent alive in the eyes of others,
-// nor the roster locked.
+// A fork without exec, in the middle of a join: the child must neither make its parent look alive nor keep
+// the roster locked.
 #include "segment_file.hpp"
 #include "support/member.hpp"
 #include "traffic.hpp"
@@ -13,7 +13,7 @@ using namespace belfry::test;
 
 namespace {
 
-/// Whether a file of this name is open in this process.
+/// Whether this process has a file of this name open.
 bool has_open(const std::string& name) {
   for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
     std::error_code gone;
@@ -35,7 +35,7 @@ pid_t fork_idle() {
 
 }  // namespace
 
-TEST_CASE("a process that was forked while its parent joined does not keep it alive", "[fork-joining]") {
+TEST_CASE("a child forked while its parent joined does not make the parent look alive", "[fork-joining]") {
   const watchdog dog;
   const std::string name = unique_name("joining");
   const nothing_left check(name);
@@ -52,20 +52,20 @@ TEST_CASE("a process that was forked while its parent joined does not keep it al
     detail::failure f;
     detail::segment s = detail::segment::create_or_open(name, values::ring_type::traits, {}, f);
     detail::roster r(s, layout::role::producer);
-    // Under the roster's lock, with the slot's lock held: what another thread's fork may meet.
+    // While the roster's lock and the slot's lock are held: another thread may fork at this moment.
     EXPECT(r.join(f, [&](std::size_t) { grandchild->store(fork_idle()); }) == detail::roster::joined::yes);
     joined.set();
     for (;;) ::pause();
   });
   joined.wait();
   producer.kill();
-  child next([&] { const sender<values> tx(name); });  // the place is free
+  child next([&] { const sender<values> tx(name); });  // the slot is free
   CHECK(next.wait() == 0);
   CHECK(consumer.wait() == 0);
   CHECK(::kill(grandchild->load(), SIGKILL) == 0);
 }
 
-TEST_CASE("no child ever has what another thread is about to join with", "[fork-joining]") {
+TEST_CASE("no child inherits the handles with which another thread is joining", "[fork-joining]") {
   const watchdog dog;
   const std::string name = unique_name("threads");
   const nothing_left check(name);

@@ -1,4 +1,4 @@
-// Channels without names: handles over fork, exec and sockets, and deaths that a pidfd tells.
+// Channels without names: handles over fork, exec and sockets, and deaths noticed by a pidfd.
 #include "segment_file.hpp"
 #include "traffic.hpp"
 
@@ -19,7 +19,7 @@ channel_handles make_handles() {
   return Channel::make_handles(options<Channel>());
 }
 
-/// An unnamed channel has nothing that could be left, but for descriptors.
+/// An unnamed channel can leave nothing behind but descriptors.
 const std::string no_name = unique_name("unnamed");
 
 constexpr const char* inherited_text = "BELFRY_TEST_HANDLES";
@@ -57,13 +57,13 @@ TEMPLATE_TEST_CASE("handles are inherited over fork", "[handles]", values, frame
     channel_handles h = make_handles<TestType>();
     child producer([&] { send_many<TestType>(h, way, 300); });
     child consumer([&] { receive_many<TestType>(h, way, 300); });
-    h = {};  // the parent needs them no longer
+    h = {};  // the parent no longer needs them
     CHECK(producer.wait() == 0);
     CHECK(consumer.wait() == 0);
   }
 }
 
-TEMPLATE_TEST_CASE("what was sent over handles stays while somebody has them", "[handles]", values,
+TEMPLATE_TEST_CASE("messages stay while a process has the handles", "[handles]", values,
                    frames) {
   const watchdog dog;
   const nothing_left check(no_name);
@@ -76,7 +76,7 @@ TEMPLATE_TEST_CASE("what was sent over handles stays while somebody has them", "
   }
 }
 
-// The program that is started by the next test.
+// The program that the next test starts.
 TEST_CASE("started with inherited handles", "[.][started]") {
   const watchdog dog;
   const char* const text = std::getenv(inherited_text);
@@ -109,7 +109,7 @@ TEST_CASE("handles are inherited over exec", "[handles]") {
   CHECK(program.wait() == 0);
 }
 
-TEST_CASE("handles that were not to be inherited are not", "[handles]") {
+TEST_CASE("handles are not inherited without to_inherit", "[handles]") {
   const watchdog dog;
   const nothing_left check(no_name);
   const channel_handles h = make_handles<values>();
@@ -131,10 +131,10 @@ TEMPLATE_TEST_CASE("handles are sent over a socket", "[handles]", values, frames
     net::io_context io;
     local_socket socket(io, net::local::stream_protocol(), ends[0]);
     socket.native_non_blocking(non_blocking);
-    const channel_handles h = make_handles<TestType>();  // nobody else has them
+    const channel_handles h = make_handles<TestType>();  // no other process has them
     listening.wait();
     send_handles(socket, h);
-    send_handles(socket, h);  // any number of times
+    send_handles(socket, h);  // may be repeated
     send_many<TestType>(h, how::awaited, 300);
   });
   child consumer([&] {
@@ -157,7 +157,7 @@ TEMPLATE_TEST_CASE("handles are sent over a socket", "[handles]", values, frames
   CHECK(consumer.wait() == 0);
 }
 
-TEMPLATE_TEST_CASE("the death of a producer is told by a pidfd", "[handles]", values, frames) {
+TEMPLATE_TEST_CASE("the death of a producer is noticed by a pidfd", "[handles]", values, frames) {
   const watchdog dog;
   for (const how way : every_way) {
     INFO(name_of(way));
@@ -183,7 +183,7 @@ TEMPLATE_TEST_CASE("the death of a producer is told by a pidfd", "[handles]", va
         for (;;) ::pause();
       });
       received.wait();
-      if (run == 1) ::usleep(20'000);  // asleep, most likely; awake the other time
+      if (run == 1) ::usleep(20'000);  // asleep, most likely; awake in the other run
       producer.kill_unreaped();
       told.wait();
     }
@@ -196,7 +196,7 @@ TEMPLATE_TEST_CASE("the death of a producer is told by a pidfd", "[handles]", va
   }
 }
 
-TEMPLATE_TEST_CASE("the death of a consumer is told by a pidfd", "[handles]", values, frames) {
+TEMPLATE_TEST_CASE("the death of a consumer is noticed by a pidfd", "[handles]", values, frames) {
   const watchdog dog;
   for (const how way : every_way) {
     INFO(name_of(way));
@@ -229,7 +229,7 @@ TEMPLATE_TEST_CASE("the death of a consumer is told by a pidfd", "[handles]", va
   }
 }
 
-TEMPLATE_TEST_CASE("a fork does not keep the user of handles alive", "[handles]", values, frames) {
+TEMPLATE_TEST_CASE("a forked child does not make a user of handles look alive", "[handles]", values, frames) {
   const watchdog dog;
   const nothing_left check(no_name);
   const channel_handles h = make_handles<TestType>();
@@ -265,7 +265,7 @@ TEMPLATE_TEST_CASE("a fork does not keep the user of handles alive", "[handles]"
   CHECK(::kill(grandchild->load(), SIGKILL) == 0);
 }
 
-TEMPLATE_TEST_CASE("a role of handles is taken once", "[handles]", values, frames) {
+TEMPLATE_TEST_CASE("a role of handles can be taken once", "[handles]", values, frames) {
   const watchdog dog;
   const nothing_left check(no_name);
   const channel_handles h = make_handles<TestType>();
@@ -305,7 +305,7 @@ TEST_CASE("the memory of handles is sealed", "[handles]") {
 
 namespace {
 
-/// What a peer can do with a bell of which it shares the description: rings it until there is no room.
+/// What a peer can do with a bell whose description it shares: fill it.
 void fill(int bell) {
   const std::string path = "/proc/self/fd/" + std::to_string(bell);
   const int own = ::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
@@ -321,7 +321,8 @@ void make_block(int bell) {
 
 }  // namespace
 
-TEST_CASE("bells that another participant has filled, and made block, hold nobody up", "[handles]") {
+TEST_CASE("bells that another participant has filled, and made blocking, hold no participant up",
+          "[handles]") {
   const watchdog dog;
   const nothing_left check(no_name);
   const channel_handles h = values::make_handles();
@@ -343,7 +344,7 @@ TEST_CASE("bells that another participant has filled, and made block, hold nobod
     make_block(bell.get());
   }
   filled.set();
-  await([&] { return !file.asleep(layout::role::consumer); });  // it has been rung
+  await([&] { return !file.asleep(layout::role::consumer); });  // it has been notified
   consumer.resume();
   CHECK(producer.wait() == 0);
   CHECK(consumer.wait() == 0);

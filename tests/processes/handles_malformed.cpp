@@ -1,5 +1,5 @@
-// What is not what send_handles sends, and what to_inherit did not write: errors, and no descriptor
-// that stays behind.
+// Data that send_handles does not send, and text that to_inherit does not write: these are errors, and no
+// descriptor stays open.
 #include "traffic.hpp"
 
 #include <fcntl.h>
@@ -11,7 +11,7 @@ using namespace belfry::test;
 
 namespace {
 
-/// One end of a socket pair, as send_handles and receive_handles see it.
+/// One end of a socket pair, as send_handles and receive_handles use it.
 struct socket_end {
   int fd;
   int native_handle() const noexcept { return fd; }
@@ -37,7 +37,7 @@ class socket_pair {
   socket_end theirs;
 };
 
-/// What send_handles sends is this, and a descriptor for the block and for each bell.
+/// send_handles sends this, with a descriptor for the block and for each bell.
 std::string parcel(std::uint32_t bells) {
   std::string content = "belfryh1";
   content.append(reinterpret_cast<const char*>(&bells), sizeof bells);
@@ -85,7 +85,7 @@ const std::string no_file = unique_name("malformed");
 
 }  // namespace
 
-TEST_CASE("what send_handles has not sent is a protocol error", "[handles-malformed]") {
+TEST_CASE("anything that send_handles does not send is a protocol error", "[handles-malformed]") {
   const watchdog dog;
   const nothing_left check(no_file);
   const int some = 2;
@@ -120,7 +120,7 @@ TEST_CASE("what send_handles has not sent is a protocol error", "[handles-malfor
   }
 }
 
-TEST_CASE("a socket that was closed is told as such", "[handles-malformed]") {
+TEST_CASE("a closed socket is reported as such", "[handles-malformed]") {
   const watchdog dog;
   const nothing_left check(no_file);
   socket_pair pair;
@@ -130,13 +130,13 @@ TEST_CASE("a socket that was closed is told as such", "[handles-malformed]") {
   const channel_handles h = values::make_handles();
   try {
     send_handles(pair.mine, h);
-    FAIL("sent to nobody");
+    FAIL("sent to a closed socket");
   } catch (const std::system_error& e) {
     CHECK(e.code() == std::errc::broken_pipe);  // and no signal
   }
 }
 
-TEST_CASE("what is no socket gets no handles", "[handles-malformed]") {
+TEST_CASE("handles are only sent over sockets", "[handles-malformed]") {
   const nothing_left check(no_file);
   const channel_handles h = values::make_handles();
   int ends[2];
@@ -159,7 +159,7 @@ TEST_CASE("empty handles are not sent", "[handles-malformed]") {
   CHECK_FALSE(tx.is_open());
 }
 
-TEST_CASE("descriptors of another kind are no channel", "[handles-malformed]") {
+TEST_CASE("descriptors of another kind are refused", "[handles-malformed]") {
   const watchdog dog;
   const nothing_left check(no_file);
   int ends[2];
@@ -201,7 +201,7 @@ TEST_CASE("descriptors of another kind are no channel", "[handles-malformed]") {
   for (const int fd : {ends[0], ends[1], null, directory, empty, zeros}) ::close(fd);
 }
 
-TEST_CASE("bells that are none are an error, or never ring", "[handles-malformed]") {
+TEST_CASE("descriptors that are not bells are an error, or never notify", "[handles-malformed]") {
   const watchdog dog;
   const nothing_left check(no_file);
   const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -243,14 +243,14 @@ TEST_CASE("a text that to_inherit did not write is refused", "[handles-malformed
   CHECK(error_of_inheriting("belfry:999999") == std::errc::bad_file_descriptor);
   CHECK(error_of_inheriting("belfry:" + number + ":999999:999998") ==
         std::errc::bad_file_descriptor);
-  CHECK(::fcntl(mine, F_GETFD) == FD_CLOEXEC);  // nobody has closed it
-  // One descriptor for two handles would be closed twice, the second time perhaps as another's.
+  CHECK(::fcntl(mine, F_GETFD) == FD_CLOEXEC);  // still open
+  // One descriptor for two handles would be closed twice, the second time perhaps as another object's.
   CHECK(error_of_inheriting("belfry:" + number + ':' + number) == std::errc::invalid_argument);
   CHECK(::fcntl(mine, F_GETFD) == FD_CLOEXEC);
   ::close(mine);
 }
 
-TEST_CASE("what throws with handles also sets an error code", "[handles-malformed]") {
+TEST_CASE("functions of handles that throw also set an error code", "[handles-malformed]") {
   const nothing_left check(no_file);
   error_code ec = net::error::timed_out;
   channel_options huge;

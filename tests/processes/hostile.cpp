@@ -1,5 +1,5 @@
-// What a hostile peer can do: errors and wrong messages, but no crash, no hang, no access outside of
-// the segment. A `spsc_ring` trusts its peer with the ring, and with nothing else.
+// A hostile peer can cause errors and wrong messages, but no crash, no hang, and no access outside of the
+// segment. `spsc_ring` trusts its peer with the ring, but with nothing else.
 #include "hostile.hpp"
 
 using namespace belfry;
@@ -53,7 +53,7 @@ class byte_attack {
       case 3: return scribble_at(random_, ring + random_() % 2 * layout::cache_line, 8, capacity);
       case 4: return scribble_at(random_, data + random_() % (capacity / 8) * 8, 4, capacity);
       case 5: return scribble_at(random_, data + random_() % (capacity / 8) * 8 + 4, 4, capacity);
-      case 6: {  // the header of a record that is there
+      case 6: {  // the header of an existing record
         const auto& control = *reinterpret_cast<layout::byte_ring_control*>(ring);
         const std::uint64_t head = control.head.load(std::memory_order_relaxed) % capacity / 8 * 8;
         return scribble_at(random_, data + head + random_() % 2 * 4, 4, capacity);
@@ -176,7 +176,7 @@ class byte_attack {
     }
   }
 
-  /// Its bytes lie in the ring, or in the mirror image behind it.
+  /// Its bytes lie in the ring, or in its second mapping.
   static void expect_inside(std::span<const std::byte> bytes, const std::byte* base) {
     EXPECT(bytes.size() < capacity);
     if (base == nullptr) return;
@@ -187,7 +187,7 @@ class byte_attack {
     return *reinterpret_cast<layout::byte_ring_control*>(victim_.view().data() +
                                                          layout::header_bytes(2));
   }
-  /// Where the ring lies in the mapping of a new endpoint, if that would tell.
+  /// The ring's address in the mapping of a new endpoint, if it can be known.
   void learn_write_base() {
     const std::uint64_t tail = control().tail.load() % capacity;
     write_base_ = nullptr;
@@ -237,7 +237,7 @@ using jobs = channel<work_ring<value, 64>>;
 using news = channel<broadcast_ring<value, 64, overflow::block>>;
 using flashes = channel<broadcast_ring<value, 64, overflow::overwrite>>;
 
-/// A spsc_ring is Boost.Lockfree's, which trusts its peer; the others are ours, and trust nobody.
+/// spsc_ring is Boost.Lockfree's queue, which trusts its peer; the other rings trust no process.
 template <class Channel>
 constexpr bool trusts_nobody = !std::is_same_v<Channel, values>;
 
@@ -264,7 +264,7 @@ class value_attack {
   using consumer = typename Channel::consumer;
   static constexpr bool leases = detail::leasing_ring<typename Channel::ring_type>;
 
-  /// The header, or what the ring keeps account in, or any word of it.
+  /// A byte of the header, of the ring's control words, or any word of the ring.
   void scribble() {
     segment_file& file = victim_.view();
     const ring_traits& traits = Channel::ring_type::traits;
@@ -339,7 +339,7 @@ class value_attack {
   lease<value> held_;
 };
 
-/// So many cases in two processes at a time, by name and by handles.
+/// The number of cases per process; two processes at a time, by name and by handles.
 template <class Attack>
 void attack(std::uint64_t cases) {
   const watchdog dog(std::chrono::seconds(300));
@@ -370,7 +370,7 @@ TEST_CASE("a hostile peer of a byte_ring does no harm", "[hostile-byte]") {
   attack<byte_attack>(sanitized ? 400'000 : 1'000'000);
 }
 
-TEST_CASE("a hostile peer of a spsc_ring does no harm through header and roster", "[hostile-spsc]") {
+TEST_CASE("a hostile peer of an spsc_ring does no harm through header and roster", "[hostile-spsc]") {
   attack<value_attack<values>>(200'000);
 }
 TEST_CASE("a hostile peer of a work_ring does no harm", "[hostile-work]") {

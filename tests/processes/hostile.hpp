@@ -1,4 +1,4 @@
-// A peer that writes what it likes into the shared memory, at the worst moments.
+// A peer that writes anything into the shared memory, at the worst moments.
 #pragma once
 
 #include "segment_file.hpp"
@@ -8,7 +8,7 @@
 
 namespace belfry::test {
 
-/// A channel with both endpoints in this process, and a second view of its segment.
+/// A channel with both endpoints in this process, and a second mapping of its segment.
 template <class Channel>
 class victim {
  public:
@@ -21,7 +21,7 @@ class victim {
   }
   ~victim() { tear_down(); }
 
-  /// Everything anew.
+  /// Makes everything again.
   void rebuild() {
     tear_down();
     io_ = std::make_unique<net::io_context>();
@@ -31,7 +31,7 @@ class victim {
     EXPECT(tx_->is_open() && rx_->is_open());
     look();
   }
-  /// An endpoint anew, on whatever is in the segment; false if that is refused.
+  /// Makes an endpoint again, on whatever is in the segment; false if that is refused.
   bool reopen(bool the_producer) {
     if (the_producer) {
       tx_.reset();
@@ -41,7 +41,7 @@ class victim {
       rx_ = open<consumer>();
     }
     if (!tx_->is_open() || !rx_->is_open()) return false;
-    look();  // whoever thought to be alone has removed it, and it is another one now
+    look();  // an endpoint that seemed to be alone has removed the segment, and this is another one
     return true;
   }
 
@@ -79,7 +79,7 @@ class victim {
     if (io_) io_->poll();
     io_.reset();
     view_.reset();
-    // What was scribbled over may have kept the endpoints from tidying up.
+    // The endpoints may not have cleaned up, because of the forged bytes.
     ::unlink(path_of(name_).c_str());
     const ring_traits& traits = Channel::ring_type::traits;
     for (std::size_t i = 0; i != traits.producers + traits.consumers; ++i)
@@ -96,7 +96,7 @@ class victim {
   std::unique_ptr<segment_file> view_;
 };
 
-/// What a forger would write: nearly right, on a boundary, absurd, or anything.
+/// A forger's values: nearly right, on a boundary, absurd, or random.
 template <class Random>
 std::uint64_t forged(Random& random, std::uint64_t right, std::uint64_t capacity) {
   switch (random() % 16) {
@@ -119,7 +119,7 @@ std::uint64_t forged(Random& random, std::uint64_t right, std::uint64_t capacity
   }
 }
 
-/// Overwrites an integer of any size, wherever it is.
+/// Overwrites an integer of any size.
 template <class Random>
 void scribble_at(Random& random, std::byte* at, std::size_t bytes, std::uint64_t capacity) {
   std::uint64_t right = 0;
@@ -128,7 +128,7 @@ void scribble_at(Random& random, std::byte* at, std::size_t bytes, std::uint64_t
   std::memcpy(at, &wrong, bytes);
 }
 
-/// Overwrites something in the header, or in the roster: what the first producer or the first consumer has.
+/// Overwrites a field of the header, or of the roster: the first producer's or the first consumer's.
 template <class Random>
 void scribble_over_header(Random& random, segment_file& file, std::uint64_t capacity,
                           std::size_t producers = 1) {
@@ -158,7 +158,7 @@ void scribble_over_header(Random& random, segment_file& file, std::uint64_t capa
       {header + random() % sizeof(layout::identity), 1},
       {header + random() % (sizeof(layout::identity) / 8) * 8, 8},
   };
-  // What is compared on attachment only, rarely: it makes attaching fail, and no more.
+  // Rarely fields that are only compared when joining: they only make joining fail.
   const std::size_t count = std::size(targets) - (random() % 8 == 0 ? 0 : 2);
   const auto& target = targets[random() % count];
   scribble_at(random, target.at, target.bytes, capacity);

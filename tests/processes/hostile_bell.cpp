@@ -1,4 +1,4 @@
-// A peer that rings without end wakes others in vain, and that is all it can do.
+// A peer that notifies without end wakes others for nothing, and can do nothing else.
 #include "segment_file.hpp"
 #include "traffic.hpp"
 
@@ -23,7 +23,7 @@ child flood(const std::string& name) {
 
 }  // namespace
 
-TEST_CASE("a bell that rings without end does not keep a receive from timing out", "[hostile-bell]") {
+TEST_CASE("endless notifications do not keep a receive from timing out", "[hostile-bell]") {
   const watchdog dog(std::chrono::seconds(60));
   const std::string name = unique_name("flood");
   const nothing_left check(name);
@@ -48,7 +48,7 @@ TEST_CASE("a bell that rings without end does not keep a receive from timing out
       EXPECT(told);
     }
     for (int i = 0; i != 10; ++i) {
-      EXPECT_EQ(poll_for(rx.rx()), error_code());  // in vain, but it returns
+      EXPECT_EQ(poll_for(rx.rx()), error_code());  // for nothing, but it returns
       EXPECT(!rx.rx().try_receive());
     }
   });
@@ -57,7 +57,7 @@ TEST_CASE("a bell that rings without end does not keep a receive from timing out
   CHECK(consumer.wait() == 0);
 }
 
-TEST_CASE("messages get through to a bell that rings without end", "[hostile-bell]") {
+TEST_CASE("messages get through despite endless notifications", "[hostile-bell]") {
   const watchdog dog(std::chrono::seconds(60));
   for (const how way : every_way) {
     INFO(name_of(way));

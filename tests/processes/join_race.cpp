@@ -1,5 +1,5 @@
-// The last one out removes the segment while another one comes in: nobody ever sees an error, and no
-// message is lost.
+// The last participant removes the segment while another one joins: none ever gets an error, and no message
+// is lost.
 #include "traffic.hpp"
 
 using namespace belfry;
@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::uint64_t rounds = sanitized ? 2'000 : 6'000;
 
-/// A role may be taken for a moment, where several compete for it.
+/// A role may be taken for a moment if several processes compete for it.
 template <class Endpoint>
 std::optional<Endpoint> compete(net::io_context& io, const std::string& name, const channel_options& o) {
   error_code ec;
@@ -57,7 +57,7 @@ TEMPLATE_TEST_CASE("several compete for each role", "[join-race]", values, frame
   const std::string name = unique_name("compete");
   const nothing_left check(name);
   const shared<notes> n;
-  // Who has the role has the counter.
+  // The process that has the role has the counter.
   const auto produce = [&] {
     net::io_context io;
     while (n->sent.load() != count) {
@@ -129,7 +129,7 @@ TEMPLATE_TEST_CASE("both leave at the same moment, and a third joins", "[join-ra
       typename TestType::consumer::value_type v;
       EXPECT_EQ(rx->receive(v), error_code());
       EXPECT(read(v) == item{1, 0});
-      v = {};  // it is released before its consumer leaves
+      v = {};  // released before its consumer leaves
       EXPECT_EQ(rx->receive(v), error_code(errc::closed));
       rx.reset();
       done.set();

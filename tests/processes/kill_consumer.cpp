@@ -1,7 +1,7 @@
-// kill -9 of the consumer at any moment: a new one goes on where the promise of the ring says.
+// kill -9 of the consumer at any moment: a new one continues where the ring promises.
 //
-// A consumer writes down what it has done in memory that survives it. A kill may come between an act
-// and its being written down; so much, and no more, its successor may find to be different.
+// A consumer records what it has done in memory that survives it. A kill may come between an act and its
+// record. The state that its successor finds may differ by that much, and no more.
 #include "traffic.hpp"
 
 #include <algorithm>
@@ -16,10 +16,10 @@ constexpr int consumer_kills = sanitized ? 100 : 1000;
 struct consumer_notes {
   std::atomic<bool> stop{false};
   std::atomic<std::uint64_t> sent{0};
-  std::atomic<std::uint64_t> received{0};   // the next one that is not written down
-  std::atomic<std::uint64_t> doubtful{0};   // how many behind it may have been received all the same
-  std::atomic<std::uint64_t> releasing{0};  // the first unreleased one after the release that has begun
-  std::atomic<std::uint64_t> released{0};   // and after the one that is over
+  std::atomic<std::uint64_t> received{0};   // the next item that is not recorded
+  std::atomic<std::uint64_t> doubtful{0};   // how many after it may have been received as well
+  std::atomic<std::uint64_t> releasing{0};  // the first unreleased message after the release that has begun
+  std::atomic<std::uint64_t> released{0};   // and after the release that is done
 };
 
 /// Sends until it is told to stop, mostly as fast as it can; now and then its consumer must wait.
@@ -34,7 +34,7 @@ void produce(const std::string& name, how way, consumer_notes& n) {
   }
 }
 
-/// What a consumer is about to receive is doubtful until it is written down.
+/// An item about to be received counts as doubtful until it is recorded.
 std::uint64_t doubt(consumer_notes& n, std::uint64_t count) {
   const std::uint64_t before = n.doubtful.load();
   n.doubtful.store(before + count);
@@ -56,7 +56,7 @@ void kill_consumers(how producers_way, const std::function<void(const std::strin
 
   child producer([&] { produce<Channel>(name, producers_way, *n); });
   {
-    child zombie;  // a dead one stays unreaped while its successor is at work
+    child zombie;  // the dead one stays unreaped while its successor works
     for (int i = 0; i != consumer_kills; ++i) {
       child consumer([&] { consume(name, *n); });
       a_while(random);
@@ -66,7 +66,7 @@ void kill_consumers(how producers_way, const std::function<void(const std::strin
   }
   const std::uint64_t before = n->received.load();
   child last([&] { consume(name, *n); });
-  await([&] { return n->received.load() != before; });  // it is there: the producer may leave
+  await([&] { return n->received.load() != before; });  // it has joined: the producer may leave
   n->stop.store(true);
   CHECK(last.wait() == 0);
   CHECK(producer.wait() == 0);
@@ -75,7 +75,7 @@ void kill_consumers(how producers_way, const std::function<void(const std::strin
 
 }  // namespace
 
-TEST_CASE("a new consumer of a spsc_ring goes on with the next unreceived value", "[kill-consumer]") {
+TEST_CASE("a new consumer of an spsc_ring continues with the next unreceived value", "[kill-consumer]") {
   for (const how way : every_way) {
     INFO(name_of(way));
     kill_consumers<values>(way, [way](const std::string& name, consumer_notes& n) {
@@ -118,7 +118,7 @@ TEST_CASE("a consumer that takes many values at once loses no more than these", 
   });
 }
 
-TEST_CASE("a new consumer of a byte_ring goes on with the first unreleased message", "[kill-consumer]") {
+TEST_CASE("a new consumer of a byte_ring continues with the first unreleased message", "[kill-consumer]") {
   for (const how way : every_way) {
     INFO(name_of(way));
     kill_consumers<frames>(way, [way](const std::string& name, consumer_notes& n) {
@@ -131,8 +131,8 @@ TEST_CASE("a new consumer of a byte_ring goes on with the first unreleased messa
       std::vector<held> all;  // in order
       std::uint64_t next = 0;
 
-      // In any order; the room of one is given back with that of the last older one. So one that was
-      // held for long has to go, or the producer would wait for it, and this for the producer.
+      // In any order; the room of a message is returned with that of the oldest one. So a message must not be
+      // held for too long: the producer would wait for its room, and this consumer for the producer.
       const auto late = [&] { return !all.empty() && next - all.front().seq >= 4; };
       const auto release_one = [&] {
         const auto which =

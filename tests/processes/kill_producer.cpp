@@ -1,5 +1,5 @@
-// kill -9 of the producer at any moment: its consumer receives all that was committed, is told of the
-// death once, and goes on with the next producer.
+// kill -9 of the producer at any moment: its consumer receives everything committed, is told of the death
+// once, and continues with the next producer.
 #include "traffic.hpp"
 
 using namespace belfry;
@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::size_t kills = sanitized ? 80 : 600;
 
-/// What a producer writes down around each send, and what its consumer has received.
+/// What a producer records around each send, and what its consumer has received.
 struct run {
   std::atomic<bool> joined{false};
   std::atomic<std::uint64_t> begun{0};
@@ -21,7 +21,7 @@ struct notes {
   std::atomic<std::uint64_t> deaths{0};
 };
 
-/// Every other message of a byte_ring is written in place, and takes its time.
+/// Every other message of a byte_ring is written in place, slowly.
 error_code send(sender<frames>& to, item what) {
   if (what.seq % 2 == 0) return to.send(what);
   const outgoing_frame out(what);
@@ -54,7 +54,7 @@ void produce(const std::string& name, how way, run& r, std::uint64_t number, std
   }
 }
 
-/// Receives until a producer ends as it should.
+/// Receives until a producer ends normally.
 template <class Channel>
 void consume(const std::string& name, how way, notes& n, const event& told) {
   receiver<Channel> rx(name, way);
@@ -79,9 +79,9 @@ void consume(const std::string& name, how way, notes& n, const event& told) {
   }
 }
 
-/// With `patience` the next producer comes when the consumer has been told, else at once.
+/// With `wait_for_death` the next producer joins after the consumer was told, otherwise at once.
 template <class Channel>
-void kill_producers(how way, bool patience) {
+void kill_producers(how way, bool wait_for_death) {
   constexpr std::uint64_t last_count = 100;
   const watchdog dog;
   const std::string name = unique_name("producers");
@@ -100,10 +100,10 @@ void kill_producers(how way, bool patience) {
       producer.kill_unreaped();
       zombie = std::move(producer);
       const run& r = n->runs[i];
-      if (!r.joined.load()) continue;  // whether it counts as dead depends on how far it came
+      if (!r.joined.load()) continue;  // whether it counts as dead depends on how far it got
       ++joined;
-      if (!patience) continue;
-      // The first told death may be that of one which did not get to say that it had joined.
+      if (!wait_for_death) continue;
+      // The first reported death may be that of a producer that could not yet report that it had joined.
       told.wait();
       await([&] { return r.received.load() >= r.done.load(); });
     }
@@ -123,7 +123,7 @@ void kill_producers(how way, bool patience) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("what a killed producer has sent is received, then its death is told once",
+TEMPLATE_TEST_CASE("everything that a killed producer has sent is received, then its death is reported once",
                    "[kill-producer]", values, frames) {
   for (const how way : every_way) {
     INFO(name_of(way));
@@ -131,7 +131,7 @@ TEMPLATE_TEST_CASE("what a killed producer has sent is received, then its death 
   }
 }
 
-TEMPLATE_TEST_CASE("a successor may come before the death of a producer was noticed", "[kill-producer]",
+TEMPLATE_TEST_CASE("a successor may join before the death of a producer is noticed", "[kill-producer]",
                    values, frames) {
   for (const how way : every_way) {
     INFO(name_of(way));

@@ -1,5 +1,5 @@
-// Writers of a latest that are killed wherever they are: what its readers have is always whole, and
-// never older than what they had.
+// Writers of a latest that are killed at any point: what its readers receive is always whole, and never older
+// than what they received before.
 #include "segment_file.hpp"
 #include "traffic.hpp"
 
@@ -15,7 +15,7 @@ using states = channel<latest<state>>;
 
 constexpr int dead_writers = sanitized ? 60 : 300;
 
-/// Until it has seen the last state, and that nobody will write another.
+/// Until it has received the last value, after which none will be written.
 void follow(const states::consumer::value_type& last, states::consumer& rx, how way,
             std::atomic<std::uint64_t>& deaths) {
   std::uint64_t seen = 0;

@@ -1,11 +1,11 @@
-// Who comes first, who goes first, and what is left of it.
+// Joining and leaving in every order, and what is left afterwards.
 #include "segment_file.hpp"
 #include "traffic.hpp"
 
 using namespace belfry;
 using namespace belfry::test;
 
-TEMPLATE_TEST_CASE("a producer may have gone before its consumer comes", "[lifecycle]", values, frames) {
+TEMPLATE_TEST_CASE("a producer may have left before its consumer joins", "[lifecycle]", values, frames) {
   const watchdog dog;
   const std::string name = unique_name("early");
   const nothing_left check(name);
@@ -16,19 +16,19 @@ TEMPLATE_TEST_CASE("a producer may have gone before its consumer comes", "[lifec
       for (std::uint64_t seq = 0; seq != 5; ++seq) EXPECT_EQ(tx.send({1, seq}), error_code());
     });
     REQUIRE(producer.wait() == 0);
-    CHECK(files_of(name) == 1);  // the segment, and no bell
+    CHECK(files_of(name) == 1);  // the segment; no bell
     child consumer([&] {
       receiver<TestType> rx(name, way);
       for (std::uint64_t seq = 0; seq != 5; ++seq) rx.expect({1, seq});
       rx.expect(errc::closed);
-      if (way != how::polled) rx.expect(errc::closed);  // a loop of one's own is told once
+      if (way != how::polled) rx.expect(errc::closed);  // a foreign loop is told once
     });
     REQUIRE(consumer.wait() == 0);
     REQUIRE(files_of(name) == 0);
   }
 }
 
-TEMPLATE_TEST_CASE("a consumer may sleep before its producer comes", "[lifecycle]", values, frames) {
+TEMPLATE_TEST_CASE("a consumer may sleep before its producer joins", "[lifecycle]", values, frames) {
   const watchdog dog;
   const std::string name = unique_name("late");
   const nothing_left check(name);
@@ -50,7 +50,7 @@ TEMPLATE_TEST_CASE("a consumer may sleep before its producer comes", "[lifecycle
   }
 }
 
-TEMPLATE_TEST_CASE("a producer of many messages may come first and wait for room", "[lifecycle]", values,
+TEMPLATE_TEST_CASE("a producer of many messages may join first and wait for room", "[lifecycle]", values,
                    frames) {
   const watchdog dog;
   const std::string name = unique_name("full");
@@ -73,7 +73,7 @@ TEMPLATE_TEST_CASE("a producer of many messages may come first and wait for room
   }
 }
 
-TEMPLATE_TEST_CASE("a drained segment stays while something in it is unread", "[lifecycle]", values,
+TEMPLATE_TEST_CASE("a drained segment stays while it has unread messages", "[lifecycle]", values,
                    frames) {
   const watchdog dog;
   const std::string name = unique_name("unread");
@@ -106,7 +106,7 @@ TEMPLATE_TEST_CASE("a persistent segment stays until it is unlinked", "[lifecycl
   });
   REQUIRE(producer.wait() == 0);
   child consumer([&] {
-    receiver<TestType> rx(name);  // what the creator has said counts
+    receiver<TestType> rx(name);  // the creator's choice counts
     rx.expect({1, 0});
     rx.expect(errc::closed);
   });
@@ -136,13 +136,13 @@ TEMPLATE_TEST_CASE("a persistent segment stays until it is unlinked", "[lifecycl
   CHECK(afresh.wait() == 0);
 }
 
-TEMPLATE_TEST_CASE("endpoints come and go while the other side stays", "[lifecycle]", values, frames) {
+TEMPLATE_TEST_CASE("endpoints join and leave while the other side stays", "[lifecycle]", values, frames) {
   const watchdog dog;
   const std::string name = unique_name("rejoin");
   const nothing_left check(name);
   const event next;
 
-  SECTION("the producer comes again") {
+  SECTION("the producer joins again") {
     const event received;
     child consumer([&] {
       receiver<TestType> rx(name);
@@ -165,7 +165,7 @@ TEMPLATE_TEST_CASE("endpoints come and go while the other side stays", "[lifecyc
     }
     REQUIRE(consumer.wait() == 0);
   }
-  SECTION("the consumer comes again") {
+  SECTION("the consumer joins again") {
     constexpr std::uint64_t count = 400;
     child producer([&] {
       sender<TestType> tx(name);
@@ -181,7 +181,7 @@ TEMPLATE_TEST_CASE("endpoints come and go while the other side stays", "[lifecyc
     }
     REQUIRE(producer.wait() == 0);
   }
-  SECTION("one process is first the one, then the other") {
+  SECTION("one process is first the producer, then the consumer") {
     child both([&] {
       for (std::uint64_t run = 0; run != 20; ++run) {
         {
@@ -197,7 +197,7 @@ TEMPLATE_TEST_CASE("endpoints come and go while the other side stays", "[lifecyc
   }
 }
 
-TEMPLATE_TEST_CASE("a wait for the peer ends when it comes", "[lifecycle]", values, frames) {
+TEMPLATE_TEST_CASE("a wait for the peer ends when it joins", "[lifecycle]", values, frames) {
   const watchdog dog;
   const std::string name = unique_name("peer");
   const nothing_left check(name);
@@ -216,7 +216,7 @@ TEMPLATE_TEST_CASE("a wait for the peer ends when it comes", "[lifecycle]", valu
   CHECK(producer.wait() == 0);
 }
 
-TEMPLATE_TEST_CASE("a wait for the peer hears of one that has gone again", "[lifecycle]", values,
+TEMPLATE_TEST_CASE("a wait for the peer sees one that has left again", "[lifecycle]", values,
                    frames) {
   const watchdog dog(std::chrono::seconds(20));
   const std::string name = unique_name("visitor");
@@ -232,7 +232,7 @@ TEMPLATE_TEST_CASE("a wait for the peer hears of one that has gone again", "[lif
   });
   for (std::uint64_t run = 1; run <= 2; ++run) {
     await_sleep(name, layout::role::consumer, consumer);
-    consumer.stop();  // it was slow to wake up
+    consumer.stop();  // slow to wake up
     child producer([&] {
       sender<TestType> tx(name);
       EXPECT_EQ(tx.send({run, 0}), error_code());
@@ -243,7 +243,7 @@ TEMPLATE_TEST_CASE("a wait for the peer hears of one that has gone again", "[lif
   CHECK(consumer.wait() == 0);
 }
 
-TEMPLATE_TEST_CASE("who takes part in an unlinked channel goes on", "[lifecycle]", values, frames) {
+TEMPLATE_TEST_CASE("participants of an unlinked channel continue", "[lifecycle]", values, frames) {
   const watchdog dog;
   const std::string name = unique_name("unlinked");
   const nothing_left check(name);
@@ -269,7 +269,7 @@ TEMPLATE_TEST_CASE("who takes part in an unlinked channel goes on", "[lifecycle]
   TestType::unlink(name);
   REQUIRE(files_of(name) == 0);
 
-  // Another channel of this name has nothing to do with the first.
+  // Another channel of this name is independent of the first.
   child second_consumer([&] {
     receiver<TestType> rx(name);
     rx.expect({2, 0});
@@ -287,8 +287,8 @@ TEMPLATE_TEST_CASE("who takes part in an unlinked channel goes on", "[lifecycle]
   CHECK(second_consumer.wait() == 0);
 }
 
-TEMPLATE_TEST_CASE("who takes part in an unlinked channel wakes, and misses, the other", "[unlinked]", values,
-                   frames) {
+TEMPLATE_TEST_CASE("participants of an unlinked channel wake each other, and notice each other's death",
+                   "[unlinked]", values, frames) {
   const watchdog dog(std::chrono::seconds(20));
   const std::string name = unique_name("after");
   const nothing_left check(name);
@@ -310,7 +310,7 @@ TEMPLATE_TEST_CASE("who takes part in an unlinked channel wakes, and misses, the
     sender<TestType> tx(name);
     joined.set();
     unlinked.wait();
-    // Neither has slept, or woken the other, as long as the bells had names.
+    // As long as the bells had names, neither has slept or woken the other.
     for (std::uint64_t seq = 0; seq != 200; ++seq) {
       const outgoing<TestType> out({1, seq});
       if (!tx.tx().try_send(out.get())) {

@@ -1,5 +1,5 @@
-// What a system, a sandbox or a limit refuses is an error, in time, without a signal; and nothing of what had
-// been made until then stays.
+// What the system, a sandbox or a limit refuses is an error, in time, without a signal, and leaves nothing
+// behind.
 #include "sandbox.hpp"
 #include "segment_file.hpp"
 #include "traffic.hpp"
@@ -42,7 +42,7 @@ error_code open_with(const std::string& name, lifetime l) {
 
 // ---- the size of a file ---------------------------------------------------------------------------------
 
-TEST_CASE("more than `ulimit -f` allows is an error, and no signal", "[limits]") {
+TEST_CASE("more than `ulimit -f` allows is an error, not a signal", "[limits]") {
   const watchdog dog;
   const std::string name = unique_name("fsize");
   const nothing_left check(name);
@@ -73,12 +73,12 @@ TEST_CASE("more than `ulimit -f` allows is an error, and no signal", "[limits]")
   CHECK(c.wait() == 0);
 }
 
-TEST_CASE("a manager whose record may not grow says so, and goes on", "[limits]") {
+TEST_CASE("a manager whose record may not grow reports that, and continues", "[limits]") {
   const watchdog dog;
   child c([&] {
     net::io_context io;
     manager_server server(io, "", "key");
-    // Its record is some bytes long already, and a name takes some more.
+    // Its record already has some bytes, and a name takes some more.
     limit(RLIMIT_FSIZE, 1);
     bool refused = false;
     shared_memory_manager client(io);
@@ -94,13 +94,14 @@ TEST_CASE("a manager whose record may not grow says so, and goes on", "[limits]"
   CHECK(c.wait() == 0);
 }
 
-// ---- signals that interrupt, system calls that are refused --------------------------------------------------
+// ---- signals that interrupt, system calls that are refused
+// --------------------------------------------------
 
-TEST_CASE("an allocation that is interrupted goes on where it was", "[limits]") {
+TEST_CASE("an interrupted allocation continues", "[limits]") {
   const watchdog dog(std::chrono::seconds(60));
   const std::string name = unique_name("interrupted");
   const nothing_left check(name);
-  // As where a signal comes before a mebibyte is allocated, again and again.
+  // As if a signal came before a mebibyte is allocated, again and again.
   child c([&] {
     ::alarm(20);
     refuse_larger(SYS_fallocate, 3, GENERATE(1u << 20, 5000u), EINTR);
@@ -108,7 +109,7 @@ TEST_CASE("an allocation that is interrupted goes on where it was", "[limits]") 
     EXPECT_EQ(block.size(), std::size_t{(20 << 20) + 1});
     struct stat status {};
     EXPECT_EQ(::fstat(block.native_handle(), &status), 0);
-    EXPECT(status.st_blocks >= (20 << 11));  // all of it is there
+    EXPECT(status.st_blocks >= (20 << 11));  // all of it is allocated
     block.unlink();
   });
   CHECK(c.wait() == 0);
@@ -141,7 +142,7 @@ TEST_CASE("without any random bytes there is an error", "[limits]") {
     limit(RLIMIT_NOFILE, 64);
     refuse(SYS_getrandom, ENOSYS);
     EXPECT_EQ(open<values>(name), error_code());
-    std::vector<int> taken;  // all but for the block's own
+    std::vector<int> taken;  // all except the block's own
     for (int fd; (fd = ::dup(2)) != -1;) taken.push_back(fd);
     ::close(taken.back());
     detail::failure f;
@@ -154,7 +155,7 @@ TEST_CASE("without any random bytes there is an error", "[limits]") {
 
 // ---- a main thread that has ended -----------------------------------------------------------------------------
 
-TEMPLATE_TEST_CASE("a program goes on after its main thread has ended", "[limits]", values, frames) {
+TEMPLATE_TEST_CASE("a program continues after its main thread has ended", "[limits]", values, frames) {
   const watchdog dog;
   const std::string name = unique_name("main");
   const nothing_left check(name);
@@ -182,28 +183,28 @@ TEMPLATE_TEST_CASE("a program goes on after its main thread has ended", "[limits
       }
       ::_exit(status);
     }).detach();
-    ::syscall(SYS_exit, 0);  // as pthread_exit(), which would unwind the test as well
+    ::syscall(SYS_exit, 0);  // like pthread_exit(), which would also unwind the test
   });
   CHECK(c.wait() == 0);
 }
 
 // ---- what stays after an error: nothing --------------------------------------------------------------------------
 
-TEST_CASE("a setup that runs out of descriptors leaves nothing", "[limits]") {
+TEST_CASE("a setup that runs out of descriptors leaves nothing behind", "[limits]") {
   const watchdog dog;
   const lifetime l = GENERATE(lifetime::drained, lifetime::persistent);
   const std::string name = unique_name("nofile");
   const nothing_left check(name);
   child c([&] {
     {
-      net::io_context io;  // loads what it loads, before there is no descriptor for it
+      net::io_context io;  // so that everything is loaded while there are descriptors
       const values::producer tx(io, name);
     }
     limit(RLIMIT_NOFILE, 64);
     std::vector<int> taken;
     for (int fd; (fd = ::fcntl(2, F_DUPFD_CLOEXEC, 0)) != -1;) taken.push_back(fd);
     int failures = 0;
-    for (;; ++failures) {  // with one descriptor more each time
+    for (;; ++failures) {  // each time with one descriptor more
       net::io_context* io = nullptr;
       error_code ec;
       try {
@@ -213,11 +214,11 @@ TEST_CASE("a setup that runs out of descriptors leaves nothing", "[limits]") {
         o.lifetime = l;
         const values::producer tx(*io, name, o, ec);
         if (tx.is_open()) break;
-      } catch (const std::exception&) {  // there is not even a context
+      } catch (const std::exception&) {  // not even a context could be made
         ec = std::make_error_code(std::errc::too_many_files_open);
       }
-      EXPECT_EQ(ec.value(), EMFILE);  // perhaps of a category of Asio's
-      for (const char* const what : {"", ".bell.0"})  // without a descriptor for looking
+      EXPECT_EQ(ec.value(), EMFILE);  // perhaps of Asio's category
+      for (const char* const what : {"", ".bell.0"})  // checked without needing a descriptor
         EXPECT(::access(path_of(name + what).c_str(), F_OK) != 0);
       ::close(taken.back());
       taken.pop_back();
@@ -229,7 +230,7 @@ TEST_CASE("a setup that runs out of descriptors leaves nothing", "[limits]") {
   CHECK(c.wait() == 0);
 }
 
-TEST_CASE("a setup without a bell leaves nothing", "[limits]") {
+TEST_CASE("a setup that cannot make its bell leaves nothing behind", "[limits]") {
   const watchdog dog;
   const lifetime l = GENERATE(lifetime::drained, lifetime::persistent);
   const std::string name = unique_name("mkfifo");
@@ -242,7 +243,7 @@ TEST_CASE("a setup without a bell leaves nothing", "[limits]") {
   CHECK(c.wait() == 0);
 }
 
-TEST_CASE("a newcomer that fails leaves what others have, or what is unread", "[limits]") {
+TEST_CASE("a newcomer that fails does not remove what others use, or unread messages", "[limits]") {
   const watchdog dog;
   const std::string name = unique_name("others");
   const nothing_left check(name);
@@ -260,7 +261,7 @@ TEST_CASE("a newcomer that fails leaves what others have, or what is unread", "[
     CHECK(c.wait() == 0);
     CHECK(tx.try_send(outgoing_value({1, 0}).get()));
   }
-  CHECK(files_of(name) == 1);  // what is unread
+  CHECK(files_of(name) == 1);  // the unread message
   child c([&] {
     refuse(SYS_mknodat, EPERM);
     EXPECT(open<values>(name) == std::errc::operation_not_permitted);
@@ -272,7 +273,7 @@ TEST_CASE("a newcomer that fails leaves what others have, or what is unread", "[
   CHECK(files_of(name) == 0);
 }
 
-TEST_CASE("a mode that a channel cannot have leaves nothing", "[limits]") {
+TEST_CASE("an invalid mode leaves nothing behind", "[limits]") {
   const std::string name = unique_name("mode");
   const nothing_left check(name);
   for (const unsigned mode : {0u, 0200u, 0400u, 0077u, 0066u, 0644u, 0640u, 0604u, 0664u, 0620u, 0602u}) {

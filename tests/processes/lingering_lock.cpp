@@ -1,5 +1,6 @@
-// A lock that outlives its holder for a while, as the kernel may show the death of a process before it has
-// closed the file that the lock is on: a waiter gets it when it is free, and sleeps in no event loop.
+// A lock that outlives its holder for a while, because the kernel may show the death of a process before it
+// has closed the file with the lock. A waiter gets the lock when it is free, and does not block its event
+// loop.
 #include "support/process.hpp"
 #include "support/rings.hpp"
 
@@ -24,7 +25,7 @@ namespace {
 thread_local int slept = 0;
 }
 
-// In the place of the C library's, for the library as well.
+// Replaces the C library's function, also for the library.
 extern "C" int nanosleep(const timespec* duration, timespec* remaining) {
   ++slept;
   return static_cast<int>(::syscall(SYS_nanosleep, duration, remaining));
@@ -32,7 +33,7 @@ extern "C" int nanosleep(const timespec* duration, timespec* remaining) {
 
 namespace {
 
-/// Closes every descriptor that is not of this block.
+/// Closes every descriptor that does not belong to this block.
 void keep_only(const std::string& block) {
   std::vector<int> others;
   for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
@@ -43,15 +44,15 @@ void keep_only(const std::string& block) {
   for (const int descriptor : others) ::close(descriptor);
 }
 
-/// Has a transaction until it is killed. Its lock then goes on until release().
+/// Holds a transaction until it is killed. Its lock then lasts until release().
 class lingering_holder {
  public:
   explicit lingering_holder(const std::string& block)
       : holder_([&] {
           shared_memory m = shared_memory::open(block);
           const transaction t = m.txn();
-          // A copy of the holder's descriptors of which the library does not know stands for the kernel, which
-          // has not come to this one yet.
+          // A copy of the holder's descriptors, unknown to the library, stands for a kernel that has not
+          // closed the file with the lock yet.
           if (::syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0) == 0) {
             ::alarm(60);
             keep_only(block);
@@ -92,7 +93,7 @@ struct named_block {
 
 }  // namespace
 
-TEST_CASE("an event loop that waits for a lock of the dead goes on, and gets it at its end",
+TEST_CASE("an event loop that waits for a dead holder's lock keeps running, and gets the lock when it is released",
           "[lingering-lock]") {
   const watchdog limit;
   const named_block b("lingering");
@@ -123,7 +124,7 @@ TEST_CASE("an event loop that waits for a lock of the dead goes on, and gets it 
   CHECK(held);
 }
 
-TEST_CASE("a thread that waits for a lock of the dead gets it at its end", "[lingering-lock]") {
+TEST_CASE("a thread that waits for a dead holder's lock gets it when it is released", "[lingering-lock]") {
   const watchdog limit;
   const named_block b("thread");
   lingering_holder holder(b.name);
@@ -144,7 +145,7 @@ TEST_CASE("a thread that waits for a lock of the dead gets it at its end", "[lin
   CHECK(t);
 }
 
-TEST_CASE("an event loop that waits for a transaction does not stop when a watcher dies",
+TEST_CASE("an event loop that waits for a transaction keeps running when a watcher dies",
           "[lingering-lock]") {
   const watchdog limit;
   const named_block b("watcher");

@@ -1,4 +1,4 @@
-// Who counts as dead, and who does not: zombies, stopped processes, and children of a fork.
+// Which processes count as dead, and which do not: zombies, stopped processes, and children of a fork.
 #include "segment_file.hpp"
 #include "traffic.hpp"
 
@@ -10,7 +10,8 @@
 using namespace belfry;
 using namespace belfry::test;
 
-TEMPLATE_TEST_CASE("a killed process that nobody has reaped is dead", "[liveness]", values, frames) {
+TEMPLATE_TEST_CASE("a killed process counts as dead even if its parent has not reaped it",
+                   "[liveness]", values, frames) {
   const watchdog dog;
   const std::string name = unique_name("zombie");
   const nothing_left check(name);
@@ -77,11 +78,11 @@ TEMPLATE_TEST_CASE("a stopped process is not dead", "[liveness]", values, frames
   CHECK(consumer.wait() == 0);
 }
 
-TEMPLATE_TEST_CASE("a fork without exec does not keep its killed parent alive", "[liveness]", values,
+TEMPLATE_TEST_CASE("a fork without exec does not make its killed parent look alive", "[liveness]", values,
                    frames) {
   const watchdog dog;
   const bool asleep = GENERATE(true, false);
-  INFO((asleep ? "noticed by who sleeps" : "noticed by who joins"));
+  INFO((asleep ? "noticed by a sleeper" : "noticed by a newcomer"));
   const std::string name = unique_name("fork");
   const nothing_left check(name);
   const event sent;
@@ -105,12 +106,12 @@ TEMPLATE_TEST_CASE("a fork without exec does not keep its killed parent alive", 
       sent.set();
     }
     ::alarm(60);
-    for (;;) ::pause();  // both
+    for (;;) ::pause();  // both processes
   });
   sent.wait();
   if (asleep) await_sleep(name, layout::role::consumer, consumer);
   producer.kill();
-  CHECK(::kill(grandchild->load(), 0) == 0);  // it lives on
+  CHECK(::kill(grandchild->load(), 0) == 0);  // it is still alive
   if (!asleep) consumer = child(consume);
   told.wait();
   child next([&] {
@@ -122,7 +123,8 @@ TEMPLATE_TEST_CASE("a fork without exec does not keep its killed parent alive", 
   CHECK(::kill(grandchild->load(), SIGKILL) == 0);
 }
 
-TEMPLATE_TEST_CASE("a fork that drops its copies leaves its parent alone", "[liveness]", values, frames) {
+TEMPLATE_TEST_CASE("a fork that destroys its copies does not affect its parent",
+                   "[liveness]", values, frames) {
   const watchdog dog;
   const bool told_asio = GENERATE(true, false);
   const how way = GENERATE(how::awaited, how::blocking, how::polled);
@@ -152,11 +154,11 @@ TEMPLATE_TEST_CASE("a fork that drops its copies leaves its parent alone", "[liv
   child consumer([&] {
     std::optional<receiver<TestType>> rx(std::in_place, name, way);
     std::optional<receiver<TestType>> other(std::in_place, name + "-2", way);
-    rx->expect({1, 0});  // it has slept: everything that a wait needs is there
+    rx->expect({1, 0});  // it has slept: everything that a wait needs is set up
     fork_and_drop(rx, other);
     ready.set();
     rx->expect({1, 1});
-    rx->expect(errc::peer_died);  // which it hears of all the same
+    rx->expect(errc::peer_died);  // which it still notices
     ready.set();
     rx->expect({2, 0});
     rx->expect(errc::closed);
@@ -193,7 +195,7 @@ TEMPLATE_TEST_CASE("a fork that drops its copies leaves its parent alone", "[liv
   CHECK(consumer.wait() == 0);
 }
 
-TEMPLATE_TEST_CASE("a fork may take part under its own name", "[liveness]", values, frames) {
+TEMPLATE_TEST_CASE("a forked child may join as a participant of its own", "[liveness]", values, frames) {
   const watchdog dog;
   const std::string name = unique_name("own");
   const nothing_left check(name);
@@ -217,7 +219,7 @@ TEMPLATE_TEST_CASE("a fork may take part under its own name", "[liveness]", valu
   CHECK(parent.wait() == 0);
 }
 
-TEMPLATE_TEST_CASE("a fork that drops its copies waits for no thread of its parent's", "[liveness]", values,
+TEMPLATE_TEST_CASE("a fork that destroys its copies waits for no thread of its parent", "[liveness]", values,
                    frames) {
   const watchdog dog;
   const std::string name = unique_name("threads");
@@ -255,6 +257,6 @@ TEMPLATE_TEST_CASE("a fork that drops its copies waits for no thread of its pare
     driver.join();
   });
   CHECK(parent.wait() == 0);
-  error_code not_there;  // it is, if something was left unread
+  error_code not_there;  // it exists if something was left unread
   TestType::unlink(name, not_there);
 }

@@ -1,5 +1,5 @@
-// Channels of a manager: deaths that it tells of, also where no pid means anything; its own death; what
-// it keeps, and what it forgets.
+// Channels of a manager: deaths that it reports, even where pids mean nothing; its own death; what it keeps,
+// and what it forgets.
 #include "traffic.hpp"
 
 #include <algorithm>
@@ -16,7 +16,7 @@ using namespace belfry::test;
 
 namespace {
 
-/// A server in a process of its own, and how to reach it.
+/// A server in its own process, and how to reach it.
 struct managed {
   managed() { manager.start(); }
   shared_memory_manager manager;
@@ -66,7 +66,7 @@ class managed_sender {
   typename Channel::producer tx_;
 };
 
-/// Until the process is found asleep several times in a row, as one is that has parked.
+/// Until the process was found asleep several times in a row: then it has parked.
 void await_sleep_of(const child& c) {
   const std::string path = "/proc/" + std::to_string(c.pid()) + "/stat";
   for (int quiet = 0; quiet != 5;) {
@@ -109,7 +109,7 @@ TEMPLATE_TEST_CASE("a manager's channel leaves no name in shared memory", "[mana
   CHECK(consumer.wait() == 0);
 }
 
-TEMPLATE_TEST_CASE("a manager's channel is there between its participants", "[managed]", values,
+TEMPLATE_TEST_CASE("a manager's channel exists between its participants", "[managed]", values,
                    frames) {
   const watchdog dog;
   const managed m;
@@ -128,7 +128,7 @@ TEMPLATE_TEST_CASE("a manager's channel is there between its participants", "[ma
   }
 }
 
-TEST_CASE("a drained channel of a manager may come back as another", "[managed]") {
+TEST_CASE("a drained channel of a manager may be made again with another ring", "[managed]") {
   const watchdog dog;
   const managed m;
   net::io_context io;
@@ -143,12 +143,12 @@ TEST_CASE("a drained channel of a manager may come back as another", "[managed]"
     CHECK(other_fails() == errc::incompatible);
     tx.try_send({});
   }
-  CHECK(other_fails() == errc::incompatible);  // a value is in it
+  CHECK(other_fails() == errc::incompatible);  // it holds a value
   {
     values::consumer rx(io, m.manager, m.name);
     CHECK(rx.try_receive());
   }
-  // The server hears of it soon: the message is on its way.
+  // The server learns of it soon: the message is on its way.
   error_code ec = errc::incompatible;
   while (ec == errc::incompatible) ec = other_fails();
   CHECK_FALSE(ec);
@@ -218,7 +218,7 @@ TEST_CASE("a manager's channel has one ring, one type, one capacity", "[managed]
              contains('"' + m.name + '"'));
 }
 
-TEST_CASE("channels need a manager that is there, at a Unix socket", "[managed]") {
+TEST_CASE("channels need a running manager, at a Unix socket", "[managed]") {
   const watchdog dog;
   net::io_context io;
   error_code ec;
@@ -236,7 +236,7 @@ TEST_CASE("channels need a manager that is there, at a Unix socket", "[managed]"
   CHECK(ec == std::errc::not_connected);
 }
 
-TEMPLATE_TEST_CASE("a manager tells of a death across PID namespaces", "[managed]", values,
+TEMPLATE_TEST_CASE("a manager reports a death across PID namespaces", "[managed]", values,
                    frames) {
   const watchdog dog;
   const managed m;
@@ -270,7 +270,7 @@ TEMPLATE_TEST_CASE("a manager tells of a death across PID namespaces", "[managed
   CHECK(consumer.wait() == 0);
 }
 
-TEMPLATE_TEST_CASE("who sleeps in another PID namespace is told, too", "[managed]", values,
+TEMPLATE_TEST_CASE("a sleeper in another PID namespace is told, too", "[managed]", values,
                    frames) {
   const watchdog dog;
   const managed m;
@@ -294,7 +294,7 @@ TEMPLATE_TEST_CASE("who sleeps in another PID namespace is told, too", "[managed
   CHECK(status == 0);
 }
 
-TEMPLATE_TEST_CASE("a fork does not keep a manager's participant alive", "[managed]", values,
+TEMPLATE_TEST_CASE("a fork does not make a manager's participant look alive", "[managed]", values,
                    frames) {
   const watchdog dog;
   const managed m;
@@ -322,7 +322,7 @@ TEMPLATE_TEST_CASE("a fork does not keep a manager's participant alive", "[manag
 }
 
 TEMPLATE_TEST_CASE(
-    "participants go on when their manager is killed, and hear of each other's death", "[managed]",
+    "participants continue when their manager is killed, and notice each other's death", "[managed]",
     values, frames) {
   const watchdog dog;
   managed m;
@@ -345,14 +345,14 @@ TEMPLATE_TEST_CASE(
     for (;;) ::pause();
   });
   first.wait();
-  m.manager.shutdown();  // as dead as if it were killed, to them
+  m.manager.shutdown();  // for the participants the same as a kill
   server_is_dead.set();
   sent.wait();
   producer.kill_unreaped();
   CHECK(consumer.wait() == 0);
 }
 
-TEST_CASE("a ring without values is a ring of zeros", "[managed]") {
+TEST_CASE("an empty ring is all zeros", "[managed]") {
   const auto check = []<class Channel>(Channel) {
     const channel_handles h = Channel::make_handles();
     detail::failure f;

@@ -1,4 +1,5 @@
-// Servers, those who have started them, and their clients: whoever is killed, and whenever, nothing is left.
+// Servers, the processes that started them, and their clients: whichever is killed, and whenever, nothing is
+// left behind.
 #include "../../src/manager/server/collect.hpp"
 #include "../../src/manager/server/tracked_blocks.hpp"
 #include "../../src/platform/program.hpp"
@@ -32,7 +33,7 @@ namespace {
 
 const std::string life_key = "the key of these lives";
 
-/// Where servers keep their records; has to be empty in the end.
+/// A directory for the servers' records; must be empty at the end.
 class life_directory {
  public:
   life_directory()
@@ -72,7 +73,7 @@ struct process_state {
 process_state state_of(const std::string& pid) {
   std::ifstream file("/proc/" + pid + "/stat");
   std::string line;
-  std::getline(file, line);  // nothing, if it ends between the opening and the reading
+  std::getline(file, line);  // nothing, if the process ends between open and read
   const std::size_t open = line.find('(');
   const std::size_t close = line.rfind(')');
   if (close == line.npos) return {};
@@ -96,7 +97,7 @@ bool has_ended(pid_t pid) {
   return state == 'X' || state == 'Z';
 }
 
-/// Waits, but not for ever, so that the test can tell what is left.
+/// Waits with a limit, so that the test can report what is left.
 template <class Condition>
 bool soon(Condition condition) {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(sanitized ? 30 : 5);
@@ -138,7 +139,7 @@ child tool(std::vector<std::string> arguments) {
   });
 }
 
-/// `belfry serve`, which can be connected to.
+/// A `belfry serve` that accepts connections.
 child serve(const life_directory& d) {
   child server = tool({"serve", "--run-directory", d.path(), "--address", d.socket()});
   await([&] {
@@ -164,7 +165,7 @@ void collect(const life_directory& d, collector who = collector::library) {
   CHECK_FALSE(f);
 }
 
-/// A process that has started a server, does `then`, and sleeps until it is killed.
+/// A process that has started a server, calls `then`, and sleeps until it is killed.
 class starter {
  public:
   explicit starter(const life_directory& d,
@@ -200,9 +201,9 @@ void make_blocks(shared_memory_manager m, const std::string& name) {
 
 }  // namespace
 
-// ---- nobody is killed -----------------------------------------------------------------------------------
+// ---- without kills ---------------------------------------------------------------------------------------
 
-TEST_CASE("a server that is shut down has gone, and everything with it", "[managers]") {
+TEST_CASE("a server that is shut down ends and leaves nothing behind", "[managers]") {
   const watchdog dog;
   const std::string name = unique_name("shutdown");
   const nothing_left check(name);
@@ -245,12 +246,12 @@ TEST_CASE("a server that is shut down has gone, and everything with it", "[manag
     CHECK(soon([&] { return has_ended(server); }));
     CHECK(files_of(name) == 0);
     CHECK(directory.files() == 0);
-    m.shutdown();  // it has gone, as it should
+    m.shutdown();  // it has already ended
     CHECK_FALSE(m.is_connected());
   }
 }
 
-TEST_CASE("a signal asks `belfry serve` to end", "[managers]") {
+TEST_CASE("a signal ends `belfry serve`", "[managers]") {
   const watchdog dog;
   const std::string name = unique_name("signal");
   const nothing_left check(name);
@@ -263,7 +264,7 @@ TEST_CASE("a signal asks `belfry serve` to end", "[managers]") {
   CHECK(server.wait() == 0);
 }
 
-TEST_CASE("two starters at once have addresses of their own", "[managers]") {
+TEST_CASE("two starters at the same time get different addresses", "[managers]") {
   const watchdog dog;
   const std::string name = unique_name("private");
   const nothing_left check(name);
@@ -284,7 +285,7 @@ TEST_CASE("two starters at once have addresses of their own", "[managers]") {
     CHECK_FALSE(exists(name + "-a"));
     CHECK(b.list_segments() == std::vector{name + "-b"});
   }
-  SECTION("in many") {
+  SECTION("in many processes") {
     const event done;
     std::vector<child> starters;
     for (int i = 0; i != 4; ++i) {
@@ -305,7 +306,7 @@ TEST_CASE("two starters at once have addresses of their own", "[managers]") {
   }
 }
 
-TEST_CASE("a server that cannot be started", "[managers]") {
+TEST_CASE("a server that cannot be started is an error", "[managers]") {
   const watchdog dog;
   const life_directory directory;
   child test([&] {
@@ -315,7 +316,7 @@ TEST_CASE("a server that cannot be started", "[managers]") {
     ::setenv("BELFRY_EXECUTABLE", "/nowhere/belfry", 1);
     m.start({}, life_key, directory.options(), ec);
     EXPECT(ec == std::errc::no_such_file_or_directory);
-    ::setenv("BELFRY_EXECUTABLE", "/bin/true", 1);  // ends before it has said anything
+    ::setenv("BELFRY_EXECUTABLE", "/bin/true", 1);  // ends without printing anything
     m.start({}, life_key, directory.options(), ec);
     EXPECT(ec == std::errc::connection_reset);
     ::setenv("BELFRY_EXECUTABLE", program.c_str(), 1);
@@ -325,14 +326,14 @@ TEST_CASE("a server that cannot be started", "[managers]") {
     shared_memory_manager second;
     second.start("0.0.0.0:0", life_key, directory.options(), ec);
     EXPECT(ec);
-    second.start(directory.options());  // nothing is left of the attempt
+    second.start(directory.options());  // nothing is left of the failed start
     EXPECT(second.is_connected());
     EXPECT_EQ(servers_of(::getpid()).size(), 2u);
   });
   CHECK(test.wait() == 0);
 }
 
-TEST_CASE("what a starter has done to its signals and handles does not matter", "[managers]") {
+TEST_CASE("the starter's signals and handles do not matter", "[managers]") {
   const watchdog dog;
   const std::string name = unique_name("odd");
   const nothing_left check(name);
@@ -355,7 +356,7 @@ TEST_CASE("what a starter has done to its signals and handles does not matter", 
       ::close(1);
     };
   }
-  SECTION("standard error is closed, too") {
+  SECTION("standard error is closed as well") {
     oddity = [] {
       for (const int standard : {0, 1, 2}) ::close(standard);
     };
@@ -389,7 +390,7 @@ TEST_CASE("an interrupt from the terminal does not end a started server", "[mana
     EXPECT_EQ(::setpgid(0, 0), 0);
     ::signal(SIGINT, [](int) {});
     for (int i = 0; i != 5; ++i) {
-      // It comes again and again, also while the server is being started.
+      // It is sent again and again, also while the server is starting.
       child terminal([group = ::getpid()] {
         ::signal(SIGINT, SIG_IGN);
         for (;;) {
@@ -411,7 +412,7 @@ TEST_CASE("an interrupt from the terminal does not end a started server", "[mana
 
 // ---- the starter is killed ----------------------------------------------------------------------------
 
-TEST_CASE("a server ends with the process that has started it", "[managers]") {
+TEST_CASE("a server ends with the process that started it", "[managers]") {
   const watchdog dog;
   const std::string name = unique_name("starter");
   const nothing_left check(name);
@@ -442,13 +443,13 @@ TEST_CASE("a starter is killed at any moment", "[managers]") {
     ::usleep(random() % 30'000);
     c.kill();
   }
-  // Servers that have just begun need a moment to notice.
+  // Servers that have just started need a moment to notice.
   CHECK(soon([&] { return files_of(name) == 0; }));
   CHECK(soon([&] { return directory.files() == 0; }));
   collect(directory);
 }
 
-TEST_CASE("a fork of the starter that lives on does not keep the server alive", "[managers]") {
+TEST_CASE("a surviving fork of the starter does not keep the server alive", "[managers]") {
   const watchdog dog;
   const std::string name = unique_name("fork");
   const nothing_left check(name);
@@ -472,7 +473,7 @@ TEST_CASE("a fork of the starter that lives on does not keep the server alive", 
   CHECK(::kill(*grandchild, SIGKILL) == 0);
 }
 
-TEST_CASE("no child ever has what another thread is about to start, serve or reach a server with", "[managers]") {
+TEST_CASE("a forked child has no handle with which another thread starts, runs or reaches a server", "[managers]") {
   const life_directory directory;
   child parent([&] {
     std::atomic<bool> over{false};
@@ -502,7 +503,7 @@ TEST_CASE("no child ever has what another thread is about to start, serve or rea
   CHECK(parent.wait() == 0);
 }
 
-TEST_CASE("a forked child uses its copy of the manager, and ends nothing", "[managers]") {
+TEST_CASE("a forked child may use its copy of the manager, and ends no server", "[managers]") {
   const watchdog dog;
   const std::string name = unique_name("copy");
   const nothing_left check(name);
@@ -522,7 +523,7 @@ TEST_CASE("a forked child uses its copy of the manager, and ends nothing", "[man
     EXPECT(!m->is_connected());
   });
   CHECK(mover.wait() == 0);
-  std::vector<child> many;  // all with the same connection of their parent's
+  std::vector<child> many;  // all with the same inherited connection
   for (int i = 0; i != 4; ++i) {
     many.emplace_back([&, i] {
       for (int j = 0; j != 10; ++j) m->shared_memory(100, name + std::to_string(10 * i + j));
@@ -541,14 +542,14 @@ TEST_CASE("a forked child uses its copy of the manager, and ends nothing", "[man
   CHECK(starts_another.wait() == 0);
   CHECK_FALSE(exists(name + "-another"));
   CHECK(m->list_segments().size() == 42);
-  child shuts_down([&] { m->shutdown(); });  // is told to, so it does
+  child shuts_down([&] { m->shutdown(); });  // an explicit shutdown does end it
   CHECK(shuts_down.wait() == 0);
   CHECK(files_of(name) == 0);
 }
 
 // ---- the server is killed -------------------------------------------------------------------------------
 
-TEST_CASE("a server was killed, and somebody cleans up", "[managers]") {
+TEST_CASE("a killed server is cleaned up after", "[managers]") {
   const watchdog dog;
   const std::string name = unique_name("gc");
   const nothing_left check(name);
@@ -561,12 +562,12 @@ TEST_CASE("a server was killed, and somebody cleans up", "[managers]") {
     m.shareable_list({1, 2}, name + "-list");
     m.release(name + "3");
   }
-  SECTION("one that lives is left alone") {
+  SECTION("a living server is not affected") {
     collect(directory, who);
     CHECK(files_of(name) == 5);
     CHECK(client_of(directory).list_segments().size() == 5);
   }
-  SECTION("a block of the same name is somebody else's") {
+  SECTION("another program's block of the same name is not removed") {
     shared_memory::unlink(name + "1");
     const auto filler = shared_memory::create(name + "-filler", 100);  // may have got the inode
     shared_memory::unlink(name + "-filler");
@@ -583,7 +584,7 @@ TEST_CASE("a server was killed, and somebody cleans up", "[managers]") {
   collect(directory, who);
 }
 
-TEST_CASE("there is nothing to clean up", "[managers]") {
+TEST_CASE("gc with nothing to clean up", "[managers]") {
   const watchdog dog;
   const life_directory directory;
   for (const std::string& where : {directory.path(), directory.path() + "/nowhere"}) {
@@ -591,7 +592,7 @@ TEST_CASE("there is nothing to clean up", "[managers]") {
   }
 }
 
-TEST_CASE("a block that is still in use goes with the next cleaning", "[managers]") {
+TEST_CASE("a block that is still in use is removed by the next cleaning", "[managers]") {
   const watchdog dog;
   const std::string name = unique_name("used");
   const nothing_left check(name);
@@ -616,7 +617,7 @@ TEST_CASE("a block that is still in use goes with the next cleaning", "[managers
     CHECK(exists(name + "-used"));
     CHECK(directory.files() > 0);
   }
-  SECTION("its user has finished") {
+  SECTION("its user ends") {
     done.set();
     CHECK(user.wait() == 0);
   }
@@ -626,7 +627,7 @@ TEST_CASE("a block that is still in use goes with the next cleaning", "[managers
   CHECK(directory.files() == 0);
 }
 
-TEST_CASE("a new server at the address goes on with what is in use", "[managers]") {
+TEST_CASE("a new server at the address takes over the blocks that are in use", "[managers]") {
   const watchdog dog;
   const std::string name = unique_name("successor");
   const nothing_left check(name);
@@ -640,11 +641,11 @@ TEST_CASE("a new server at the address goes on with what is in use", "[managers]
     server = serve(directory);
     CHECK_FALSE(exists(name + "-unused"));
     CHECK(exists(name + "-used"));
-    CHECK(m.list_segments() == std::vector{name + "-used"});  // with its old connection
+    CHECK(m.list_segments() == std::vector{name + "-used"});  // over its old connection
     m.shared_memory(100, name + "-unused");
   }
-  SECTION("and removes it in the end") { m.shutdown(); }
-  SECTION("until nobody uses it any more") {
+  SECTION("and removes them at its end") { m.shutdown(); }
+  SECTION("until no process uses them") {
     used.close();
     server.kill();
     server = serve(directory);
@@ -681,14 +682,14 @@ TEST_CASE("a starter cleans up after its server", "[managers]") {
     m = shared_memory_manager();
     clean();
   }
-  SECTION("when it is told to shut down") {
+  SECTION("when shutdown() is called") {
     m.shutdown();
     clean();
     start();
     CHECK(m.list_segments().empty());
     m.shared_memory(100, name + "-again");
   }
-  SECTION("after it has noticed") {
+  SECTION("after it has noticed the death") {
     error_code ec;
     m.shared_memory(100, name + "-late", ec);
     CHECK(ec);
@@ -697,7 +698,7 @@ TEST_CASE("a starter cleans up after its server", "[managers]") {
   }
 }
 
-TEST_CASE("everybody is killed at once", "[managers]") {
+TEST_CASE("all processes are killed at once", "[managers]") {
   const watchdog dog;
   const std::string name = unique_name("everybody");
   const nothing_left check(name);
@@ -720,7 +721,7 @@ TEST_CASE("everybody is killed at once", "[managers]") {
   collect(directory, who);
 }
 
-// ---- at any moment ----------------------------------------------------------------------------------------
+// ---- kills at any moment --------------------------------------------------------------------------------
 
 TEST_CASE("clients are killed at any moment", "[managers]") {
   const watchdog dog;
@@ -735,7 +736,7 @@ TEST_CASE("clients are killed at any moment", "[managers]") {
     ::usleep(random() % 6000);
     client.kill();
   }
-  // What has a name is known to the server; not the other way round.
+  // A block that has a name is known to the server; a known block need not have a name.
   const std::vector<std::string> known = m.list_segments();
   CHECK(files_of(name) > 0);
   CHECK(known.size() >= files_of(name));
@@ -744,7 +745,7 @@ TEST_CASE("clients are killed at any moment", "[managers]") {
   m.shutdown();
 }
 
-TEST_CASE("everybody is killed at any moment", "[managers]") {
+TEST_CASE("all processes are killed at any moment", "[managers]") {
   const watchdog dog;
   const std::string name = unique_name("all");
   const nothing_left check(name);
@@ -777,7 +778,7 @@ TEST_CASE("everybody is killed at any moment", "[managers]") {
     std::shuffle(processes.begin(), processes.end(), random);
     processes.clear();
     if (round % 3 == 0) continue;  // also several times without a cleaning in between
-    REQUIRE(soon([&] {             // a server that had just begun ends itself
+    REQUIRE(soon([&] {             // a server that had just started ends itself
       collect(directory);
       return files_of(name) == 0 && directory.files() == 0;
     }));

@@ -1,4 +1,5 @@
-// A channel that is removed, and made anew meanwhile: the new one keeps its name, and its bells.
+// A channel that is removed while another one is made under its name: the new one keeps its name and its
+// bells.
 #include "segment_file.hpp"
 #include "traffic.hpp"
 
@@ -73,7 +74,7 @@ bool is_asleep(const child& c) {
 
 }  // namespace
 
-TEST_CASE("the last one out does not take the name of a channel that was made meanwhile", "[namesake]") {
+TEST_CASE("the last participant does not remove the name of a channel made meanwhile", "[namesake]") {
   const watchdog dog;
   const std::string name = unique_name("name");
   const nothing_left check(name);
@@ -93,27 +94,27 @@ TEST_CASE("the last one out does not take the name of a channel that was made me
     *made = true;
     look.wait();
     EXPECT_EQ(files_of(name), std::size_t{2});
-    const segment_file file(name);  // the name means this one
+    const segment_file file(name);  // the name now belongs to this one
     EXPECT(file.live(layout::role::producer));
   });
   begun.wait();
-  await([&] { return *made || is_asleep(another); });  // it waits for the one that is at it
+  await([&] { return *made || is_asleep(another); });  // it waits for the process that is removing the old one
   last.go_on();
   await([&] { return made->load(); });
   look.set();
   CHECK(another.wait() == 0);
 }
 
-TEST_CASE("an unlink does not take the bells of a channel that is made meanwhile", "[namesake]") {
+TEST_CASE("an unlink does not remove the bells of a channel made meanwhile", "[namesake]") {
   const watchdog dog;
   const std::string name = unique_name("bells");
   const nothing_left check(name);
   {
     net::io_context io;
     values::producer tx(io, name);
-    CHECK(tx.try_send(outgoing_value({1, 0}).get()));  // so that it stays
+    CHECK(tx.try_send(outgoing_value({1, 0}).get()));  // so that the segment stays
   }
-  REQUIRE(::mkfifo(path_of(name + ".bell.0").c_str(), 0600) == 0);  // what a dead one has left
+  REQUIRE(::mkfifo(path_of(name + ".bell.0").c_str(), 0600) == 0);  // left by a dead participant
   remover unlinker(path_of(name + ".bell.0"), [&] { values::unlink(name); });
   const event begun;
   const event look;

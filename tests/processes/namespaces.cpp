@@ -1,5 +1,5 @@
-// What needs a /dev/shm, or pids, of one's own: full shared memory, handles that leave no name, peers
-// in different PID namespaces. Skipped where one may not make namespaces.
+// Tests that need their own /dev/shm or pids: full shared memory, handles that leave no name, peers in
+// different PID namespaces. Skipped where namespaces are not permitted.
 #include "segment_file.hpp"
 #include "traffic.hpp"
 
@@ -14,7 +14,7 @@ namespace {
 
 constexpr int not_permitted = 77;
 
-/// Runs `body` in a child with an empty /dev/shm of so many bytes.
+/// Runs `body` in a child with an empty /dev/shm of this many bytes.
 int with_shared_memory_of(std::size_t bytes, const std::function<void()>& body) {
   child c([&] {
     const std::string options = "size=" + std::to_string(bytes);
@@ -75,7 +75,7 @@ TEMPLATE_TEST_CASE("a channel that does not fit into shared memory is an error",
   }
   SECTION("exactly as much as there is") {
     CHECK(with_shared_memory_of(needed, [&] {
-            // Both try to create it, and there is room for one.
+            // Both try to create it, and there is room for one only.
             child producer([&] {
               sender<TestType> tx("full", how::awaited, o);
               for (std::uint64_t seq = 0; seq != 1000; ++seq) EXPECT_EQ(tx.send({1, seq}), error_code());
@@ -119,9 +119,9 @@ TEST_CASE("a block that does not fit into shared memory is an error", "[full-mem
         }) == 0);
 }
 
-TEST_CASE("a shared memory without room for a bell is an error", "[full-memory]") {
+TEST_CASE("no room in shared memory for a bell is an error", "[full-memory]") {
   const watchdog dog;
-  // As many files as there may be: the directory, the segment, the bell of the first.
+  // Just enough files: the directory, the segment, and the first participant's bell.
   child c([] {
     if (::unshare(CLONE_NEWNS) != 0 ||
         ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
@@ -135,7 +135,7 @@ TEST_CASE("a shared memory without room for a bell is an error", "[full-memory]"
       values::consumer rx(io, "full", ec);
       EXPECT(ec == std::errc::no_space_on_device);
       EXPECT(!rx.is_open());
-      EXPECT(tx.try_send({{1, 0}, scramble({1, 0})}));  // nothing has happened to the other
+      EXPECT(tx.try_send({{1, 0}, scramble({1, 0})}));  // the other one is not affected
       EXPECT_EQ(files_of(""), std::size_t{2});
     }
     EXPECT_EQ(files_of(""), std::size_t{1});
@@ -176,8 +176,8 @@ TEMPLATE_TEST_CASE("handles leave no name in shared memory", "[namespaces]", val
         }) == 0);
 }
 
-TEMPLATE_TEST_CASE("deaths are told across PID namespaces to those who met by name", "[namespaces]", values,
-                   frames) {
+TEMPLATE_TEST_CASE("deaths are noticed across PID namespaces by participants that met by name",
+                   "[namespaces]", values, frames) {
   const watchdog dog;
   const std::string name = unique_name("pids");
   const nothing_left check(name);

@@ -1,4 +1,4 @@
-// What another user has put under the name of a channel, before it was there.
+// Files that another user has made under the name of a channel.
 #include "segment_file.hpp"
 #include "traffic.hpp"
 #include "users.hpp"
@@ -38,7 +38,7 @@ void expect_joined(const std::string& name, const channel_options& o) {
   const values::consumer rx(io, name, o);
 }
 
-/// A channel that this user has made and is in, until it is told to go.
+/// A channel that this user has made and participates in, until told to leave.
 class host {
  public:
   host(uid_t user, const std::vector<gid_t>& groups, const std::string& name, unsigned mode,
@@ -68,7 +68,7 @@ class host {
 
 }  // namespace
 
-TEST_CASE("a channel that another user has made is refused by one who asked for a private one", "[owners]") {
+TEST_CASE("a channel made by another user is refused by a process that asks for a private one", "[owners]") {
   const watchdog dog;
   only_as_root();
   const std::string name = unique_name("squat");
@@ -77,15 +77,15 @@ TEST_CASE("a channel that another user has made is refused by one who asked for 
   child victim = as_user(alice, {}, [&] {
     expect_refused(name, {}, mallory);
     expect_refused(name, with_mode(0700), mallory);
-    expect_refused(name, with_mode(0660), mallory);  // not one of our group
+    expect_refused(name, with_mode(0660), mallory);  // mallory is not in our group
     expect_joined(name, with_mode(0666));
   });
   CHECK(victim.wait() == 0);
-  expect_refused(name, {}, mallory);  // root, too
+  expect_refused(name, {}, mallory);  // even root refuses it
   expect_joined(name, with_mode(0666));
 }
 
-TEST_CASE("the text names the owner of a channel that may not even be opened", "[owners]") {
+TEST_CASE("the text names the owner even of a channel that may not be opened", "[owners]") {
   const watchdog dog;
   only_as_root();
   const std::string name = unique_name("closed");
@@ -98,7 +98,7 @@ TEST_CASE("the text names the owner of a channel that may not even be opened", "
   CHECK(victim.wait() == 0);
 }
 
-TEST_CASE("a channel of one's group is joined by one who has opened it to that group", "[owners]") {
+TEST_CASE("a channel of one's group is joined if the mode lets in that group", "[owners]") {
   const watchdog dog;
   only_as_root();
   const std::string name = unique_name("group");
@@ -111,7 +111,7 @@ TEST_CASE("a channel of one's group is joined by one who has opened it to that g
   CHECK(member.wait() == 0);
 }
 
-TEST_CASE("what root has made is trusted, and one's own whatever its mode", "[owners]") {
+TEST_CASE("root's channels are trusted, and the user's own whatever its mode", "[owners]") {
   const watchdog dog;
   only_as_root();
   const std::string name = unique_name("root");
@@ -126,12 +126,12 @@ TEST_CASE("what root has made is trusted, and one's own whatever its mode", "[ow
   CHECK(user.wait() == 0);
 }
 
-TEST_CASE("a companion that another user has made is refused, of whose block it is not", "[owners]") {
+TEST_CASE("a companion made by a user other than the block's owner is refused", "[owners]") {
   const watchdog dog;
   only_as_root();
   const std::string name = unique_name("block");
   const nothing_left check(name);
-  // The segment is a companion as it should be, but for its owner.
+  // The segment is a valid companion, except for its owner.
   child user = as_user(alice, {}, [&] {
     shared_memory block = shared_memory::create(name, 80);
     block.txn()[0] = 1;
@@ -162,8 +162,8 @@ TEST_CASE("a companion that another user has made is refused, of whose block it 
   for (const char* const what : {"", ".good", ".watch"}) ::unlink(path_of(name + what).c_str());
 }
 
-// It could lock the roster all the same.
-TEST_CASE("a channel that others may only read is not made", "[owners]") {
+// Readers could still lock the roster.
+TEST_CASE("a channel that others may only read is not created", "[owners]") {
   const std::string name = unique_name("reader");
   const nothing_left check(name);
   for (const unsigned mode : {0644u, 0640u, 0664u, 0604u}) {

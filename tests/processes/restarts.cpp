@@ -1,5 +1,5 @@
-// Processes that join and leave all the time are killed at random moments and started again: who
-// survives goes on, and nothing stays behind.
+// Processes that join and leave all the time are killed at random moments and started again: the survivors
+// continue, and nothing is left behind.
 #include "traffic.hpp"
 
 #include <limits>
@@ -11,14 +11,14 @@ namespace {
 
 constexpr int kills = sanitized ? 100 : 600;
 
-/// The victims' work; an item may have been sent, or received, without having been written down.
+/// The victims' work; an item may have been sent, or received, without having been recorded.
 struct notes {
   std::atomic<bool> stop{false};
   std::atomic<std::uint64_t> run{0};
   std::atomic<std::uint64_t> received{0};
 };
 
-/// Joins, sends two, and leaves, again and again. Every time is a run of its own.
+/// Joins, sends two items, and leaves, again and again. Each time with another run number.
 template <class Channel>
 void come_and_send(const std::string& name, notes& n) {
   while (!n.stop.load()) {
@@ -29,7 +29,8 @@ void come_and_send(const std::string& name, notes& n) {
   }
 }
 
-/// What is received is of growing runs, in each a prefix; the first may be what others left of one.
+/// The runs received grow; of each a prefix is received. The first may be the rest of a run that others
+/// began.
 struct in_order {
   item last{0, 0};
   void operator()(item next) {
@@ -39,7 +40,7 @@ struct in_order {
   }
 };
 
-/// Receives until a producer of that run was there. Short-lived ones are waited for.
+/// Receives until a producer of that run has been there; waits for short-lived ones.
 template <class Channel>
 void receive_until(const std::string& name, how way, const std::atomic<std::uint64_t>& last_run) {
   receiver<Channel> rx(name, way);
@@ -68,7 +69,7 @@ void kill_again_and_again(std::mt19937& random, const Body& body) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("a consumer survives producers that are killed while they come and go", "[restarts]",
+TEMPLATE_TEST_CASE("a consumer survives producers that are killed while they join and leave", "[restarts]",
                    values, frames) {
   const watchdog dog;
   for (const how way : every_way) {
@@ -92,7 +93,7 @@ TEMPLATE_TEST_CASE("a consumer survives producers that are killed while they com
   }
 }
 
-TEMPLATE_TEST_CASE("a producer survives consumers that are killed while they come and go", "[restarts]",
+TEMPLATE_TEST_CASE("a producer survives consumers that are killed while they join and leave", "[restarts]",
                    values, frames) {
   const watchdog dog;
   for (const how way : every_way) {
@@ -112,7 +113,7 @@ TEMPLATE_TEST_CASE("a producer survives consumers that are killed while they com
           const auto r = rx.receive();
           if (r.error == errc::closed) return;
           EXPECT_EQ(r.error, error_code());
-          // Each killed one may have received one that it did not write down.
+          // Each killed one may have received one item that it did not record.
           EXPECT(r.what.seq + 1 >= n->received.load());
           n->received.store(r.what.seq + 1);
         }
@@ -120,7 +121,7 @@ TEMPLATE_TEST_CASE("a producer survives consumers that are killed while they com
     };
     kill_again_and_again(random, [&] { come_and_receive(3); });
     const std::uint64_t before = n->received.load();
-    child last([&] { come_and_receive(std::numeric_limits<int>::max()); });  // comes and stays
+    child last([&] { come_and_receive(std::numeric_limits<int>::max()); });  // joins and stays
     await([&] { return n->received.load() > before + 1; });
     n->stop.store(true);
     CHECK(survivor.wait() == 0);
@@ -128,7 +129,7 @@ TEMPLATE_TEST_CASE("a producer survives consumers that are killed while they com
   }
 }
 
-TEMPLATE_TEST_CASE("nobody survives, and a new pair goes on", "[restarts]", values, frames) {
+TEMPLATE_TEST_CASE("none survives, and a new pair continues", "[restarts]", values, frames) {
   const watchdog dog;
   const std::string name = unique_name("both");
   const nothing_left check(name);

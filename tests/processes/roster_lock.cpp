@@ -1,5 +1,5 @@
-// Who dies while it holds the lock of the roster holds nobody up, and who holds it holds up nothing
-// but joining and leaving. What a process that died half-way has left in the roster is put right.
+// A participant that dies while it holds the roster's lock holds no other up. One that holds it only holds up
+// joining and leaving. What a process that died half-way has left in the roster is repaired.
 #include "segment_file.hpp"
 #include "traffic.hpp"
 
@@ -10,7 +10,7 @@ using namespace belfry::test;
 
 namespace {
 
-/// A process that holds the lock of the roster, for ever.
+/// A process that holds the roster's lock until it is killed.
 child lock_roster(const std::string& name, const event& locked) {
   return child([&] {
     const segment_file file(name);
@@ -32,7 +32,7 @@ bool waits_for_lock(const child& c) {
   return in >> number && number == SYS_fcntl;
 }
 
-/// Puts a slot into a state in which a process that was killed half-way has left it.
+/// Puts a slot into a state in which a process killed half-way leaves it.
 void leave_half_way(const segment_file& file, layout::role r, layout::slot_state state) {
   layout::slot_control control = file.slot(r).control.load();
   ++control.generation;
@@ -43,7 +43,7 @@ void leave_half_way(const segment_file& file, layout::role r, layout::slot_state
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("the lock of the roster is not needed to send and to receive", "[roster-lock]", values,
+TEMPLATE_TEST_CASE("sending and receiving do not need the roster's lock", "[roster-lock]", values,
                    frames) {
   const watchdog dog;
   for (const how way : every_way) {
@@ -84,7 +84,7 @@ TEMPLATE_TEST_CASE("the lock of the roster is not needed to send and to receive"
   }
 }
 
-TEMPLATE_TEST_CASE("a process killed while it holds the lock of the roster lets the others go on",
+TEMPLATE_TEST_CASE("a process killed while it holds the roster's lock does not stop the others",
                    "[roster-lock]", values, frames) {
   const watchdog dog;
   const std::string name = unique_name("killed");
@@ -120,7 +120,7 @@ TEMPLATE_TEST_CASE("a process killed while it holds the lock of the roster lets 
   }
 }
 
-TEMPLATE_TEST_CASE("a participant killed while it holds the lock of the roster is reaped", "[roster-lock]",
+TEMPLATE_TEST_CASE("a participant killed while it holds the roster's lock is reaped", "[roster-lock]",
                    values, frames) {
   const watchdog dog;
   const std::string name = unique_name("participant");
@@ -156,7 +156,7 @@ TEMPLATE_TEST_CASE("a participant killed while it holds the lock of the roster i
   CHECK(consumer.wait() == 0);
 }
 
-TEMPLATE_TEST_CASE("a slot whose owner was killed while joining is freed and told of to nobody",
+TEMPLATE_TEST_CASE("a slot whose owner was killed while joining is freed without a report",
                    "[roster-lock]", values, frames) {
   const watchdog dog;
   const std::string name = unique_name("joining");
@@ -179,12 +179,12 @@ TEMPLATE_TEST_CASE("a slot whose owner was killed while joining is freed and tol
   child consumer([&] {
     receiver<TestType> rx(name);
     rx.expect({1, 0});
-    rx.expect(errc::closed);  // not of the one that never came
+    rx.expect(errc::closed);  // not of the one that did not finish joining
   });
   CHECK(consumer.wait() == 0);
 }
 
-TEMPLATE_TEST_CASE("a slot whose owner was killed while leaving counts as a death", "[roster-lock]", values,
+TEMPLATE_TEST_CASE("an owner killed while leaving counts as dead", "[roster-lock]", values,
                    frames) {
   const watchdog dog;
   const std::string name = unique_name("leaving");
@@ -209,7 +209,7 @@ TEMPLATE_TEST_CASE("a slot whose owner was killed while leaving counts as a deat
 
 namespace {
 
-/// Timers of this context go on, so many times.
+/// Runs this context until a number of timers have expired.
 void tick(net::io_context& io, int times) {
   net::steady_timer timer(io);
   for (int i = 0; i != times; ++i) {
@@ -225,7 +225,7 @@ void tick(net::io_context& io, int times) {
 
 }  // namespace
 
-TEST_CASE("a death, while a process that is stopped holds the lock of the roster, stops no event loop",
+TEST_CASE("a death while a stopped process holds the roster's lock stops no event loop",
           "[roster-lock]") {
   const watchdog dog;
   const std::string name = unique_name("stopped");
@@ -255,7 +255,7 @@ TEST_CASE("a death, while a process that is stopped holds the lock of the roster
     met.set();
     died.wait();
     tick(io, 20);
-    while (got != 101) tick(io, 1);  // messages go on
+    while (got != 101) tick(io, 1);  // messages still arrive
     EXPECT(!told);                   // it cannot be counted yet
     through.set();
     freed.wait();
@@ -285,13 +285,14 @@ TEST_CASE("a death, while a process that is stopped holds the lock of the roster
   doomed.kill();
   died.set(2);
   through.wait();
-  holder.kill();  // it was no participant: nothing but the kernel has seen it go
+  holder.kill();  // it was not a participant: only the kernel sees its end
   freed.set(2);
   CHECK(consumer.wait() == 0);
   CHECK(producer.wait() == 0);
 }
 
-TEMPLATE_TEST_CASE("to leave needs no lock of the roster, and is no death", "[roster-lock]", values, frames) {
+TEMPLATE_TEST_CASE("leaving needs no roster lock, and does not count as a death",
+                   "[roster-lock]", values, frames) {
   const watchdog dog;
   const std::string name = unique_name("leave");
   const nothing_left check(name);
@@ -323,7 +324,7 @@ TEMPLATE_TEST_CASE("to leave needs no lock of the roster, and is no death", "[ro
     const segment_file file(name);
     CHECK(file.slot(layout::role::producer).control.load().state == layout::slot_state::going);
     holder.kill();
-    CHECK(sender<TestType>(name).tx().is_open());  // finds the places free, and is the last one out
+    CHECK(sender<TestType>(name).tx().is_open());  // finds the slots free, and is the last participant
     CHECK(file.header().count.deaths.load() == 0);
     CHECK(file.header().count.leaves.load() == 3);
   }

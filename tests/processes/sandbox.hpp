@@ -1,4 +1,4 @@
-// System calls that are refused, as a sandbox or an older kernel would refuse them.
+// System calls that are refused, as by a sandbox or an older kernel.
 #pragma once
 
 #include "support/process.hpp"
@@ -15,8 +15,8 @@
 
 namespace belfry::test {
 
-/// From here on this process, and its children, get `error` for the system call if its argument of that number
-/// is larger than `most` (of which the lower 32 bits count). For good: only in a child.
+/// From now on the system call fails with `error` in this process and its children, if its argument of that
+/// number is larger than `most` (the lower 32 bits count). Cannot be undone, so only in a child.
 inline void refuse_larger(int call, unsigned argument, std::uint32_t most, int error) {
   const auto refusal = SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(error);
   const auto place =

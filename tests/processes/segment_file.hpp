@@ -1,4 +1,4 @@
-// A second, independent view of a named segment: to see who sleeps, and to damage it.
+// A second, independent mapping of a named segment: to see which participants sleep, and to damage it.
 #pragma once
 
 #include "support/process.hpp"
@@ -62,7 +62,7 @@ class segment_file {
     return reinterpret_cast<layout::participant_slot*>(memory_ + sizeof(layout::control_header))[i];
   }
   layout::participant_slot& slot(layout::role r) const noexcept {
-    return slot(static_cast<std::size_t>(r));  // of the rings for one producer and one consumer
+    return slot(static_cast<std::size_t>(r));  // in a ring for one producer and one consumer
   }
   bool live(layout::role r) const noexcept {
     return slot(r).control.load(std::memory_order_acquire).state == layout::slot_state::live;
@@ -78,13 +78,13 @@ class segment_file {
   std::size_t bytes_ = 0;
 };
 
-/// Waits until the segment is there.
+/// Waits until the segment exists.
 inline void await_segment(const std::string& name) {
   await([&] { return std::filesystem::exists(path_of(name)); });
 }
 
-/// Waits until the participant of this role has gone to sleep, not just decided to. There is no
-/// event for that: it is the one thing that Belfry itself does not tell anybody.
+/// Waits until the participant of this role really sleeps. There is no event for that: Belfry reports
+/// everything else.
 inline void await_sleep(const std::string& name, layout::role r, const child& who) {
   await_segment(name);
   const segment_file file(name);

@@ -1,5 +1,5 @@
-// Ringing at a dead process's door raises SIGPIPE in the kernel; the user never gets to see it, and
-// nothing of the process's signal handling is touched.
+// Notifying a dead process's bell raises SIGPIPE in the kernel. The user never sees it, and the process's
+// signal handling is not touched.
 #include "segment_file.hpp"
 #include "traffic.hpp"
 
@@ -18,7 +18,7 @@ namespace {
 volatile sig_atomic_t seen = 0;
 void see(int) { seen = seen + 1; }
 
-/// Everything that a process can say about signals.
+/// All signal-related state of a process.
 struct signal_state {
   std::array<struct sigaction, 65> actions{};
   sigset_t mask{};
@@ -60,7 +60,7 @@ bool sigpipe_is_pending() {
   return ::sigismember(&set, SIGPIPE) == 1;
 }
 
-/// Lets the kernel be older than it is: a write cannot be told to raise no signal.
+/// Simulates an older kernel: a write cannot be told to raise no signal.
 void forget_that_writes_can_be_silent() {
   const sock_filter code[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
@@ -74,7 +74,7 @@ void forget_that_writes_can_be_silent() {
   EXPECT_EQ(::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
 }
 
-/// A producer that rings at the door of consumers which were killed in their sleep.
+/// A producer that notifies consumers which were killed in their sleep.
 void ring_the_dead(const std::string& name) {
   const event come;
   std::vector<child> consumers;  // forked before there is a context
@@ -91,23 +91,23 @@ void ring_the_dead(const std::string& name) {
     come.set();
     await([&] { return tx.tx().try_send(outgoing_value({run, 0}).get()); });
     const segment_file file(name);
-    // Whoever it was of the three: it has received that, and sleeps again.
+    // Whichever of the three it was: it has received that, and sleeps again.
     const auto asleep = [&] {
       return file.live(layout::role::consumer) && file.asleep(layout::role::consumer) &&
           tx.tx().size() == 0;
     };
     await(asleep);
-    EXPECT(tx.tx().try_send(outgoing_value({run, 1}).get()));  // rings, and knows the way from now on
+    EXPECT(tx.tx().try_send(outgoing_value({run, 1}).get()));  // notifies, and has the bell open from now on
     await(asleep);
     const pid_t pid = static_cast<pid_t>(file.slot(layout::role::consumer).pid.load());
     for (child& c : consumers) {
       if (c.pid() == pid) c.kill_unreaped();
     }
-    EXPECT(tx.tx().try_send(outgoing_value({run, 2}).get()));  // rings in vain
+    EXPECT(tx.tx().try_send(outgoing_value({run, 2}).get()));  // notifies a dead bell
   }
 }
 
-/// In a child, on a kernel of today and on one of yesterday.
+/// In a child, with the present kernel and with a simulated older one.
 void with_both_kernels(const std::function<void(const std::string&)>& body) {
   const watchdog dog;
   for (const bool yesterday : {false, true}) {
@@ -145,7 +145,7 @@ TEST_CASE("a process with the default action for SIGPIPE does not die", "[signal
   });
 }
 
-TEST_CASE("a process that ignores SIGPIPE goes on ignoring it", "[signals]") {
+TEST_CASE("a process that ignores SIGPIPE still ignores it", "[signals]") {
   with_both_kernels([](const std::string& name) {
     dispose(SIG_IGN);
     const signal_state before;
@@ -167,7 +167,7 @@ TEST_CASE("no SIGPIPE becomes pending where it is blocked", "[signals]") {
   });
 }
 
-TEST_CASE("a SIGPIPE of the user's own stays pending, and is one", "[signals]") {
+TEST_CASE("a SIGPIPE of the user's own stays pending, exactly one", "[signals]") {
   const bool of_thread = GENERATE(true, false);
   INFO((of_thread ? "of the thread" : "of the process"));
   with_both_kernels([=](const std::string& name) {

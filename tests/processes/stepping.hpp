@@ -1,6 +1,6 @@
-// Kills a process after any instruction of something that it does.
+// Kills a process after any instruction of an operation.
 //
-// A scene is an operation with everything around it:
+// A scene is an operation with its surroundings:
 //
 //     struct scene {
 //       explicit scene(const std::string& name);  // what there is before: survivors, say
@@ -12,13 +12,13 @@
 //       unsigned complete() const;                // what that is, if there is one, after the whole operation
 //     };
 //
-// follow() says how much of the operation has happened: nothing when it has not begun, always the same when
-// it was complete, and never less than after fewer instructions.
+// follow() says how much of the operation has happened: nothing if it has not begun, always the same if it
+// was complete, and never less than after fewer instructions.
 //
-// The operation is walked through once, instruction by instruction, while it is noted where each one lies.
-// Then, for one number of instructions after the other, there is a scene of its own, whose victim runs to a
-// breakpoint, and is killed there. Others see a difference only after a system call, and after a store into
-// shared memory: a short run kills around each of these, and at a sample of all others.
+// First the operation is traced instruction by instruction, and each address is recorded. Then, for each
+// chosen number of instructions, a new scene's victim runs to a breakpoint and is killed there. Other
+// processes see a difference only after a system call, or after a store into shared memory: a short run kills
+// around each of these, and at a sample of the other instructions.
 #pragma once
 
 #include "segment_file.hpp"
@@ -47,7 +47,7 @@ namespace belfry::test {
 
 #if defined(__x86_64__)
 
-/// Whether an instruction is what it stops at, or what asks the system. A child has our code.
+/// Whether an instruction is a breakpoint or a system call. A child has our code.
 inline bool is_mark(std::uintptr_t place) noexcept {
   return *reinterpret_cast<const std::uint8_t*>(place) == 0xcc;
 }
@@ -57,15 +57,15 @@ inline bool is_system_call(std::uintptr_t place) noexcept {
 }
 inline void mark() noexcept { asm volatile("int3" ::: "memory"); }
 
-/// The way through an operation: where the process is after so many instructions.
+/// The trace of an operation: the address after each number of instructions.
 struct walk {
   std::vector<std::uintptr_t> places;
   std::vector<std::size_t> visits;  // how often it has been there before
-  std::set<std::size_t> seen;       // numbers of instructions around what others can see
+  std::set<std::size_t> seen;       // numbers of the instructions around what others can see
   std::size_t length() const noexcept { return places.size() - 1; }
 };
 
-/// A child that stops where its operation begins, and goes on as it is told.
+/// A child that stops where its operation begins, and continues when told to.
 class stepped {
  public:
   stepped(const std::function<void()>& prepare, const std::function<void()>& act)
@@ -88,9 +88,9 @@ class stepped {
     return static_cast<std::uintptr_t>(at);
   }
   void step() { resume(PTRACE_SINGLESTEP); }
-  /// Until it is after `count` instructions. False if it has gone another way, to the end.
+  /// Runs until `count` instructions are done. False if it took another way, to the end.
   bool go(const walk& way, std::size_t count) {
-    // To stop at a breakpoint, and to go on from it, takes about as long as three steps.
+    // A breakpoint, and continuing from it, takes about as long as three steps.
     std::size_t at = 0;
     std::size_t cost = count;
     for (std::size_t i = count; i != 0 && count - i < cost; --i) {
@@ -110,7 +110,7 @@ class stepped {
   static void check(long result) {
     if (result == -1) throw unexpected(std::string("ptrace: ") + std::strerror(errno));
   }
-  /// For a stop that is ours. Any other signal is its own affair.
+  /// Whether the stop is one of ours. Other signals are delivered.
   int wait() {
     int status = 0;
     while (::waitpid(child_.pid(), &status, 0) == -1) EXPECT(errno == EINTR);
@@ -128,7 +128,7 @@ class stepped {
       if (signal == SIGTRAP) return;
     }
   }
-  /// By a breakpoint, the first `visits` times past it.
+  /// To a breakpoint, past its first `visits` hits.
   bool run_to(std::uintptr_t goal, std::size_t visits) {
     void* const at = reinterpret_cast<void*>(goal);
     errno = 0;
@@ -161,7 +161,7 @@ class outside_view {
       if (!p.file && std::filesystem::exists(path_of(p.name))) p.file.emplace(p.name);
     }
   }
-  /// Since the last time.
+  /// Whether it has changed since the last call.
   bool changed() {
     bool any = false;
     for (part& p : parts_) {
@@ -198,7 +198,7 @@ inline walk walk_through(stepped& s, const std::string& name) {
   }
 }
 
-/// After which numbers of instructions it is killed: all of them, or so many and what others can see.
+/// The numbers of instructions after which it is killed: all, or a sample and what others can see.
 inline std::set<std::size_t> chosen(const walk& way, std::size_t sample) {
   const std::size_t stride = way.length() / 4 <= sample ? 1 : way.length() / sample;
   std::set<std::size_t> counts(way.seen);
@@ -208,7 +208,7 @@ inline std::set<std::size_t> chosen(const walk& way, std::size_t sample) {
   return counts;
 }
 
-/// The function there, as far as the dynamic linker knows, and the place in its file.
+/// The function at an address, as far as the dynamic linker knows, and the offset in its file.
 inline std::string name_of_place(std::uintptr_t place) {
   Dl_info info{};
   if (::dladdr(reinterpret_cast<void*>(place), &info) == 0) return "?";
@@ -223,11 +223,11 @@ inline std::string name_of_place(std::uintptr_t place) {
   return result;
 }
 
-/// How many instructions of an operation are taken for a sample; a long run takes them all.
+/// How many instructions of an operation are sampled; a long run takes all.
 inline std::size_t kill_sample = 40;
 inline std::size_t kills_in_all = 0;
 
-/// Up to the operation.
+/// Runs up to the operation.
 template <class Scene>
 stepped begin(Scene& scene) {
   stepped victim([&] { scene.prepare(); }, [&] { scene.act(); });
@@ -243,7 +243,7 @@ void kill_everywhere(const std::string& what, const Arguments&... arguments) {
   walk way;
   unsigned whole = 0;
   for (const bool again :
-       {false, true}) {  // the first time it meets what is done only once in a process
+       {false, true}) {  // the first call in a process does some things that later ones do not
     Scene scene(name, arguments...);
     stepped victim = begin(scene);
     if (again) way = walk_through(victim, name);

@@ -1,5 +1,5 @@
-// SIGSTOP after any single instruction: nobody but a producer of a blocking broadcast_ring waits for who is
-// stopped, not dead; and when it is killed after all, nothing is lost that was not in its hands.
+// SIGSTOP after any single instruction: only the producer of a blocking broadcast_ring waits for a stopped
+// participant. When that one is killed afterwards, nothing is lost but what it held.
 #include "stepping.hpp"
 #include "survivors.hpp"
 
@@ -12,7 +12,7 @@ using namespace belfry::test;
 
 namespace {
 
-constexpr std::uint64_t more = 200;  // some rings full
+constexpr std::uint64_t more = 200;  // several rings full
 
 /// What a run has sent, in some order, each once.
 std::vector<std::uint64_t> of_run(const std::vector<item>& got, std::uint64_t run) {
@@ -66,7 +66,7 @@ class stopped_worker {
       case taking::asleep: victim_->receive(many[0], std::chrono::microseconds(100)); break;
     }
   }
-  /// Whatever it holds, the others have the rest.
+  /// Whatever it holds, the others get the rest.
   void meanwhile() {
     s_.add_consumer();
     s_.rx->listen();
@@ -126,7 +126,7 @@ class stopped_sender {
     many_ ? static_cast<void>(victim_->try_send_n(values))
           : static_cast<void>(victim_->try_send(values[0]));
   }
-  /// The places that it has begun to write are passed by, lap after lap.
+  /// The slots that it has begun to write are skipped, lap after lap.
   void meanwhile() {
     s_.add_producer();
     for (std::uint64_t i = 0; i != more; ++i) s_.tx->push({3, i});
@@ -167,7 +167,7 @@ class stopped_listener {
     many_ ? static_cast<void>(victim_->try_receive_n(values))
           : static_cast<void>(victim_->try_receive());
   }
-  /// The producer is held, though the other consumer has received everything.
+  /// The producer is held back, though the other consumer has received everything.
   void meanwhile() {
     s_.add_consumer();
     s_.rx->listen();
@@ -178,7 +178,7 @@ class stopped_listener {
     EXPECT(sent >= 64 && sent <= 64 + prepared + batch);
     EXPECT(of_run(s_.rx->got(), 1) == first_numbers(sent));
   }
-  /// Not any longer; how far the victim had come cannot be told from outside.
+  /// No longer; how far the victim had got cannot be seen from outside.
   unsigned follow() {
     if (!s_.rx) {
       s_.add_consumer();
@@ -210,7 +210,7 @@ class stopped_publisher {
   }
   void rest() { settle(s_.io); }
   void act() { victim_->try_send(outgoing<flashes>(nth(prepared)).get()); }
-  /// Consumers come, read what is whole, and go.
+  /// Consumers join, read what is whole, and leave.
   void meanwhile() {
     settle(s_.io);
     EXPECT(s_.rx->got().size() >= prepared);
@@ -235,7 +235,7 @@ class stopped_publisher {
 
 }  // namespace
 
-TEST_CASE("who is stopped in the middle of a work_ring holds nobody up", "[stopped]") {
+TEST_CASE("a participant stopped in the middle of a work_ring holds no other up", "[stopped]") {
   const watchdog dog(std::chrono::minutes(10));
   for (const taking how :
        {taking::one, taking::many, taking::ack, taking::requeue, taking::asleep}) {
@@ -245,7 +245,8 @@ TEST_CASE("who is stopped in the middle of a work_ring holds nobody up", "[stopp
   kill_everywhere<stopped_sender>("work_ring, stopped: try_send_n", true);
 }
 
-TEST_CASE("who is stopped in the middle of a broadcast_ring holds a producer that waits for him", "[stopped]") {
+TEST_CASE("a consumer stopped in the middle of a blocking broadcast_ring holds the producer back",
+          "[stopped]") {
   const watchdog dog(std::chrono::minutes(10));
   kill_everywhere<stopped_listener>("broadcast_ring<block>, stopped: try_receive", false);
   kill_everywhere<stopped_listener>("broadcast_ring<block>, stopped: try_receive_n", true);

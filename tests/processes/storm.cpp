@@ -1,5 +1,5 @@
-// Kill storms: producers and consumers that are killed every few milliseconds, wherever they are, and
-// replaced. Every item is accounted for in a ledger that no death can touch.
+// Kill storms: producers and consumers are killed every few milliseconds, wherever they are, and replaced.
+// Every item is recorded in a ledger that survives all deaths.
 #include "traffic.hpp"
 
 #include <array>
@@ -30,7 +30,7 @@ struct work_item {
   }
 };
 
-/// What everybody writes down, in memory that they share.
+/// The record of all processes, in memory that they share.
 struct ledger {
   static constexpr std::size_t most = 1 << 24;
 
@@ -38,8 +38,8 @@ struct ledger {
   std::atomic<bool> enough{false};
   std::array<std::atomic<pid_t>, 8> joined{};        // consumers, by their numbers
   std::array<std::atomic<std::uint8_t>, most> sent;  // 1: begun, 2: done
-  std::array<std::atomic<std::uint8_t>, most> seen;  // by how many
-  std::array<std::atomic<std::uint8_t>, most> over;  // acknowledged by one who lived
+  std::array<std::atomic<std::uint8_t>, most> seen;  // by how many consumers
+  std::array<std::atomic<std::uint8_t>, most> over;  // acknowledged by a consumer that survived it
 };
 
 using jobs = channel<work_ring<work_item, 64>>;
@@ -60,20 +60,20 @@ void send_work(const std::string& name, ledger& l, how way) {
         io.restart();
         io.run();
       }
-      // A consumer has died, or all have left: others are coming.
+      // A consumer has died, or all have left: others will join.
     } while (ec == errc::peer_died || ec == errc::closed);
     EXPECT_EQ(ec, error_code());
     l.sent[id].store(2);
   }
 }
 
-/// What is received is written down before it is acknowledged.
+/// A received item is recorded before it is acknowledged.
 void note(ledger& l, const work_item& w) {
   EXPECT(w.whole());
   EXPECT(w.id < ledger::most);
   EXPECT(l.sent[w.id].load() != 0);
   EXPECT_EQ(l.over[w.id].load(),
-            std::uint8_t{0});  // who had acknowledged it has never died over it
+            std::uint8_t{0});  // a consumer that had acknowledged it is not killed while it holds it
   l.seen[w.id].fetch_add(1);
 }
 
@@ -86,7 +86,7 @@ void receive_work(const std::string& name, ledger& l, std::size_t number, how wa
     error_code ec;
     lease<work_item> held;
     if (way == how::blocking) {
-      // By hand: a lease at once, or a wait for one.
+      // Manually: a lease at once, or a wait for one.
       held = rx.try_receive_lease();
       if (!held) ec = poll_for(rx);
     } else {
@@ -110,7 +110,7 @@ void receive_work(const std::string& name, ledger& l, std::size_t number, how wa
       continue;
     }
     note(l, held.value());
-    if (random() % 256 == 0) ::usleep(300);  // long enough to be killed with it in its hands
+    if (random() % 256 == 0) ::usleep(300);  // long enough to be killed while holding it
     EXPECT(held.ack());
     l.over[id].store(1);
   }
@@ -119,10 +119,10 @@ void receive_work(const std::string& name, ledger& l, std::size_t number, how wa
 struct storm_result {
   int kills = 0;
   std::uint64_t items = 0;
-  std::uint64_t again = 0;  // were seen by more than one
+  std::uint64_t again = 0;  // received by more than one
 };
 
-/// Kills anyone, again and again, and starts another one in his place; so many times.
+/// Kills a random process again and again, and starts another one in its place.
 template <class Start>
 int rage(std::chrono::milliseconds length, std::vector<std::unique_ptr<child>>& all, Start start,
          const ledger& l, std::mt19937& random) {
@@ -155,7 +155,7 @@ storm_result work_storm(std::chrono::milliseconds length) {
       }
     });
   };
-  // Keeps the channel until the last consumer is there, however late that is.
+  // Keeps the channel until the last consumer has joined, however late that is.
   net::io_context io;
   auto keeper = meet<jobs>::producer(io, name);
   std::vector<std::unique_ptr<child>> all;
@@ -181,7 +181,7 @@ storm_result work_storm(std::chrono::milliseconds length) {
   }
   CHECK(lost == 0);
   CHECK(r.again > 0);
-  CHECK(r.again <= static_cast<std::uint64_t>(r.kills));  // each dead one held one item at the most
+  CHECK(r.again <= static_cast<std::uint64_t>(r.kills));  // each dead one held at most one item
   return r;
 }
 
@@ -190,13 +190,13 @@ storm_result work_storm(std::chrono::milliseconds length) {
 template <overflow Mode>
 using news = channel<broadcast_ring<work_item, 64, Mode>>;
 
-/// One value after the other; each is in the ledger before and after.
+/// One value after the other; each is recorded before and after.
 template <overflow Mode>
 void publish(const std::string& name, ledger& l) {
   net::io_context io;
   auto tx = meet<news<Mode>>::producer(io, name);
   while (!l.enough.load(std::memory_order_relaxed)) {
-    const std::uint64_t id = l.next.load();  // nobody else is a producer now
+    const std::uint64_t id = l.next.load();  // there is no other producer now
     if (id >= ledger::most) return;
     l.sent[id].store(1);
     l.next.store(id + 1);
@@ -209,7 +209,8 @@ void publish(const std::string& name, ledger& l) {
   }
 }
 
-/// Nothing is missing but what its producer was killed over, and what we were told to have lost.
+/// Nothing is missing except an item whose producer was killed while sending it, and what was reported as
+/// lost.
 template <overflow Mode>
 void follow(const std::string& name, ledger& l, std::size_t number) {
   net::io_context io;
@@ -236,7 +237,7 @@ void follow(const std::string& name, ledger& l, std::size_t number) {
     if (next != ~std::uint64_t{0}) {
       EXPECT(w.id >= next);
       std::uint64_t sent = 0;
-      std::uint64_t perhaps = 0;  // their producer was killed, before or after
+      std::uint64_t perhaps = 0;  // their producer was killed before or after sending
       for (std::uint64_t id = next; id != w.id; ++id) {
         const unsigned state = l.sent[id].load();
         if (state == 2) ++sent;
@@ -271,7 +272,7 @@ storm_result news_storm(std::chrono::milliseconds length) {
   for (std::size_t i = 0; i <= consumers; ++i) all.push_back(start(i));
   storm_result r;
   r.kills = rage(length, all, start, **l, random);
-  // The producer goes when all consumers are there, so that they are told.
+  // The producer leaves when all consumers have joined, so that they are told.
   for (std::size_t i = 0; i != consumers; ++i) {
     await([&] { return (*l)->joined[i].load() == all[i]->pid(); });
   }
@@ -289,12 +290,12 @@ void report(const storm_result& r) {
 
 }  // namespace
 
-TEST_CASE("a storm over a work_ring loses and doubles nothing", "[storm-work]") {
+TEST_CASE("a storm over a work_ring loses and duplicates nothing", "[storm-work]") {
   const watchdog dog;
   report(work_storm(std::chrono::seconds(sanitized ? 2 : 5)));
 }
 
-TEST_CASE("a storm over a broadcast_ring hides nothing from who lives", "[storm-broadcast]") {
+TEST_CASE("a storm over a broadcast_ring hides nothing from survivors", "[storm-broadcast]") {
   const watchdog dog;
   report(news_storm<overflow::block>(std::chrono::milliseconds(sanitized ? 1000 : 2500)));
   report(news_storm<overflow::overwrite>(std::chrono::milliseconds(sanitized ? 1000 : 2500)));

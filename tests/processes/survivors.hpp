@@ -1,5 +1,5 @@
-// Who is left when somebody is killed, or stopped, in the middle of something: participants in this process,
-// who go on, and note what they receive and what they are told.
+// The survivors when another process is killed or stopped in the middle of an operation: participants in this
+// process that continue, and record what they receive and are told.
 #pragma once
 
 #include "support/rings.hpp"
@@ -36,7 +36,7 @@ struct traffic<news> : traffic<values> {
 template <>
 struct traffic<flashes> : traffic<news> {};
 
-// ---- what is promised by which ring ---------------------------------------------------------------------
+// ---- the promises of each ring --------------------------------------------------------------------------
 
 /// Only the newest value is received, by each consumer.
 template <class Channel>
@@ -49,7 +49,7 @@ template <class Channel>
 constexpr bool never_full = requires {
   Channel::ring_type::never_full;
 };
-/// A producer sleeps for lack of room though there is no consumer.
+/// A producer sleeps for lack of room even without a consumer.
 template <class Channel>
 constexpr bool fills_alone = !never_full<Channel> && !to_everybody<Channel>;
 template <class Channel>
@@ -63,7 +63,7 @@ inline const char* name_of(peer p) {
   return std::array{"alone", "its peer awake", "its peer asleep"}[static_cast<std::size_t>(p)];
 }
 
-/// The items of the victim, or those that it is to receive, are of run 1; those of a successor of run 2.
+/// The victim's items, or those it is to receive, are of run 1; a successor's are of run 2.
 constexpr item nth(std::uint64_t seq) { return {1, seq}; }
 constexpr std::uint64_t prepared = 2;  // items sent, or received, before the operation
 constexpr std::uint64_t batch = 3;
@@ -75,7 +75,7 @@ void run_until(net::io_context& io, Done done) {
   const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(10);
   io.restart();
   while (!done()) {
-    EXPECT(std::chrono::steady_clock::now() < limit);  // asleep for ever
+    EXPECT(std::chrono::steady_clock::now() < limit);  // it sleeps without end
     io.run_one_for(std::chrono::milliseconds(500));
     if (io.stopped()) io.restart();
   }
@@ -138,7 +138,7 @@ class surviving_producer {
   unsigned ends_ = 0;
 };
 
-/// Receives what comes, from the time when it is told to listen, and sleeps in between.
+/// Receives everything from the moment it is told to listen, and sleeps in between.
 template <class Channel>
 class surviving_consumer {
  public:
@@ -153,7 +153,7 @@ class surviving_consumer {
   bool has(item what) const { return !got_.empty() && got_.back() == what; }
   unsigned deaths() const { return deaths_; }
   unsigned ends() const { return ends_; }
-  /// Everybody who was there has left.
+  /// All participants have left.
   bool deserted() const { return deserted_; }
 
  private:
@@ -195,7 +195,7 @@ struct survivors {
   void add_producer() { tx.emplace(io, name); }
   void add_consumer() { rx.emplace(io, name); }
 
-  /// Before the operation: somebody of this role, who has something to do, or sleeps for lack of it.
+  /// Before the operation: a participant of this role that is busy, or sleeps for lack of work.
   void add(role r, peer how) {
     if (how == peer::none) return;
     if (r == role::consumer) {
@@ -208,7 +208,7 @@ struct survivors {
     }
     settle(io);
   }
-  /// There is room for somebody of either role, at once; what is sent is received.
+  /// A participant of either role can join at once; what is sent is received.
   void go_on() {
     if (!tx) add_producer();
     if (!rx) add_consumer();
@@ -220,7 +220,7 @@ struct survivors {
     run_until(io, [this] { return rx->deserted() && rx->has({2, 1}); });
     rx->rx().close();
   }
-  /// Sent in the end: by whoever was before, so many; and by go_on().
+  /// Sent in total: this many by earlier producers; and by go_on().
   std::vector<item> items(std::uint64_t from, std::uint64_t to) const {
     std::vector<item> all;
     for (; from < to; ++from) all.push_back(nth(from));
@@ -228,7 +228,7 @@ struct survivors {
     all.push_back({2, 1});
     return all;
   }
-  /// All of these were received: a latest may have skipped some of them.
+  /// All of these were received; a latest may have skipped some of them.
   void expect_got(const std::vector<item>& all) const {
     if (!only_newest<Channel>) {
       EXPECT(rx->got() == all);
@@ -245,7 +245,7 @@ struct survivors {
   std::optional<surviving_consumer<Channel>> rx;
 };
 
-/// A participant in a process of its own, which is left alone by destructors: it is killed.
+/// A participant in its own process, whose destructors do nothing, because it is killed.
 template <class Endpoint>
 class doomed {
  public:
@@ -268,8 +268,8 @@ class doomed {
   Endpoint* at_ = nullptr;
 };
 
-/// What was sent by, and what is left to, one whose work was cut short: the number of the first item that it
-/// has not come to, judging from what others have received.
+/// What a killed participant has sent, and what is left to it: the number of the first item that it has not
+/// reached, judging from what others have received.
 inline std::uint64_t items_of_run_1(const std::vector<item>& got) {
   return static_cast<std::uint64_t>(std::ranges::count_if(got, [](item i) { return i.run == 1; }));
 }

@@ -1,5 +1,5 @@
-// What the tests send: numbered items whose content can be checked, the same through both rings and
-// through every way to wait.
+// The items that the tests send: numbered, with contents that can be checked, the same through both rings and
+// every way of waiting.
 #pragma once
 
 #include "support/meeting.hpp"
@@ -99,7 +99,7 @@ struct traffic<frames> {
   using outgoing = outgoing_frame;
   static channel_options options() {
     channel_options o;
-    o.capacity = 4096;  // a page: a dozen messages or so
+    o.capacity = 4096;  // a page: about a dozen messages
     return o;
   }
 };
@@ -111,14 +111,14 @@ channel_options options() {
   return traffic<Channel>::options();
 }
 
-/// Lets a process live for a random while: often so short that it does not get far.
+/// Lets a process live for a random time, often so short that it does not get far.
 template <class Random>
 void a_while(Random& random, unsigned longest_log2 = 12) {
   const unsigned longest = 1u << std::uniform_int_distribution<unsigned>(0, longest_log2)(random);
   ::usleep(std::uniform_int_distribution<unsigned>(0, longest)(random));
 }
 
-// ---- the ways to wait -----------------------------------------------------------------------------
+// ---- ways of waiting -----------------------------------------------------------------------------
 
 enum class how { awaited, blocking, polled };
 inline constexpr std::array every_way{how::awaited, how::blocking, how::polled};
@@ -128,7 +128,7 @@ inline const char* name_of(how way) {
   return names[static_cast<std::size_t>(way)];
 }
 
-/// Sleeps, in a foreign event loop, until there is a reason to look.
+/// Sleeps in a foreign event loop until there is a reason to look.
 template <class Endpoint>
 error_code poll_for(Endpoint& e) {
   pollfd ready{e.native_handle(), POLLIN, 0};
@@ -139,7 +139,7 @@ error_code poll_for(Endpoint& e) {
   return e.finish_wait();
 }
 
-/// An endpoint in a child process, with a context of its own.
+/// An endpoint in a child process, with its own context.
 template <class Channel>
 class sender {
  public:
@@ -165,7 +165,7 @@ class sender {
     }
     return {};
   }
-  /// As often as it fails because the other side has gone: until it is in the ring.
+  /// Repeats it while it fails because the other side has gone, until the item is in the ring.
   void insist(item i) {
     for (;;) {
       const error_code ec = send(i);
@@ -223,13 +223,13 @@ class receiver {
     }
     std::optional<typename consumer::value_type> got;
     while (!(got = rx_.try_receive())) {
-      // What comes behind the event is for the next call.
+      // What follows the event is for the next call.
       if (const error_code event = poll_for(rx_)) return event;
     }
     v = std::move(*got);
     return {};
   }
-  /// A message is released again when this returns.
+  /// A message is released when this returns.
   result receive() {
     typename consumer::value_type v{};
     result r{receive(v), {}};

@@ -20,7 +20,7 @@ namespace {
 constexpr std::size_t workers = 6;
 constexpr std::uint64_t each = 3000;
 
-/// A block whose name is gone at the end of its scope, and that nobody has opened before the forks.
+/// A block whose name is removed at the end of its scope, and that no process has opened before the forks.
 struct named_block {
   explicit named_block(std::string_view what) : name(unique_name(what)) {
     shared_memory::create(name, 4096);
@@ -33,10 +33,10 @@ struct named_block {
   std::string name;
 };
 
-/// What the workers know of each other, beside the block.
+/// What the workers know of each other, besides the block.
 struct notes {
-  std::atomic<std::uint64_t> inside{0};   // 1: somebody is in a transaction, or has died in one
-  std::atomic<std::uint64_t> counted{0};  // what the block's counter has to be
+  std::atomic<std::uint64_t> inside{0};   // 1: a process is in a transaction, or has died in one
+  std::atomic<std::uint64_t> counted{0};  // the value that the block's counter must have
   std::array<std::atomic<std::uint64_t>, workers> done{};
   std::atomic<std::uint64_t> deaths_inside{0};
   std::atomic<std::uint64_t> told{0};
@@ -80,7 +80,7 @@ class worker {
 
 enum class deaths { none, chosen, anywhere };
 
-/// The block has two counters, which differ only while somebody is about to count.
+/// The block has two counters, which differ only while a process counts.
 void count(const std::string& name, std::size_t which, deaths how, notes& n) {
   worker w(name, which % 2 == 1);
   std::mt19937 random(static_cast<unsigned>(::getpid()));
@@ -93,8 +93,8 @@ void count(const std::string& name, std::size_t which, deaths how, notes& n) {
       counters[1] = counters[0];
       n.counted.store(counters[0]);
     }
-    // Nobody else is inside; a death in there is always told; and told of nothing else, but for the
-    // moments around, in which nobody dies by choice.
+    // No other process is inside. A death inside is always reported; nothing else is, except at the moments
+    // around, in which no process dies on purpose.
     if (died) EXPECT(t.owner_died());
     if (how != deaths::anywhere) EXPECT(t.owner_died() == died);
     EXPECT_EQ(counters[0], counters[1]);
@@ -151,7 +151,7 @@ void count_together(deaths how) {
   shared_memory m = shared_memory::open(b.name);
   error_code ec;
   {
-    // Who has died in the very last transaction is told to us.
+    // If a process died in the very last transaction, it is reported to us.
     const transaction t = m.txn(ec);
     REQUIRE(t);
     if (n->inside.load() != 0) CHECK(t.owner_died());
@@ -191,7 +191,7 @@ TEST_CASE("six processes count, and are killed anywhere", "[transactions]") {
   count_together(deaths::anywhere);
 }
 
-TEST_CASE("a transaction that another process holds is waited for in vain", "[transactions]") {
+TEST_CASE("waiting for a transaction that another process holds times out", "[transactions]") {
   const watchdog limit;
   const named_block b("timeout");
   const event held, go;
@@ -228,7 +228,7 @@ TEST_CASE("a transaction that another process holds is waited for in vain", "[tr
       CHECK(e.code() == std::errc::timed_out);
     }
     go.set();
-    got.wait();  // we hold nothing, and nobody waits for us
+    got.wait();  // we hold nothing, and no process waits for us
     CHECK(m.txn(std::chrono::nanoseconds::max(), ec));
     CHECK_FALSE(ec);
   }
@@ -258,7 +258,7 @@ TEST_CASE("a transaction within a transaction", "[transactions]") {
   CHECK(c.wait() == 0);
 }
 
-TEST_CASE("the death of a holder is told to one", "[transactions]") {
+TEST_CASE("the death of a holder is reported to one process", "[transactions]") {
   const watchdog limit;
   for (const bool by_watch : {false, true}) {
     for (const bool holder_by_watch : {false, true}) {
@@ -315,7 +315,7 @@ TEST_CASE("the death of a holder is told to one", "[transactions]") {
   }
 }
 
-TEST_CASE("a death with nobody there is told to who comes later", "[transactions]") {
+TEST_CASE("a death without other participants is reported to a later one", "[transactions]") {
   const watchdog limit;
   const named_block b("later");
   child holder([&] {
@@ -332,7 +332,7 @@ TEST_CASE("a death with nobody there is told to who comes later", "[transactions
   CHECK_FALSE(ec);
 }
 
-TEST_CASE("who throws when the holder has died ends the transaction, and has been told",
+TEST_CASE("txn() that throws owner_died has reported the death, and ended the transaction",
           "[transactions]") {
   const watchdog limit;
   const named_block b("throws");
@@ -360,7 +360,7 @@ TEST_CASE("who throws when the holder has died ends the transaction, and has bee
   });
 }
 
-TEST_CASE("who is killed while it waits is in nobody's way", "[transactions]") {
+TEST_CASE("a process killed while it waits holds no other up", "[transactions]") {
   const watchdog limit;
   const named_block b("queue");
   const event start_victim, victim_waits, start_next, next_waits, got;
@@ -380,7 +380,7 @@ TEST_CASE("who is killed while it waits is in nobody's way", "[transactions]") {
     watch w(io, shared_memory::open(b.name));
     bool done = false;
     w.async_txn([&](const error_code& ec, transaction t) {
-      EXPECT_EQ(ec, error_code());  // the one before had nothing begun
+      EXPECT_EQ(ec, error_code());  // the previous one had not begun a transaction
       EXPECT(t);
       done = true;
     });
@@ -392,7 +392,7 @@ TEST_CASE("who is killed while it waits is in nobody's way", "[transactions]") {
     got.set();
   });
   shared_memory m = shared_memory::open(b.name);
-  SECTION("before it is its turn") {
+  SECTION("before it is next") {
     transaction t = m.txn();
     start_victim.set();
     victim_waits.wait();
@@ -402,13 +402,13 @@ TEST_CASE("who is killed while it waits is in nobody's way", "[transactions]") {
     t.end();
     got.wait();
   }
-  SECTION("when it is its turn") {
+  SECTION("when it is next") {
     transaction t = m.txn();
     start_victim.set();
     victim_waits.wait();
     start_next.set();
     next_waits.wait();
-    victim.stop();  // does not hear that it is next
+    victim.stop();  // so that it does not learn that it is next
     t.end();
     victim.kill();
     got.wait();
@@ -464,7 +464,7 @@ TEST_CASE("a watcher in another process is woken", "[transactions]") {
   }
 }
 
-TEST_CASE("a notifier that is killed has been heard", "[transactions]") {
+TEST_CASE("a killed notifier counts as having notified", "[transactions]") {
   const watchdog limit;
   for (const bool element : {false, true}) {
     const named_block b("heard");
@@ -495,12 +495,12 @@ TEST_CASE("a notifier that is killed has been heard", "[transactions]") {
     REQUIRE(run(io));
     CHECK(calls == 1);
     CHECK(notifier.wait() == 128 + SIGKILL);
-    const transaction t = m.txn();  // nor is anything in anybody's way
+    const transaction t = m.txn();  // and nothing is left that holds others up
     CHECK_FALSE(t.owner_died());
   }
 }
 
-TEST_CASE("another block of the same name has nothing to do with the companion of the first",
+TEST_CASE("another block of the same name is independent of the first one's companion",
           "[transactions]") {
   const std::string name = unique_name("again");
   shared_memory first = shared_memory::create(name, 64);
@@ -513,7 +513,7 @@ TEST_CASE("another block of the same name has nothing to do with the companion o
     for (;;) ::pause();
   });
   ready.wait();
-  child watcher([&] {  // of the first, and goes on with it
+  child watcher([&] {  // watches the first block, and continues with it
     const shared_memory mine = shared_memory::open(name);
     net::io_context io;
     watch w(io, mine);
@@ -536,7 +536,7 @@ TEST_CASE("another block of the same name has nothing to do with the companion o
   {
     error_code ec;
     const transaction t = second.txn(ec);
-    CHECK(ec == error_code());  // whoever died did so in the first
+    CHECK(ec == error_code());  // deaths happened in the first block only
     CHECK(t);
   }
   watch of_second(io, second);
@@ -549,7 +549,7 @@ TEST_CASE("another block of the same name has nothing to do with the companion o
   {
     error_code ec;
     CHECK_FALSE(first.txn(ec));
-    CHECK(ec == std::errc::no_such_file_or_directory);  // its companion's name is the second's
+    CHECK(ec == std::errc::no_such_file_or_directory);  // its companion's name belongs to the second
   }
   of_first.close();
   of_second.close();
@@ -558,7 +558,7 @@ TEST_CASE("another block of the same name has nothing to do with the companion o
   CHECK(files_of(name + ".watch") == 0);
 }
 
-TEST_CASE("a wait for a transaction that has failed is in the way of no other one", "[transactions]") {
+TEST_CASE("a failed wait for a transaction holds no other up", "[transactions]") {
   const watchdog limit;
   const named_block b("failed");
   const event held, end, join, waits, got;
@@ -571,7 +571,7 @@ TEST_CASE("a wait for a transaction that has failed is in the way of no other on
   child newcomer([&] {
     join.wait();
     net::io_context io;
-    watch w(io, shared_memory::open(b.name));  // rings all others, who have to reach it
+    watch w(io, shared_memory::open(b.name));  // notifies all others, and they must be able to reach it
     w.async_txn([&](const error_code& ec, const transaction& t) {
       EXPECT_EQ(ec, error_code());
       EXPECT(t);
@@ -593,7 +593,7 @@ TEST_CASE("a wait for a transaction that has failed is in the way of no other on
   });
   settle(io);
   REQUIRE(calls == 0);
-  // From here on there is no further descriptor.
+  // From here on there is no free descriptor.
   rlimit before{};
   REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
   rlimit none = before;
@@ -614,7 +614,7 @@ TEST_CASE("a wait for a transaction that has failed is in the way of no other on
   CHECK(newcomer.wait() == 0);
 }
 
-// ---- what is left -----------------------------------------------------------------------------------
+// ---- nothing is left ---------------------------------------------------------------------------------
 
 namespace {
 
@@ -629,12 +629,12 @@ void write_and_read(const std::string& name, bool die_within) {
   transaction t = m.txn();
   for (std::size_t i = 0; i != 10; ++i) EXPECT_EQ(t.as<std::uint64_t>()[i], i);
   t.end();
-  ::_exit(0);  // without a destructor
+  ::_exit(0);  // without destructors
 }
 
 constexpr const char* block_of_program = "BELFRY_TEST_BLOCK";
 
-/// Has a watch of its own and is killed, the last one of the block.
+/// Has its own watch and is killed, as the last participant.
 void watch_and_die(const std::string& name) {
   net::io_context io;
   watch w(io, shared_memory::open(name));
@@ -648,7 +648,7 @@ TEST_CASE("a program that writes and reads", "[.]") {  // started by another tes
   if (name != nullptr) write_and_read(name, false);
 }
 
-TEST_CASE("nothing is left of a block whose processes have ended without destructors",
+TEST_CASE("nothing is left of a block whose processes ended without destructors",
           "[transactions]") {
   const watchdog limit;
   const std::string name = unique_name("left");
@@ -684,7 +684,7 @@ TEST_CASE("nothing is left of a block whose processes have ended without destruc
   CHECK(processes.wait() == 0);
 }
 
-TEST_CASE("the last one alive removes the companion of a block that has gone", "[transactions]") {
+TEST_CASE("the last survivor removes the companion of a removed block", "[transactions]") {
   const watchdog limit;
   const std::string name = unique_name("last");
   const nothing_left check(name);
@@ -694,11 +694,11 @@ TEST_CASE("the last one alive removes the companion of a block that has gone", "
   child dies([&] { write_and_read(name, true); });
   CHECK(dies.wait() == 128 + SIGKILL);
   m.unlink();
-  CHECK(files_of(name) > 0);  // it is ours
+  CHECK(files_of(name) > 0);  // this process participates
   w.close();
 }
 
-TEST_CASE("belfry gc removes the companions of the dead, and of nothing else", "[transactions]") {
+TEST_CASE("belfry gc removes only companions without living participants", "[transactions]") {
   const watchdog limit;
   const std::string name = unique_name("gc");
   const nothing_left check(name);
@@ -719,7 +719,7 @@ TEST_CASE("belfry gc removes the companions of the dead, and of nothing else", "
   make_with_dead("-over", false);
   make_with_dead("-to-be-told", true);
   make_with_dead("-gone", true);
-  REQUIRE(::unlink(("/dev/shm/" + name + "-gone").c_str()) == 0);  // as CPython does
+  REQUIRE(::unlink(("/dev/shm/" + name + "-gone").c_str()) == 0);  // like CPython
   {
     net::io_context io;
     const watch w(io, shared_memory::create(name + "-used", 80));
@@ -813,7 +813,7 @@ TEST_CASE("a thousand watched blocks in one context", "[transactions]") {
   CHECK(files_of(name) == 0);
 }
 
-TEST_CASE("a fork does not keep the transaction of its killed parent", "[transactions]") {
+TEST_CASE("a forked child does not keep the transaction of its killed parent", "[transactions]") {
   const bool before = GENERATE(true, false);
   INFO((before ? "forked before" : "forked while it is held"));
   const named_block b("forked");
@@ -838,7 +838,7 @@ TEST_CASE("a fork does not keep the transaction of its killed parent", "[transac
   });
   ready.wait();
   holder.kill();
-  CHECK(::kill(grandchild->load(), 0) == 0);  // it lives on
+  CHECK(::kill(grandchild->load(), 0) == 0);  // it is still alive
   {
     shared_memory m = shared_memory::open(b.name);
     error_code ec;
@@ -849,7 +849,7 @@ TEST_CASE("a fork does not keep the transaction of its killed parent", "[transac
   CHECK(::kill(grandchild->load(), SIGKILL) == 0);
 }
 
-TEST_CASE("a fork that drops its copies leaves its parent's transaction alone", "[transactions]") {
+TEST_CASE("a fork that destroys its copies does not affect its parent's transaction", "[transactions]") {
   const bool async = GENERATE(true, false);
   INFO((async ? "of a watch" : "of a block"));
   const named_block b("dropped");
@@ -882,7 +882,7 @@ TEST_CASE("a fork that drops its copies leaves its parent's transaction alone", 
   CHECK(holder.wait() == 0);
 }
 
-TEST_CASE("a block without its name does not take the companion of another", "[transactions]") {
+TEST_CASE("an unnamed block does not take another block's companion", "[transactions]") {
   const std::string name = unique_name("nameless");
   const shared_memory first = shared_memory::create(name, 64);
   net::io_context io;

@@ -1,6 +1,6 @@
-// A peer that cannot be woken: the bell of a newcomer cannot be opened, as there is no descriptor left, or this
-// process has become another user, or is in a chroot. That is an error of what would have to wake it, nothing is
-// sent or taken meanwhile, and when the bell can be opened again all goes on.
+// A peer that cannot be woken: a newcomer's bell cannot be opened, because no descriptor is left, or this
+// process has become another user, or is in a chroot. Then the operation that would have to wake it fails,
+// and nothing is sent or received. When the bell can be opened again, everything continues.
 #include "segment_file.hpp"
 #include "traffic.hpp"
 
@@ -11,7 +11,7 @@ using namespace belfry::test;
 
 namespace {
 
-/// Leaves this process no descriptor while it lives.
+/// Takes all free descriptors of this process while it lives.
 class no_descriptors {
  public:
   no_descriptors() {
@@ -41,7 +41,7 @@ bool asleep(const segment_file& file, std::size_t slot) {
   return detail::state_of(file.slot(slot).park.load()) == layout::park_state::parked;
 }
 
-/// What a child of this test does: it becomes unable to open anything, a consumer comes, and goes to sleep.
+/// A child of this test: it becomes unable to open anything, a consumer joins, and goes to sleep.
 template <class Channel>
 class lonely_producer {
  public:
@@ -52,7 +52,7 @@ class lonely_producer {
     may_come.set();
     await([&] { return asleep(file_, first_consumer<Channel>()); });
   }
-  /// Every way to send fails in this way, and sends nothing.
+  /// Every way to send fails with this error, and sends nothing.
   void expect(std::errc why) {
     const outgoing<Channel> out({9, 9});
     for (int i = 0; i != 2; ++i) {
@@ -84,7 +84,7 @@ child consumer_that_comes(const std::string& name, const event& may_come) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("at the limit of descriptors a send to a newcomer is an error, and goes on later",
+TEMPLATE_TEST_CASE("at the limit of descriptors a send to a newcomer is an error, and later succeeds",
                    "[unreachable]", values, frames) {
   const watchdog dog;
   const std::string name = unique_name("limit");
@@ -104,7 +104,8 @@ TEMPLATE_TEST_CASE("at the limit of descriptors a send to a newcomer is an error
   CHECK(producer.wait() == 0);
 }
 
-TEST_CASE("at the limit of descriptors a receive that makes room for a newcomer is an error", "[unreachable]") {
+TEST_CASE("at the limit of descriptors a receive that makes room for a newcomer is an error",
+          "[unreachable]") {
   const watchdog dog;
   const std::string name = unique_name("room");
   const nothing_left check(name);
@@ -152,7 +153,8 @@ TEST_CASE("a process that has become another user is told that it cannot wake a 
   CHECK(producer.wait() == 0);
 }
 
-TEST_CASE("a process in a chroot is told that it cannot wake a newcomer, nor notice its death", "[unreachable]") {
+TEST_CASE("a process in a chroot is told that it cannot wake a newcomer, nor notice its death",
+          "[unreachable]") {
   if (::geteuid() != 0) skip("only root may chroot");
   const watchdog dog;
   const std::string name = unique_name("chroot");
@@ -162,10 +164,10 @@ TEST_CASE("a process in a chroot is told that it cannot wake a newcomer, nor not
   child producer([&] {
     lonely_producer<values> p(name);
     const int root = ::open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    EXPECT_EQ(::chroot("/dev/pts"), 0);  // where nothing of ours has a name
+    EXPECT_EQ(::chroot("/dev/pts"), 0);  // where no segment has a name
     p.let_consumer_come(may_come);
     p.expect(std::errc::no_such_file_or_directory);
-    // Nor could it sleep, as it would not hear of a death.
+    // It could not sleep either, because it would not notice a death.
     EXPECT(!p.tx().tx().prepare_wait());
     EXPECT_EQ(p.tx().tx().finish_wait(), std::errc::no_such_file_or_directory);
     EXPECT_EQ(::fchdir(root), 0);
@@ -176,7 +178,8 @@ TEST_CASE("a process in a chroot is told that it cannot wake a newcomer, nor not
   CHECK(producer.wait() == 0);
 }
 
-TEST_CASE("a change that could not be told to a newcomer is an error, and told later", "[unreachable]") {
+TEST_CASE("a change that a newcomer could not be notified of is an error, and is notified later",
+          "[unreachable]") {
   const watchdog dog;
   const std::string name = unique_name("watch");
   const nothing_left check(name);

@@ -1,4 +1,4 @@
-// Participants of different users. As root only.
+// Participants of different users. Only as root.
 #include "segment_file.hpp"
 #include "traffic.hpp"
 
@@ -65,7 +65,7 @@ TEMPLATE_TEST_CASE("users of one group wake each other", "[users]", values, fram
   CHECK(producer.wait() == 0);
 }
 
-TEST_CASE("root can take part in a user's channel, and is heard", "[users]") {
+TEST_CASE("root can participate in a user's channel, and its notifications arrive", "[users]") {
   need_root();
   const watchdog dog;
   const std::string name = unique_name("root");
@@ -81,7 +81,7 @@ TEST_CASE("root can take part in a user's channel, and is heard", "[users]") {
   });
   created.wait();
   channel_options o;
-  o.mode = 0666;  // it does not mind that the channel is another user's
+  o.mode = 0666;  // root may join another user's channel
   receiver<values> rx(name, how::awaited, o);
   CHECK(status_of(detail::bell_name(name, 1)).st_uid == first_user);
   rx.expect({1, 0});
@@ -89,7 +89,7 @@ TEST_CASE("root can take part in a user's channel, and is heard", "[users]") {
   CHECK(producer.wait() == 0);
 }
 
-TEST_CASE("a bell that a dead process of another user has left takes one place, not all", "[users]") {
+TEST_CASE("a bell left by a dead process of another user blocks one slot, not all", "[users]") {
   need_root();
   const watchdog dog;
   const std::string name = unique_name("sticky");

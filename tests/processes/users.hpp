@@ -15,7 +15,7 @@ inline constexpr uid_t mallory = 54321;
 inline constexpr uid_t alice = 54322;
 inline constexpr gid_t friends = 54323;
 
-/// A child that is another user, of these groups.
+/// A child that runs as another user with these groups.
 inline child as_user(uid_t user, const std::vector<gid_t>& groups, const std::function<void()>& body) {
   return child([=] {
     EXPECT_EQ(::setgroups(groups.size(), groups.data()), 0);

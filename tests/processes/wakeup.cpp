@@ -1,7 +1,7 @@
-// Two processes that make each other sleep and wake as often as they can: a lost wake-up is a hang.
+// Two processes make each other sleep and wake as often as they can: a lost wake-up is a hang.
 //
-// Random delays, mostly as short as the steps of parking, move these against the steps of notifying,
-// so that they meet in every order, many thousand times each.
+// Random delays, mostly as short as the steps of parking, shift these steps against those of notifying, so
+// that they meet in every order, many thousand times each.
 #include "segment_file.hpp"
 #include "traffic.hpp"
 
@@ -31,7 +31,7 @@ class jitter {
 template <std::size_t Capacity>
 using numbers = channel<spsc_ring<std::uint64_t, Capacity>>;
 
-/// Runs a coroutine, the only thing on its context.
+/// Runs a coroutine, alone on its context.
 void run_to_end(net::io_context& io, net::awaitable<void> body) {
   std::exception_ptr failed;
   net::co_spawn(io, std::move(body), [&](std::exception_ptr e) { failed = e; });
@@ -126,7 +126,7 @@ std::uint64_t stream(how senders_way, how receivers_way, std::uint64_t count) {
     joined.set();
     inspected.wait();
   });
-  for (int i = 0; i != 3; ++i) joined.wait();  // the third: all is received
+  for (int i = 0; i != 3; ++i) joined.wait();  // the third: everything is received
   const std::uint64_t parks = parks_of(segment_file(name));
   inspected.set(2);
   CHECK(producer.wait() == 0);
@@ -160,7 +160,7 @@ void ping_blocking(Producer& tx, Consumer& rx, std::uint64_t count, bool first, 
   }
 }
 
-/// Each waits for the other's answer: one who is not woken stops both.
+/// Each waits for the other's answer: if one is not woken, both stop.
 template <std::size_t Capacity>
 void ping_pong(how way, std::uint64_t count) {
   const watchdog dog(std::chrono::seconds(180));
@@ -185,7 +185,7 @@ void ping_pong(how way, std::uint64_t count) {
 
 // ---- in bytes -----------------------------------------------------------------------------------------
 
-/// Two large messages fill the ring, and a small one may still fit: what is wanted differs each time.
+/// Two large messages fill the ring, and a small one may still fit: the room needed differs each time.
 void stream_of_bytes(how way, std::uint64_t count) {
   const watchdog dog(std::chrono::seconds(180));
   const std::string name = unique_name("bytes");
@@ -216,7 +216,7 @@ void stream_of_bytes(how way, std::uint64_t count) {
   child consumer([&] {
     receiver<frames> rx(name, way);
     jitter pause(seed + 2);
-    message held;  // the last one is kept until there is another
+    message held;  // the last one is kept until the next one
     for (std::uint64_t i = 0; i != count; ++i) {
       pause();
       message m;
@@ -265,7 +265,7 @@ TEST_CASE("no wake-up is lost in a ring that is seldom full", "[wakeup-many]") {
   }
 }
 
-TEST_CASE("no wake-up is lost there and back", "[wakeup-ping]") {
+TEST_CASE("no wake-up is lost in round trips", "[wakeup-ping]") {
   for (const how way : {how::awaited, how::blocking}) {
     INFO(name_of(way));
     ping_pong<1>(way, 5'000 * scale);
