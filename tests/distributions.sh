@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs both commands on bare machines: minimal roots of Debian releases, into which the last commit is cloned.
-# A line for each command; the last line printed is "N passed, M failed".
+# Prints a line for each command; the last line printed is "N passed, M failed".
 set -u
 top=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd -P) || exit 1
 
@@ -13,13 +13,13 @@ sh tests/distributions.sh [--mirror URL] [--roots DIRECTORY] [RELEASE…]   (as 
 END
 }
 
-# The mirror that apt is configured for; nothing if there is none, and debootstrap then uses its own.
+# apt's mirror; if none is configured debootstrap uses its own.
 configured_mirror() {
   apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(LABEL)' 'Identifier: Packages' 2>/dev/null |
     sed -n 's/ Debian Debian$//p' | head -n 1
 }
 
-# bare_root RELEASE: makes it, unless it has been kept.
+# bare_root RELEASE: makes the root, unless it exists.
 bare_root() {
   [ -d "$roots/$1" ] && return
   rm -rf "$roots/$1.new"
@@ -32,13 +32,13 @@ bare_root() {
     return 1
   }
   cp -L /etc/resolv.conf "$roots/$1.new/etc/"
-  # A mirror may be a snapshot.
+  # A mirror may be a snapshot of an earlier day.
   echo 'Acquire::Check-Valid-Until "false";' >"$roots/$1.new/etc/apt/apt.conf.d/99snapshot"
   mv "$roots/$1.new" "$roots/$1"
 }
 
-# inside ROOT COMMAND: runs it in the clone, with processes, mounts and shared memory of its own. The last line on
-# descriptor 4 is the processor time that it has taken.
+# inside ROOT COMMAND: runs it in the clone, with its own processes, mounts and shared memory. The last line
+# on descriptor 4 is its processor time.
 inside() {
   root=$1 command=$2 unshare --mount --pid --fork --kill-child sh -c '
     mount --rbind /dev "$root/dev" && mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm" &&
@@ -46,11 +46,11 @@ inside() {
     env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin ${http_proxy:+"http_proxy=$http_proxy"} \
       ${https_proxy:+"https_proxy=$https_proxy"} chroot "$root" sh -c "cd /root/belfry && $command" 4>&-
     status=$?
-    times >&4  # of itself, and of its children
+    times >&4  # its own, and that of its children
     exit $status' </dev/null
 }
 
-# What it was tried with: the versions of what matters.
+# The versions of the tools it was tried with.
 versions() {
   chroot "$1" dpkg-query -W -f '${db:Status-Status} ${Package} ${Version}\n' \
     'g++-[0-9]*' 'libasio-dev' 'libboost*-dev' 'catch2' 'meson' 'python3' 'libssl-dev' 'libc6' 2>/dev/null |

@@ -10,7 +10,7 @@ import pathlib
 import re
 import sys
 
-# From the ground up. The first entry that a path begins with says where it belongs.
+# From the bottom up. The first matching prefix says on which floor a path is.
 FLOORS = [
     ("base", ["include/belfry/error.hpp", "src/base/"]),
     ("platform", ["include/belfry/detail/platform/", "src/platform/"]),

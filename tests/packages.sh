@@ -1,8 +1,7 @@
-# What the run.sh scripts share, sourced by them: the packages that are needed, and how a build
-# tree is made.
+# Functions of the run.sh scripts, which source this file: required packages, and how to make a build tree.
 : "${top:?has to be the top of the repository}"
 
-# packages GROUP…: the names, one a line, as this distribution (if it is one with apt) has them.
+# packages GROUP…: the names of the packages, one per line, in this distribution (if it has apt).
 packages() {
   for group; do
     case $group in
@@ -13,21 +12,21 @@ packages() {
       bench)
         printf '%s\n' strace python3 cmake
         available libzmq3-dev libnng-dev libiceoryx-posh-dev iceoryx ;;
-      # Without munkres it would take scipy, and with that Debian 12's older Boost in place of ours.
+      # Without munkres it would take scipy, which brings in Debian 12's older Boost.
       plots) printf '%s\n' python3-matplotlib python3-munkres ;;
       clang) printf '%s\n' clang; clang_runtime_package ;;
     esac
   done
 }
 
-# available PACKAGE…: those of them that this distribution has; the benchmarks do without the others.
+# available PACKAGE…: the packages that this distribution has; the benchmarks do without the others.
 available() {
   for package; do
     LC_ALL=C apt-cache policy "$package" 2>/dev/null | grep -q '^ *Candidate: [^(]' && echo "$package"
   done
 }
 
-# Boost 1.77 or later: the distribution's default, or the newer one that Debian 12 has beside it.
+# Boost 1.77 or later: the distribution's default, or Debian 12's additional newer one.
 boost_package() {
   version=$(LC_ALL=C apt-cache policy libboost-dev 2>/dev/null | sed -n 's/^ *Candidate: //p')
   if dpkg --compare-versions "${version:-0}" ge 1.77 2>/dev/null; then echo libboost-dev
@@ -35,7 +34,7 @@ boost_package() {
   fi
 }
 
-# The sanitizers' library, which has to match the compiler; the last resort is that of Debian 12.
+# The sanitizers' library, which must match the compiler; otherwise Debian 12's.
 clang_runtime_package() {
   version=$(clang++ -dumpversion 2>/dev/null | cut -d. -f1)
   [ "$version" ] || version=$(LC_ALL=C apt-cache depends clang 2>/dev/null |
@@ -43,7 +42,7 @@ clang_runtime_package() {
   echo "libclang-rt-${version:-14}-dev"
 }
 
-# need GROUP…: installs what is missing of these packages.
+# need GROUP…: installs the missing packages.
 need() {
   if ! command -v apt-get >/dev/null; then need_commands "$@"; return; fi
   missing=$(missing_packages "$@")
@@ -55,7 +54,7 @@ need() {
     return 1
   fi
   echo "installing" $missing
-  apt_get update || :  # one unreachable source need not matter; a package that is not found does
+  apt_get update || :  # an unreachable source may not matter; a missing package does
   apt_get install -y --no-install-recommends --no-remove $(missing_packages "$@") && return
   echo "could not install:" $(missing_packages "$@") >&2
   return 1
@@ -72,7 +71,7 @@ missing_packages() {
   done
 }
 
-# Without apt: are the commands there? (The libraries are for Meson to find.)
+# Without apt: are the commands there? (Meson looks for the libraries.)
 need_commands() {
   missing=
   for package in $(packages "$@"); do
@@ -90,7 +89,7 @@ need_commands() {
   return 1
 }
 
-# build CONFIG MESON_OPTION…: makes .build/CONFIG, or brings it up to date. With $targets only these.
+# build CONFIG MESON_OPTION…: makes .build/CONFIG, or updates it. With $targets only these.
 build() {
   tree=$top/.build/$1
   shift

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds and tests Belfry: what a change has to pass, or in every configuration, one after the other.
-# The last line printed is "N passed, M failed" (", K skipped").
+# Builds and tests Belfry: what a change has to pass, or every configuration, one after the other. The last
+# line printed is "N passed, M failed" (", K skipped").
 set -u
 top=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd -P) || exit 1
 . "$top/tests/packages.sh"
@@ -17,9 +17,9 @@ All of them are built with the assertions of the standard library (_GLIBCXX_ASSE
 END
 }
 
-# Little optimisation and few symbols: what takes the time is compiling. GCC has the examples, Clang the
-# sanitizers and both Asios. UBSan opens a pipe to look whether an object is one: with no descriptor left, as in some
-# tests, it takes all of them for none.
+# Little optimisation and few symbols, because compiling takes most of the time. GCC builds the examples,
+# Clang uses the sanitizers and both Asios. UBSan opens a pipe to check whether an address is an object:
+# without a free descriptor, as in some tests, it reports valid objects.
 options() {  # options CONFIG: for meson setup
   assertions=-D_GLIBCXX_ASSERTIONS
   echo -Ddebug=false -Dwerror=true -Dtests=enabled -Doptimization=1
@@ -40,7 +40,7 @@ selection() {  # selection CONFIG: for meson test
   esac
 }
 
-# Older sanitizers cannot map their shadow where the kernel makes addresses very random.
+# Older sanitizers cannot map their shadow where the kernel randomizes addresses strongly.
 sanitized() {
   if [ "$(cat /proc/sys/vm/mmap_rnd_bits 2>/dev/null || echo 99)" -gt 28 ] &&
     setarch -R true 2>/dev/null; then setarch -R "$@"
@@ -48,7 +48,7 @@ sanitized() {
   fi
 }
 
-# logged STEP COMMAND…: if the command fails, so has the step, with what the command printed.
+# logged STEP COMMAND…: if the command fails, the step has failed, with the command's output.
 logged() {
   step=$1
   shift
@@ -81,7 +81,7 @@ scripts_parse() {
     }
 }
 
-# Files of ours in shared memory; those that were there before the tests do not count.
+# Our files in shared memory, except those that existed before the tests.
 shared_files() { (cd /dev/shm && ls -d belfry-test*) 2>/dev/null; }
 
 nothing_left() {

@@ -21,7 +21,7 @@ struct way : stream_way {
   entrant who;
 };
 
-/// Larger messages are not values of a ring, and nobody would send them in batches.
+/// Larger messages are not values of a ring, and are not sent in batches.
 template <std::size_t Bytes>
 constexpr bool large = Bytes > 4096;
 template <std::size_t Bytes>

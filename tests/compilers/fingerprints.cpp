@@ -1,4 +1,4 @@
-// Prints the fingerprints of some types: the same from every compiler, whatever the dialect.
+// Prints the fingerprints of some types, which must be the same for every compiler and dialect.
 #include <belfry/ring/type_fingerprint.hpp>
 
 #include <array>

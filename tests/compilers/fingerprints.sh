@@ -1,5 +1,5 @@
 #!/bin/sh
-# Types have the same fingerprint from every compiler that is found here, in every dialect.
+# Types have the same fingerprint with every compiler of this machine, in every dialect.
 #
 # fingerprints.sh INCLUDE_FOLDER
 
@@ -16,7 +16,7 @@ for compiler in g++ clang++ $(seq -f g++-%g 12 30) $(seq -f clang++-%g 14 40); d
   case $seen in *:$path:*) continue ;; esac
   seen=$seen$path:
   for flags in -std=c++20 -std=gnu++20 -std=c++2b '-std=c++20 -stdlib=libc++'; do
-    # Not every compiler has every dialect, and every library.
+    # Not every compiler supports every dialect and library.
     echo '#include <array>' | $compiler $flags -fsyntax-only -x c++ - 2>/dev/null || continue
     builds=$((builds + 1))
     echo "$compiler $flags"

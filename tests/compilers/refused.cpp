@@ -1,4 +1,4 @@
-// With REFUSED this must not compile, and without it must.
+// Must not compile with REFUSED, and must compile without.
 #include <belfry/ring/broadcast_ring.hpp>
 #include <belfry/ring/latest.hpp>
 #include <belfry/ring/spsc_ring.hpp>

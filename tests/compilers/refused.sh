@@ -1,5 +1,5 @@
 #!/bin/sh
-# Types that hold an address are refused when a program is compiled, and accepted from one that insists.
+# Types that hold an address are refused at compile time, and accepted if `shareable` is specialised.
 #
 # refused.sh INCLUDE_FOLDER
 

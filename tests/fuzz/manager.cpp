@@ -1,6 +1,6 @@
-// libFuzzer: any bytes as what a peer of a manager says. The first byte chooses who has to make sense
-// of the others: the pickles, the proof of the key, or one of both ends of a connection, from its
-// beginning or once the keys have been proved.
+// libFuzzer: any bytes as what a peer of a manager sends. The first byte chooses what interprets the others:
+// the pickles, the proof of the key, or one of both ends of a connection, from its beginning or after
+// authentication.
 #include "../../src/manager/wire/authentication.hpp"
 #include "../../src/manager/client/client_session.hpp"
 #include "../../src/manager/wire/pickle.hpp"
@@ -20,7 +20,7 @@ void require(bool truth) {
   if (!truth) std::abort();
 }
 
-/// What a value has of what is limited.
+/// The limited quantities of a value.
 struct extent {
   std::size_t depth = 0;
   std::size_t values = 1;
@@ -62,7 +62,8 @@ void read_pickle(std::string_view bytes) {
   require(pickle::load(pickle::dump(v), f) == v && !f);
 }
 
-/// The bytes: one for the length of the key, the key, one for the length of the challenge, the
+/// The bytes: one for the length of the key, the key, one for the length of the challenge, the challenge, the
+/// answer.
 /// challenge, the answer.
 void prove(std::string_view bytes) {
   const auto part = [&] {
@@ -86,7 +87,7 @@ void prove(std::string_view bytes) {
       require(authentication::verify(key, challenge, right, md5_allowed));
       require(!authentication::verify(std::string(key) + 'x', challenge, right, md5_allowed));
     }
-    // Nobody finds an answer by chance: this one is the right one, or of the corpus, which has keys.
+    // A valid answer is not found by chance: it is this one, or one of the corpus, which has keys.
     if (authentication::verify(key, challenge, answer, md5_allowed)) {
       require(!authentication::verify(std::string(key) + 'x', challenge, answer, md5_allowed));
       if (!md5_allowed) require(authentication::verify(key, challenge, answer, true));
@@ -103,7 +104,7 @@ using belfry::detail::server_session;
 constexpr std::string_view key = "the key";
 constexpr std::size_t longest_request = 4096;
 
-/// Carries out anything, for those who have proved that they know the key.
+/// Carries out any request, for authenticated clients.
 class obliging final : public server_session::service {
  public:
   const server_session* session = nullptr;
@@ -117,7 +118,7 @@ class obliging final : public server_session::service {
   }
 };
 
-/// Gives it what it wants to receive, in its order, until either has enough.
+/// Feeds it what it wants to receive, in order, until either has no more.
 void converse(conversation& c, std::string_view bytes) {
   for (;;) {
     switch (c.next()) {
@@ -142,7 +143,7 @@ void converse(conversation& c, std::string_view bytes) {
   }
 }
 
-/// Lets both talk to each other until neither has anything to say.
+/// Connects both until neither has anything to send.
 void introduce(server_session& server, client_session& client) {
   for (bool something = true; something;) {
     something = false;
@@ -173,7 +174,7 @@ void be_server(std::string_view bytes, bool from_the_beginning) {
     require(server.authenticated() && server.idle() && !client.error());
   }
   converse(server, bytes);
-  // Nobody guesses an answer to a random challenge.
+  // A random challenge cannot be answered by chance.
   if (from_the_beginning) require(!server.authenticated());
 }
 

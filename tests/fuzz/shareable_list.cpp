@@ -1,5 +1,5 @@
-// libFuzzer: any bytes as the block of a list. What comes of it is a list or an error, and never a
-// read or a write outside the block.
+// libFuzzer: any bytes as the block of a list. The result is a list or an error, and never a read or write
+// outside the block.
 #include <belfry/shareable_list.hpp>
 
 #include <algorithm>
@@ -14,7 +14,7 @@ namespace {
 
 using belfry::shareable_list;
 
-constexpr std::size_t longest = 4096;  // a page: whatever lies beyond is not mapped
+constexpr std::size_t longest = 4096;  // a page: what lies beyond is not mapped
 
 struct blocks {
   blocks() {
@@ -39,7 +39,7 @@ template <class Function>
 void attempt(Function f) {
   try {
     f();
-  } catch (const std::exception&) {  // says what is wrong with the bytes
+  } catch (const std::exception&) {  // the bytes are malformed
   }
 }
 
@@ -47,7 +47,7 @@ void attempt(Function f) {
 
 extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t max);
 
-// Begins with a list; random bytes would take long to become one.
+// Begins with a valid list; random bytes would take long to become one.
 extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max,
                                                unsigned) {
   if (size < 8 && max >= all().valid.size()) {

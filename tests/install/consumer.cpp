@@ -1,5 +1,5 @@
-// A user's program: sends itself one value through the channel named by its argument, and has a manager
-// started, by the program that was installed with the library.
+// A user's program: sends itself a value through the channel named by its argument, and starts a manager with
+// the program that was installed with the library.
 #include <belfry/belfry.hpp>
 
 #include <cstdlib>

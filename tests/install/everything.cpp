@@ -1,5 +1,5 @@
-// A user's program that includes every public header and uses every ring: it is compiled with all warnings on,
-// and they are errors, though the headers are not the system's. It is not run.
+// A user's program that includes every public header and uses every ring. It is compiled with all warnings as
+// errors, and the headers are not system headers. It is not run.
 #include <belfry/asio.hpp>
 #include <belfry/belfry.hpp>
 #include <belfry/channel.hpp>

@@ -33,7 +33,7 @@ PKG_CONFIG_PATH=$(installed belfry.pc)
 LD_LIBRARY_PATH=$(installed 'libbelfry.*')${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 export PKG_CONFIG_PATH LD_LIBRARY_PATH
 
-# A library that was built with a sanitizer needs a program that was.
+# A library built with a sanitizer needs a program built with it.
 sanitize=$(grep -o -m 1 -e '-fsanitize=[a-z,]*' "$build/build.ninja" | head -n 1) || :
 
 echo "through pkg-config"

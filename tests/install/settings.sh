@@ -1,6 +1,6 @@
 #!/bin/sh
-# sh tests/install/settings.sh BUILD_DIR ASIO_ARGUMENT…: a program that was compiled with other settings of Asio
-# than the library, or with another version, is refused by the linker, which names them.
+# sh tests/install/settings.sh BUILD_DIR ASIO_ARGUMENT…: the linker refuses a program that was compiled with
+# other settings of Asio than the library, or with another version, and names them.
 set -eu
 here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd -P)
 library=$1/src
@@ -15,12 +15,12 @@ case "$*" in
   *) prefix=ASIO release=ASIO_VERSION more=asio/version.hpp ;;
 esac
 links() { $CXX -std=c++20 -O0 -I"$here/../../include" "$@" "$here/settings.cpp" -o "$dir/app" -L"$library" -lbelfry; }
-# The same headers, which say that they are the next version.
+# The same headers, pretending to be the next version.
 version=$(printf '#include <%s>\n%s\n' $more $release | $CXX -E -P -x c++ - | tail -n 1)
 mkdir -p "$dir/other/$(dirname $more)"
 printf '#include_next <%s>\n#undef %s\n#define %s %s\n' $more $release $release $((version + 1)) >"$dir/other/$more"
 
-# refused NAME ARGUMENT…: it does not link, and the linker's message has the name.
+# refused NAME ARGUMENT…: it does not link, and the linker's message contains the name.
 refused() {
   name=$1
   shift

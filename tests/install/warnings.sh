@@ -1,7 +1,7 @@
 #!/bin/sh
-# sh tests/install/warnings.sh ASIO_ARGUMENT…: compiles a user's program with all warnings, the headers being
-# no system's: with CXX, and with Clang if it is there. With GCC also for the thread sanitizer, of whose
-# warnings Asio has two of its own.
+# sh tests/install/warnings.sh ASIO_ARGUMENT…: compiles a user's program with all warnings; the headers are
+# not system headers. With CXX, and with Clang if there is one. With GCC also for the thread sanitizer, for
+# which Asio itself has two warnings.
 set -eu
 here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd -P)
 : "${CXX:=c++}"
@@ -22,7 +22,7 @@ case $($CXX --version) in
   *"Free Software"*)
     echo "$CXX -fsanitize=thread"
     LC_ALL=C $CXX -fsanitize=thread -c -o "$dir/out" "$@" 2>"$dir/warnings"
-    # A warning is where the code is, or where it was inlined.
+    # A warning names the place of the code, or where it was inlined.
     if grep -E '(^|at )[^ ]*/belfry/[a-z_/]*\.hpp:[0-9:]+( warning|$)' "$dir/warnings"; then
       cat "$dir/warnings"
       exit 1

@@ -307,7 +307,7 @@ class Alone(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "magic"):
             Watch(self.name)
         (support.SHM / (self.name + ".watch")).write_bytes(b"x")
-        with self.assertRaisesRegex(ValueError, "no companion"):
+        with self.assertRaisesRegex(ValueError, "not the companion"):
             Watch(self.name)
         (support.SHM / (self.name + ".watch")).unlink()
         self.assertRaises(FileNotFoundError, Watch, self.name + "-none")

@@ -10,7 +10,7 @@
 //     end                  "ok"
 //     peek I               the block's word I
 //     poke I V             "ok"
-//     play WHO OF N        "ok", when word 0 is N, which this one of so many has raised in its turns
+//     play WHO OF N        "ok" when word 0 is N; each of OF processes raises it in its turns
 //     count WHO N          "ok", see counting.py
 #include <belfry/shared_memory.hpp>
 #include <belfry/watch.hpp>

@@ -342,9 +342,9 @@ TEST_CASE("only lists can be appended to", "[pickle]") {
   for (const char* target : {"29", "7d", "4e", "4b 01", "8c 00"}) {
     INFO(target);
     const std::string begin = pickle_bytes(target);
-    CHECK(pickle_fault(unframed(begin + "Na.")).find("no list") != std::string::npos);
-    CHECK(pickle_fault(unframed(begin + "(Ne.")).find("no list") != std::string::npos);
-    CHECK(pickle_fault(unframed(begin + "(e.")).find("no list") != std::string::npos);
+    CHECK(pickle_fault(unframed(begin + "Na.")).find("not a list") != std::string::npos);
+    CHECK(pickle_fault(unframed(begin + "(Ne.")).find("not a list") != std::string::npos);
+    CHECK(pickle_fault(unframed(begin + "(e.")).find("not a list") != std::string::npos);
   }
 }
 

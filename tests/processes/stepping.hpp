@@ -8,7 +8,7 @@
 //       void rest();                              // here, when the victim has come so far
 //       void act();                               // in the victim: the operation
 //       void meanwhile();                         // here, if there is one: it is stopped, and alive
-//       unsigned follow();                        // here, when it is dead: the survivors go on
+//       unsigned follow();                        // here, when it is dead: the survivors continue
 //       unsigned complete() const;                // what that is, if there is one, after the whole operation
 //     };
 //

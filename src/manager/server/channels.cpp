@@ -39,8 +39,8 @@ std::shared_ptr<managed_channels::channel> managed_channels::join(const std::str
     }
     found = std::move(made);
   }
-  const std::string who = '"' + name + '"';
-  if (!segment::same_ring(found->id, wanted, any_capacity, who, f)) return nullptr;
+  const std::string shown = '"' + name + '"';
+  if (!segment::same_ring(found->id, wanted, any_capacity, shown, f)) return nullptr;
   ++found->peers;
   return found;
 }

@@ -1,6 +1,6 @@
 // The shared bytes of a segment, layout version 1. This file alone defines them.
 //
-//   0                   control_header: what this segment is, who is parked, counters
+//   0                   control_header: what this segment is, which are parked, counters
 //   header_bytes - ...  the roster: one participant_slot per producer, then per consumer
 //   ring_offset         the ring
 //
