@@ -28,6 +28,8 @@ bool roster::reap_locked() noexcept {
     slot_control slot = control(i);
     if ((member_ && i == slot_) || slot.state == slot_state::free) continue;
     if (known_dead_[i] != slot.generation && holds_lock(i)) continue;
+    // A participant that leaves says so before it gives up its slot's lock, perhaps just now.
+    slot = control(i);
     if (slot.state != slot_state::going) segment_->traits().recover(segment_->ring(), i);
     if (slot.state == slot_state::live) {
       ++slot.deaths;

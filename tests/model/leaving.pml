@@ -4,12 +4,13 @@
  *
  *   leaver   (1) sets its slot to going (its own store)   (2) gives up the slot's lock   (3) tries the roster's lock;
  *            if another participant has it, ends
- *            (4) frees every slot that is going and not locked; if no slot is live, removes the segment
+ *            (4) of every slot: (a) looks whether it is taken (b) looks whether its lock is held (c) if not, looks once
+ *            more at the slot: a live one would be a death; frees it. If no slot is live, removes the segment
  *            (5) gives up the lock   (6) if a slot is going and not locked: back to (3)
  *   stayer   takes the roster's lock once, as for a reap, and then leaves as well
  *
  * What is checked
- *   When all have left, every slot is free, and the segment is removed.
+ *   No participant that leaves is taken for dead. When all have left, every slot is free, and the segment is removed.
  *
  * What is abstracted
  *   Deaths: a participant that dies meanwhile is reaped by the living ones; if all participants of a segment die,
@@ -20,6 +21,7 @@
  *   NO_SECOND_LOOK   (6) is left out
  *   LATE_UNLOCK      (2) comes after (3)
  *   LOOK_INSIDE      (6) comes before (5)
+ *   LOOK_ONCE        (c) relies on what (a) saw
  */
 
 #ifndef LEAVERS
@@ -39,14 +41,23 @@ bool locked[SLOTS];         /* the slots' locks */
 bool lock;                  /* the roster's */
 bool removed;
 byte left;
-bool left_behind;           /* for the assertion only */
+bool left_behind;           /* these two for the assertions only */
+bool mistaken;
 
 inline clear_up() {
-    i = 0; alone = true;
+    i = 0;
     do
-    :: atomic { i < SLOTS && slot[i] == GOING && !locked[i] -> slot[i] = FREE; i++ }
-    :: atomic { i < SLOTS && slot[i] == LIVE -> alone = false; i++ }
-    :: atomic { i < SLOTS && (slot[i] == FREE || (slot[i] == GOING && locked[i])) -> i++ }
+    :: atomic { i < SLOTS && (slot[i] == FREE || (i == me && slot[i] == LIVE)) -> i++ }      /* a */
+    :: atomic { i < SLOTS && slot[i] != FREE && !(i == me && slot[i] == LIVE) -> seen = slot[i] };
+        if
+        :: atomic { locked[i] -> i++ }                                       /* b */
+        :: !locked[i] ->
+#ifdef LOOK_ONCE
+            atomic { mistaken = seen == LIVE; assert(!mistaken); slot[i] = FREE; i++ }
+#else
+            atomic { mistaken = slot[i] == LIVE; assert(!mistaken); slot[i] = FREE; i++ }   /* c */
+#endif
+        fi
     :: i == SLOTS -> break
     od;
     /* A slot that was live when it was looked at may be going by now. */
@@ -121,6 +132,7 @@ inline check() {
 
 proctype participant(byte me; bool stays) {
     byte i;
+    byte seen;
     bool again, alone;
     if
     :: stays -> atomic { !lock -> lock = true }; clear_up(); lock = false

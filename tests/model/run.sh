@@ -119,6 +119,7 @@ leaving() {
     fails 'NO_SECOND_LOOK'               left_behind    -DNO_SECOND_LOOK
     fails 'LATE_UNLOCK'                  left_behind    -DLATE_UNLOCK
     fails 'LOOK_INSIDE'                  left_behind    -DLOOK_INSIDE
+    fails 'LOOK_ONCE'                    mistaken       -DLOOK_ONCE
 }
 
 # thorough COMMAND…: only with --long.

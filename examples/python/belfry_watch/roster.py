@@ -213,6 +213,7 @@ class Member:
             known_dead = self.known_dead.get(i) == control.generation
             if not known_dead and system.is_locked_by_another(self.fd, slot_lock(i)):
                 continue
+            control = self.control(i)  # an owner that leaves says so before it gives up the lock, perhaps just now
             if control.state != GOING:
                 self.state.recover(i)
             if control.state == LIVE:
