@@ -23,13 +23,17 @@ bool has_open(const std::string& name) {
   return false;
 }
 
-/// A child that does nothing, and outlives its parent.
+/// A child that does nothing, and outlives its parent. It has given up its parent's handles when this returns: a
+/// child does so as soon as it runs.
 pid_t fork_idle() {
+  const event runs;
   const pid_t pid = ::fork();
   EXPECT(pid != -1);
   if (pid == 0) {
+    runs.set();
     for (;;) ::pause();
   }
+  runs.wait();
   return pid;
 }
 
