@@ -48,7 +48,7 @@ std::shared_ptr<managed_channels::channel> managed_channels::join(const std::str
 const segment_handles& managed_channels::handles(const channel& c) noexcept { return c.handles; }
 
 void managed_channels::gone(channel& c, bool drained) noexcept {
-  // Made for one who could not join, or was killed before.
+  // The newcomer that it was made for could not join, or was killed before.
   const auto* const header = reinterpret_cast<const layout::control_header*>(c.header.data());
   const bool unused = header->count.joins.load(std::memory_order_relaxed) == 0;
   if (--c.peers != 0 || !(drained || unused)) return;
