@@ -143,8 +143,8 @@ bool roster::settle_in(std::size_t free, failure& f,
                        const std::function<void(std::size_t)>& begin) {
   layout::participant_slot& slot = segment_->slot(free);
   slot.bell.store(0, std::memory_order_relaxed);  // not made yet: a reaper removes any bell of this name
+  // The generation, and the end that the slot tells, are the former owner's until this one is live.
   slot_control next = control(free);
-  ++next.generation;
   next.state = slot_state::joining;
   set_control(free, next);
 
@@ -163,6 +163,7 @@ bool roster::settle_in(std::size_t free, failure& f,
   // If this process dies in `begin`, the reaper undoes what it has begun, as it does for a joining slot, too.
   if (begin) begin(free);
 
+  ++next.generation;
   next.state = slot_state::live;
   next.end = slot_end::none;
   set_control(free, next);

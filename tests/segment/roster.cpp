@@ -118,6 +118,43 @@ TEST_CASE("a persistent segment stays", "[roster]") {
   of_values::channel::unlink(name);
 }
 
+TEST_CASE("a participant that is just joining does not repeat the end of the one before it", "[roster]") {
+  const std::string name = unique_name("repeat");
+  member rx(name, consumer_role);
+  REQUIRE(rx.join() == member::joined::yes);
+  {
+    member tx(name, producer_role);
+    REQUIRE(tx.join() == member::joined::yes);
+  }
+  CHECK(rx->untold_event() == errc::closed);
+  rx->take_event();
+  CHECK_FALSE(rx->untold_event());
+  {
+    member tx(name, producer_role);
+    detail::failure f;
+    REQUIRE(tx->join(f, [&](std::size_t) { CHECK_FALSE(rx->untold_event()); }) == member::joined::yes);
+    CHECK_FALSE(rx->untold_event());
+  }
+}
+
+TEST_CASE("to a producer a consumer of the past is nothing, also while the next one joins", "[roster]") {
+  const std::string name = unique_name("past");
+  channel_options kept;
+  kept.lifetime = lifetime::persistent;
+  {
+    member rx(name, consumer_role, kept);
+    REQUIRE(rx.join() == member::joined::yes);
+  }
+  member tx(name, producer_role, kept);
+  REQUIRE(tx.join() == member::joined::yes);
+  CHECK_FALSE(tx->peek_event());
+  member next(name, consumer_role, kept);
+  detail::failure f;
+  CHECK(next->join(f, [&](std::size_t) { CHECK_FALSE(tx->peek_event()); }) == member::joined::yes);
+  detail::segment::unlink(name, 2, f);
+  CHECK_FALSE(f);
+}
+
 TEST_CASE("a slot's generation and epoch continue from owner to owner", "[roster]") {
   const std::string name = unique_name("generation");
   member rx(name, consumer_role);

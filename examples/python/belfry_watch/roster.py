@@ -90,9 +90,8 @@ class Member:
 
     def _settle_in(self, slot):
         self._put(slot, BELL, 0)
-        control = self.control(slot)
-        generation = (control.generation + 1) % 2**32
-        control = control._replace(generation=generation, state=JOINING)
+        # The generation, and the end that the slot tells, are the former owner's until this one is live.
+        control = self.control(slot)._replace(state=JOINING)
         self.set_control(slot, control)
         self._put(slot, PID, os.getpid())
         try:
@@ -104,7 +103,8 @@ class Member:
         self._put(slot, PID, os.getpid() | self.bell << 32)
         # Continue from the previous owner's epoch.
         self._put(slot, PARK, ((self._get(slot, PARK) >> 2) + 1) << 2 | AWAKE)
-        self.set_control(slot, control._replace(state=LIVE, end=0))
+        generation = (control.generation + 1) % 2**32
+        self.set_control(slot, control._replace(generation=generation, state=LIVE, end=0))
         self.words[JOINS] += 1  # only now: a notifier that sees the count sees a live newcomer
         self.slot, self.generation = slot, generation
 

@@ -13,8 +13,8 @@
 //
 //   join    lock; give up and open the name again if the segment has lost its name, or loses it now because the
 //           block's name means another block (segment::replace); reap; open the bell of every live participant; take
-//           a free slot's lock; bell = 0; ++generation, joining; pid; make the bell; bell = its inode, bell_handle;
-//           next epoch, awake; attach its side of the ring; live, no end; ++joins; unlock; notify all live participants
+//           a free slot's lock; bell = 0; joining; pid; make the bell; bell = its inode, bell_handle; next epoch, awake;
+//           attach its side of the ring; ++generation, live, no end; ++joins; unlock; notify all live participants
 //   reap    lock; for each slot that is not free, and whose lock is not held or whose owner's bell is deserted: undo
 //           what the owner has begun in the ring; if it was live: going, died, ++deaths; remove its bell (a bell of
 //           another inode only if `bell` is 0); clear its mark; free; unlock; then notify all live participants
