@@ -35,7 +35,7 @@ bool waits_for_lock(const child& c) {
 /// Puts a slot into a state in which a process killed half-way leaves it.
 void leave_half_way(const segment_file& file, layout::role r, layout::slot_state state) {
   layout::slot_control control = file.slot(r).control.load();
-  ++control.generation;
+  if (state != layout::slot_state::joining) ++control.generation;
   control.state = state;
   if (state == layout::slot_state::joining) file.slot(r).bell.store(0);
   file.slot(r).control.store(control);
