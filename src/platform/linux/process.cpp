@@ -32,9 +32,11 @@ class fork_guard {
     const std::scoped_lock lock(mutex_);
     handles_.insert(handle);
   }
-  void remove(int handle) noexcept {
+  /// In one step for forks: a child of just then would have the handle, and not give it up.
+  void close(int handle) noexcept {
     const std::scoped_lock lock(mutex_);
     handles_.erase(handle);
+    ::close(handle);
   }
   void hold_forks() { forks_.lock(); }
   void let_fork() { forks_.unlock(); }
@@ -130,8 +132,7 @@ bool fill_random(std::span<std::byte> out, failure& f) {
 namespace belfry::detail {
 
 void close_handle(native_handle_type handle) noexcept {
-  platform::fork_guard::instance().remove(handle);  // before another handle gets its number
-  ::close(handle);
+  platform::fork_guard::instance().close(handle);
 }
 
 }  // namespace belfry::detail
