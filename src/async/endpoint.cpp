@@ -1,5 +1,4 @@
 // Endpoints: opening, closing, and the steps of one request.
-#include "../platform/barrier.hpp"
 #include "../platform/machine.hpp"
 #include "endpoint_service.hpp"
 

@@ -5,7 +5,6 @@
 
 #include <belfry/detail/segment/participant.hpp>
 
-#include <algorithm>
 #include <bit>
 #include <span>
 
