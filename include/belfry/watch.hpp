@@ -162,7 +162,7 @@ class basic_watch {
   template <class Token>
   auto initiate_changed(detail::changed_action action, Token&& token) {
     return net::async_initiate<Token, void(error_code, std::uint64_t)>(
-        detail::condition_initiation<detail::watch_endpoint, Executor>(endpoint_, executor_), token,
+        detail::initiation<detail::watch_endpoint, Executor>(endpoint_, executor_), token,
         std::move(action));
   }
 

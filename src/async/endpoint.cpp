@@ -1,4 +1,4 @@
-// Endpoints: opening, closing, and the steps of one request.
+// Endpoints: opening and closing, and the one loop that does what the queue decides.
 #include "../platform/machine.hpp"
 #include "endpoint_service.hpp"
 
@@ -10,8 +10,9 @@ endpoint::endpoint(net::any_io_executor executor, const ring_traits& traits, lay
                    const channel_options& options)
     : executor_(std::move(executor)),
       options_(options),
-      me_(traits, role, this),
-      fsm_(platform::processors() > 1 ? options.spin : std::chrono::nanoseconds::zero()) {}
+      me_(traits, role, &waits_),
+      queue_(platform::processors() > 1 ? options.spin : std::chrono::nanoseconds::zero()),
+      waits_(executor_) {}
 
 endpoint::~endpoint() {
   if (service_ != nullptr) service_->remove(*this);
@@ -36,8 +37,7 @@ void endpoint::open(const segment_handles& handles, failure& f,
 
 void endpoint::joined(failure& f) {
   try {
-    deaths_ = std::vector<watched>(me_.traits().participants());
-    bell_.handle.emplace(executor_, me_.bell().handle());
+    waits_.open(me_.bell().handle(), me_.traits().participants());
     service_ = &net::use_service<endpoint_service>(net::query(executor_, net::execution::context));
     service_->add(*this);
   } catch (const net_system_error& e) {
@@ -51,10 +51,11 @@ void endpoint::close() noexcept {
   if (me_.is_inherited()) return abandon();
   post_list posts;
   {
-    const unique_lock lock(mutex_);
-    abort_all(posts);
-    stop_waits();
-    bell_.handle.reset();
+    const std::lock_guard lock(mutex_);
+    carry_out(queue_.all_cancelled());
+    posts = queue_.take_due().posts;
+    wake_up();
+    waits_.close();
     me_.stop_watching();
   }
   if (me_.is_open()) closing();
@@ -66,12 +67,7 @@ void endpoint::close() noexcept {
 /// In the child of a fork: closes the handles. Pending operations belong to the parent. No lock is taken: a thread of
 /// the parent may have held any lock during the fork.
 void endpoint::abandon() noexcept {
-  for (watched& death : deaths_) {
-    if (death.handle) death.handle->abandon();
-    death.handle.reset();
-  }
-  if (bell_.handle) bell_.handle->abandon();
-  bell_.handle.reset();
+  waits_.abandon();
   me_.abandon();
   closed();
 }
@@ -80,37 +76,26 @@ void endpoint::abandon() noexcept {
 // its destructor, so the operations are destroyed after the lock is released. Posted operations are owned by what was
 // posted, and are destroyed with it.
 void endpoint::shutdown() noexcept {
-  operation_queue here;
-  {
-    const unique_lock lock(mutex_);
-    for (operation_queue* queue : {&transfers_, &conditions_}) {
-      while (!queue->empty()) {
-        operation& op = queue->pop();
-        op.end(operation_aborted());
-        if (!op.posted) here.push(op);
-      }
-    }
-    become(phase::idle);
-    service_ = nullptr;
-    stop_waits();
-    bell_.handle.reset();
-    for (watched& death : deaths_) death.handle.reset();
-  }
+  std::unique_lock lock(mutex_);
+  service_ = nullptr;
+  waits_.close();
+  const operation_list here = queue_.shut_down();
+  lock.unlock();
 }
 
 void endpoint::reap() noexcept {
-  const unique_lock lock(mutex_);
+  const std::lock_guard lock(mutex_);
   if (is_open()) peers().reap();
 }
 
 bool endpoint::has_peer() noexcept {
-  const unique_lock lock(mutex_);
+  const std::lock_guard lock(mutex_);
   if (!is_open()) return false;
   peers().reap();
   return peers().peer_came();
 }
 
-// ---- one request, step by step ------------------------------------------------------------------------
+// ---- errors -------------------------------------------------------------------------------------------
 
 std::error_code endpoint::error_of(attempt outcome) const noexcept {
   switch (outcome) {
@@ -125,51 +110,175 @@ std::error_code endpoint::error_of(attempt outcome) const noexcept {
   return {};
 }
 
-endpoint::clock::time_point endpoint::now() const {
-  return fsm_.needs_time() ? clock::now() : clock::time_point{};
+// ---- operations: what has happened ----------------------------------------------------------------------
+
+namespace {
+
+void rethrow(const std::exception_ptr& error) {
+  if (error) std::rethrow_exception(error);
 }
 
-endpoint::progress endpoint::advance(request& wanted, step next, post_list& posts) {
-  std::error_code result;
+}  // namespace
+
+/// Completes an operation that never was in the queue.
+void endpoint::refuse(operation& op, std::error_code why) {
+  op.over = true;
+  op.result = why;
+  op.post(nullptr);
+}
+
+void endpoint::submit(operation& op, bool looked) {
+  if (!is_open()) return refuse(op, make_error_code(errc::closed));
+  rethrow(handle([&] { return queue_.submitted(op, looked); }, &op));
+}
+
+void arrive(operation& op, std::shared_ptr<endpoint> e) {
+  if (e == nullptr) return op.complete();
+  e->arrived(op);
+}
+
+void endpoint::arrived(operation& op) {
+  rethrow(handle([&] { return queue_.arrived(op); }));
+}
+
+void lose(operation& op, std::shared_ptr<endpoint> e) noexcept {
+  if (e != nullptr) e->lost(op);
+  op.destroy();
+}
+
+void endpoint::lost(operation& op) noexcept {
+  handle([&] { return queue_.lost(op); });
+}
+
+void endpoint::cancel(std::uint64_t id) noexcept {
+  handle([&] { return queue_.cancelled(id); });
+}
+
+void endpoint::cancel_all() noexcept {
+  handle([&] { return queue_.all_cancelled(); });
+}
+
+void endpoint::retry() noexcept {
+  handle([&] { return queue_.retried(); });
+}
+
+void endpoint::on_wait(const waitable::wait_id& which) {
+  rethrow(handle([&] {
+    if (!waits_.ended(which)) return step::rest;
+    if (which.what == waitable::kind::bell) {
+      me_.heard_bell();
+    } else {
+      me_.heard_death(which.slot);
+    }
+    return queue_.woken();
+  }));
+}
+
+// ---- operations: the one loop ---------------------------------------------------------------------------
+
+/// Decides under the lock, acts on the ring, and releases the lock before it posts operations and calls a handler. The
+/// exception is one of post(): of any operation, or of `whose`.
+template <class Event>
+std::exception_ptr endpoint::handle(Event event, const operation* whose) {
+  op_queue::due due;
+  {
+    const std::lock_guard lock(mutex_);
+    carry_out(event());
+    due = queue_.take_due();
+    if (!queue_.is_waiting()) wake_up();
+    // The handler may start an operation that needs the waits.
+    if (queue_.is_idle() && due.finished == nullptr) waits_.stop();
+  }
+  std::exception_ptr error;
+  if (!due.posts.empty()) error = due.posts.send(shared_from_this(), whose);
+  if (due.finished != nullptr) {
+    struct resting {
+      ~resting() { e.rest_if_idle(); }
+      endpoint& e;
+    } const after_the_handler{*this};
+    due.finished->complete();
+  }
+  return error;
+}
+
+void endpoint::carry_out(step next) {
   for (;;) {
     switch (next) {
-      case step::attempt: {
-        const attempt outcome = wanted.try_once();
-        result = error_of(outcome);
-        next = fsm_.attempted(outcome != attempt::would_block);
+      default: next = advance(next); break;
+      case step::drive:
+        time_slice_.begin();
+        wake_up();
+        me_.handle_deaths();
+        if (!queue_.has_transfers()) hand_off();  // woken for something that no operation here takes
+        next = queue_.driven();
         break;
-      }
-      case step::look: next = fsm_.looked(static_cast<bool>(peers().peek_event()), now()); break;
-      case step::report:
-        result = peers().peek_event();
-        peers().take_event();
-        if (result) return {progress::done, result};
-        next = fsm_.begin();  // a peer has joined since the event was seen
-        break;
-      case step::linger:
-        next = linger(wanted) ? fsm_.lingered(true) : fsm_.lingered(false, now());
-        if (next == step::linger) return {progress::yield, {}};
-        break;
-      case step::park:
-        next = fsm_.parked(!prepare_sleep(&wanted, posts));
-        if (me_.error()) return {progress::done, me_.take_error()};
-        break;
-      case step::sleep: return {progress::sleep, {}};
-      case step::unpark:
-        me_.cancel_sleep();
-        next = fsm_.unparked();
-        break;
-      case step::finish: return {progress::done, result};
+      case step::yield: next = queue_.yielded(); break;
+      case step::arm: next = queue_.armed(waits_.start({shared_from_this(), static_cast<listener*>(this)})); break;
+      case step::hand_off:
+        wake_up();
+        hand_off();
+        return;
+      case step::finish:
+      case step::rest: return;
     }
   }
 }
 
-/// `wanted` is null if only conditions are pending.
-bool endpoint::prepare_sleep(request* wanted, post_list& posts) {
-  return me_.prepare_sleep(wanted != nullptr, [&] {
-    if (!conditions_.empty()) find_conditions(posts);
-    return wanted != nullptr && (wanted->ready() || peers().peek_event());
+/// The steps that an operation and a blocking call have in common.
+endpoint::step endpoint::advance(step next) {
+  for (;;) {
+    switch (next) {
+      case step::attempt: {
+        const attempt outcome = queue_.current()->try_once();
+        next = queue_.tried(outcome == attempt::would_block, error_of(outcome));
+        break;
+      }
+      case step::look:
+        next = queue_.looked(static_cast<bool>(peers().peek_event()), now());
+        break;
+      case step::report: {
+        const std::error_code event = peers().peek_event();
+        peers().take_event();
+        next = queue_.reported(event);
+        break;
+      }
+      case step::linger:
+        next = linger(*queue_.current()) ? queue_.lingered(true) : queue_.lingered(false, now());
+        break;
+      case step::park: next = prepare_sleep(); break;
+      default: return next;
+    }
+  }
+}
+
+endpoint::step endpoint::prepare_sleep() {
+  const bool for_ring = queue_.current() != nullptr;
+  asleep_ = me_.prepare_sleep(for_ring, [&] {
+    return queue_.look_again() || (for_ring && peers().peek_event());
   });
+  const std::error_code error = me_.take_error();
+  const step next = queue_.parked(asleep_, error, me_.woken());
+  if (error && !queue_.has_transfers()) hand_off();
+  return next;
+}
+
+void endpoint::wake_up() noexcept {
+  if (std::exchange(asleep_, false)) me_.cancel_sleep();
+}
+
+/// Hands the wake-up off to another consumer, if this one was woken for an item and has no operation to take it.
+void endpoint::hand_off() noexcept {
+  if (is_open() && me_.traits().competing && me_.take_wake_up() && ready()) peers().hand_off();
+}
+
+void endpoint::rest_if_idle() noexcept {
+  if (!queue_.is_idle()) return;
+  const std::lock_guard lock(mutex_);
+  if (queue_.is_idle()) waits_.stop();
+}
+
+endpoint::clock::time_point endpoint::now() const {
+  return queue_.needs_time() ? clock::now() : clock::time_point{};
 }
 
 }  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <belfry/asio.hpp>
-#include <belfry/detail/async/operation.hpp>
+#include <belfry/detail/async/operation_for.hpp>
 #include <belfry/ring/ring.hpp>
 
 #include <cstddef>
@@ -124,7 +124,7 @@ struct wait_action {
   }
 };
 
-/// void(error_code): a peer is attached. A condition.
+/// void(error_code): a peer is attached.
 template <class Endpoint>
 struct wait_peer_action {
   Endpoint* endpoint;
@@ -136,6 +136,12 @@ struct wait_peer_action {
     return std::move(handler)(ec);
   }
 };
+
+/// Whether an operation with this action is a condition.
+template <class Action>
+inline constexpr bool is_condition = false;
+template <class Endpoint>
+inline constexpr bool is_condition<wait_peer_action<Endpoint>> = true;
 
 /// An action that a blocking call tries in its own thread.
 template <class Action>
@@ -163,20 +169,18 @@ class initiation {
     }
   }
 
+  /// The endpoint was just tried, and the operation would have blocked.
+  void has_looked() noexcept { looked_ = true; }
+
   template <class Handler, class Action>
   void operator()(Handler&& handler, Action action) const {
-    endpoint_->submit(make(std::forward<Handler>(handler), std::move(action)));
-  }
-
- protected:
-  template <class Handler, class Action>
-  operation& make(Handler&& handler, Action action) const {
     const std::uint64_t id = endpoint_->new_id();
     auto slot = net::get_associated_cancellation_slot(handler);
     std::decay_t<Handler> own(std::forward<Handler>(handler));  // it may be an lvalue
     operation& op = operation_for<std::decay_t<Handler>, Action>::make(
         std::move(own), std::move(action), endpoint_->executor());
     op.id = id;
+    op.is_condition = is_condition<Action>;
     if (slot.is_connected()) {
       // Every type of cancellation gets the strongest guarantee: nothing was taken, nothing sent.
       slot.assign([e = std::weak_ptr<Endpoint>(endpoint_), id](net::cancellation_type type) {
@@ -184,9 +188,10 @@ class initiation {
         if (const std::shared_ptr<Endpoint> alive = e.lock()) alive->cancel(id);
       });
     }
-    return op;
+    endpoint_->submit(op, looked_);
   }
 
+ private:
   // The endpoint already holds an executor of this type, and copying it is not free.
   static constexpr bool type_erased = std::is_same_v<Executor, net::any_io_executor>;
   struct none {
@@ -194,20 +199,8 @@ class initiation {
   };
 
   std::shared_ptr<Endpoint> endpoint_;
+  bool looked_ = false;
   [[no_unique_address]] std::conditional_t<type_erased, none, Executor> executor_;
-};
-
-/// Starts a condition.
-template <class Endpoint, class Executor>
-class condition_initiation : public initiation<Endpoint, Executor> {
- public:
-  using initiation<Endpoint, Executor>::initiation;
-
-  template <class Handler, class Action>
-  void operator()(Handler&& handler, Action action) const {
-    this->endpoint_->submit_condition(
-        this->make(std::forward<Handler>(handler), std::move(action)));
-  }
 };
 
 }  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR

@@ -89,6 +89,7 @@ auto go_on_or_wait(Initiation initiation, Action action, Token token)
         ec = to_net(action.endpoint->error_of(outcome));
       co_return action.finish(result, ec);
     }
+    initiation.has_looked();
   }
   if constexpr (completes_frame<Token>) {
     // use_awaitable does the same in a second frame. Here the handler stores the result in this frame, and pops it.

@@ -1,4 +1,5 @@
-// The engine below every producer and consumer: the queue of operations, sleeping and waking.
+// The engine below every producer and consumer: a lock, a participant of the segment, the queue of pending operations,
+// and the waits in the reactor. It has one loop, carry_out(), which does what the queue decides.
 //
 // Attempts on the ring run on the executor of the operation at the head of the queue, and its handler is called right
 // after a successful attempt, on the same executor. Completions from the reactor may run on any thread of the context;
@@ -9,24 +10,22 @@
 
 #include <belfry/asio.hpp>
 #include <belfry/channel_options.hpp>
-#include <belfry/detail/platform/native_handle.hpp>
-#include <belfry/detail/async/operation.hpp>
-#include <belfry/detail/layout/pause.hpp>
+#include <belfry/detail/async/op_queue.hpp>
+#include <belfry/detail/async/reactor_waits.hpp>
 #include <belfry/detail/async/time_slice.hpp>
-#include <belfry/detail/async/wait_fsm.hpp>
 #include <belfry/detail/async/waitable.hpp>
+#include <belfry/detail/layout/pause.hpp>
+#include <belfry/detail/platform/native_handle.hpp>
 #include <belfry/detail/segment/participant.hpp>
 
-#include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <stop_token>
 #include <string_view>
-#include <vector>
 
 namespace belfry::inline BELFRY_ASIO_FLAVOUR {
 class shared_memory_manager;
@@ -36,9 +35,7 @@ namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 
 class endpoint_service;
 
-class endpoint : public std::enable_shared_from_this<endpoint>,
-                 private waitable::listener,
-                 private participant::observer {
+class endpoint : public std::enable_shared_from_this<endpoint>, private waitable::listener {
  public:
   using clock = std::chrono::steady_clock;
 
@@ -62,11 +59,9 @@ class endpoint : public std::enable_shared_from_this<endpoint>,
   const net::any_io_executor& executor() const noexcept { return executor_; }
   const detail::segment& segment() const noexcept { return me_.segment(); }
 
-  /// Queues an operation on the ring. Operations are served in order, each on the executor of its handler.
-  void submit(operation& op);
-  /// Starts a condition: it takes nothing from the ring, and completes as soon as it is ready(), independent of all
-  /// other operations. ready() may be called on any thread, under the lock.
-  void submit_condition(operation& op);
+  /// Starts an operation: see `operation`, which knows whether it is a transfer or a condition. `looked`: the caller has
+  /// just tried it, and it would have blocked.
+  void submit(operation& op, bool looked = false);
   /// Fast path without queueing; spins briefly if `spin` is set. Returns `would_block` also if operations are pending.
   template <class Action>
   attempt try_at_once(Action& wanted) noexcept;
@@ -120,87 +115,46 @@ class endpoint : public std::enable_shared_from_this<endpoint>,
   void set_options(const channel_options& o) { options_ = o; }
 
  private:
-  using step = wait_fsm::step;
-
-  enum class phase : std::uint8_t {
-    idle,       // nothing pending
-    scheduled,  // the next operation is posted to its executor
-    running,    // drive() is at work
-    waiting,    // asleep: the next notification, or death, schedules the next operation
-  };
-  /// The outcome of the steps for a request.
-  struct progress {
-    enum { done, yield, sleep } to;
-    std::error_code error;
-  };
-  /// A handle (the own bell, or one that reports the death of a participant) and the wait for it in the reactor.
-  struct watched {
-    std::optional<waitable> handle;
-    bool on = false;
-    std::uint32_t serial = 0;
-  };
-
-  bool is(phase p) const noexcept { return phase_.load(std::memory_order_relaxed) == p; }
-  void become(phase p) noexcept {
-    // Release: a thread that reads `idle` also sees everything done before. Pairs with the acquire in try_at_once().
-    phase_.store(p, std::memory_order_release);
-  }
+  using step = op_queue::step;
 
   participant::begin_side begin_side();
   void joined(failure& f);
-  progress advance(request& wanted, step next, post_list& posts);
-  bool prepare_sleep(request* wanted, post_list& posts);
+  void abandon() noexcept;
+  void shutdown() noexcept;
+
+  static void refuse(operation& op, std::error_code why);
+  void arrived(operation& op);
+  void lost(operation& op) noexcept;
+  void on_wait(const waitable::wait_id& which) override;
+
+  template <class Event>
+  std::exception_ptr handle(Event event, const operation* whose = nullptr);
+  void carry_out(step next);
+  step advance(step next);
+  step prepare_sleep();
+  void wake_up() noexcept;
+  void hand_off() noexcept;
+  void rest_if_idle() noexcept;
   /// Spins for a moment. True: the request is ready.
   template <class Request>
   static bool linger(Request& wanted) noexcept;
   clock::time_point now() const;
-
-  using unique_lock = std::unique_lock<std::mutex>;
-  std::exception_ptr deliver(post_list& posts, const operation* whose = nullptr) noexcept;
-  static void refuse(operation& op, std::error_code why);
-  void arrived(operation& op);
-  void lost(operation& op) noexcept;
-  void drive(operation& op, unique_lock held);
-  void sleep_for_conditions(post_list& posts);
-  void settle_to_sleep(post_list& posts);
-  void schedule(post_list& posts) noexcept;
-  void go_on(post_list& posts) noexcept;
-  void others_go_on(post_list& posts) noexcept;
-  void find_conditions(post_list& posts);
-  void end(operation& op, std::error_code why, post_list& posts) noexcept;
-  void abort_all(post_list& posts) noexcept;
-  operation* head() const noexcept;
-
-  void on_wait(const waitable::wait_id& which) override;
-  std::error_code watch(std::size_t slot, native_handle_type death) noexcept override;
-  void unwatch(std::size_t slot) noexcept override;
-  std::error_code start_waits() noexcept;
-  void stop_waits() noexcept;
-  void hand_off() noexcept;
-  void rest_if_idle() noexcept;
-  std::error_code start(watched& wait, waitable::kind what, std::size_t slot) noexcept;
-  static void stop(watched& wait) noexcept;
-  bool sleep_in_thread(clock::time_point deadline, unique_lock& lock);
-  void abandon() noexcept;
-  void shutdown() noexcept;
+  bool sleep_in_thread(clock::time_point deadline, std::unique_lock<std::mutex>& lock);
 
   net::any_io_executor executor_;
   channel_options options_;
-  participant me_;
-  wait_fsm fsm_;
   std::uint64_t last_id_ = 0;
   endpoint_service* service_ = nullptr;
+  time_slice time_slice_;  // of coroutines that are not suspended
 
-  // Guards the members below, me_ and the ring. Not held while a handler is called. Immediate calls (try_*, releasing a
+  // Guards the members below and the ring. Not held while a handler is called. Immediate calls (try_*, releasing a
   // message, ending a claim) and try_at_once() do not lock it: the user must not make them concurrently with the
   // attempts of pending operations.
   std::mutex mutex_;
-  std::atomic<phase> phase_{phase::idle};  // try_at_once() reads it without the lock
-  operation_queue transfers_;
-  operation_queue conditions_;
-  time_slice time_slice_;  // of coroutines that are not suspended
-  watched bell_;
-  std::vector<watched> deaths_;  // per slot
+  participant me_;
+  op_queue queue_;
+  reactor_waits waits_;
+  bool asleep_ = false;  // parked for the queue, and not for a blocking call or a foreign loop
 };
 
 template <class Request>
@@ -214,13 +168,12 @@ bool endpoint::linger(Request& wanted) noexcept {
 
 template <class Action>
 attempt endpoint::try_at_once(Action& wanted) noexcept {
-  // While nothing is pending, no other thread uses the ring. Pairs with the release in become().
-  const bool nothing_pending = phase_.load(std::memory_order_acquire) == phase::idle;
-  if (!nothing_pending || !is_open()) return attempt::would_block;
+  // While nothing is pending, no other thread uses the ring.
+  if (!queue_.is_idle() || !is_open()) return attempt::would_block;
   attempt outcome = wanted.try_once();
-  if (outcome == attempt::would_block && fsm_.needs_time() && linger(wanted))
+  if (outcome == attempt::would_block && queue_.needs_time() && linger(wanted))
     outcome = wanted.try_once();
-  if (outcome != attempt::would_block) fsm_.attempted(true);
+  if (outcome != attempt::would_block) queue_.succeeded();
   return outcome;
 }
 

@@ -172,8 +172,7 @@ class endpoint_handle {
     wait_peer_action<Endpoint> action{target()};
     endpoint_->reap();  // a dead participant must not count
     return net::async_initiate<Token, void(error_code)>(
-        condition_initiation<Endpoint, Executor>(endpoint_, executor_), token,
-        std::move(action));
+        initiation<Endpoint, Executor>(endpoint_, executor_), token, std::move(action));
   }
 
   /// For event loops other than Asio's: a handle that becomes ready (readable, for poll) when there may be something

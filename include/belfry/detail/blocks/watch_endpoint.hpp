@@ -4,7 +4,7 @@
 #include <belfry/asio.hpp>
 #include <belfry/detail/async/endpoint.hpp>
 #include <belfry/detail/platform/mapping.hpp>
-#include <belfry/detail/async/operation.hpp>
+#include <belfry/detail/async/actions.hpp>
 #include <belfry/detail/layout/watch_view.hpp>
 #include <belfry/shared_memory.hpp>
 #include <belfry/transaction.hpp>
@@ -77,6 +77,9 @@ struct changed_action {
     std::move(handler)(ec, ec ? seen : endpoint->version());
   }
 };
+
+template <>
+inline constexpr bool is_condition<changed_action> = true;
 
 /// void(error_code, transaction): the transaction holds the lock.
 struct txn_action {

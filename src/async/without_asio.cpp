@@ -1,0 +1,86 @@
+// Endpoints: waiting without Asio, in the caller's thread or in a foreign event loop.
+#include "../base/deadline.hpp"
+#include "../segment/ring_on_stop.hpp"
+
+#include <belfry/detail/async/endpoint.hpp>
+
+namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
+
+std::error_code endpoint::block(request& wanted, std::chrono::nanoseconds timeout,
+                                const std::stop_token& stop) {
+  if (!is_open()) return make_error_code(errc::closed);
+  std::unique_lock lock(mutex_);
+  if (!queue_.is_idle()) return std::make_error_code(std::errc::operation_in_progress);
+  const auto deadline = deadline_after(timeout);
+  waits_.stop();  // or a wait in the reactor would complete for the bell that this thread waits for
+  const ring_on_stop wake(stop, me_.bell());
+  for (step next = queue_.began(wanted);;) {
+    if (stop.stop_requested()) {
+      me_.notified_itself();
+      hand_off();
+      return operation_aborted();
+    }
+    next = advance(next);
+    if (next == step::finish) return queue_.result();
+    if (next == step::yield) {
+      if (clock::now() >= deadline) return timed_out();
+      next = step::linger;
+      continue;
+    }
+    // It is asleep. The request to stop may have notified the bell just before it was drained.
+    const bool in_time = stop.stop_requested() || sleep_in_thread(deadline, lock);
+    wake_up();
+    if (me_.error()) return me_.take_error();
+    next = queue_.began(wanted);
+    if (in_time) continue;
+    // One last attempt after the timeout.
+    const attempt outcome = wanted.try_once();
+    return outcome == attempt::would_block ? timed_out() : error_of(outcome);
+  }
+}
+
+/// Sleeps until something wakes the participant. False: the deadline has passed, or the participant has an error.
+bool endpoint::sleep_in_thread(clock::time_point deadline, std::unique_lock<std::mutex>& lock) {
+  participant::sleep s = me_.begin_sleep();
+  lock.unlock();
+  const bool in_time = s.wait(deadline);
+  lock.lock();
+  me_.end_sleep(s);
+  return in_time;
+}
+
+bool endpoint::prepare_wait() {
+  const std::lock_guard lock(mutex_);
+  if (!is_open() || !queue_.is_idle()) return false;
+  const auto anything = [this] { return ready() || corrupted() || peers().untold_event(); };
+  if (anything()) return false;
+  waits_.stop();
+  return me_.prepare_sleep(true, anything);  // finish_wait() reports an error
+}
+
+std::error_code endpoint::finish_wait() {
+  if (!is_open()) return make_error_code(errc::closed);
+  const std::lock_guard lock(mutex_);
+  if (!queue_.is_idle()) return std::make_error_code(std::errc::operation_in_progress);
+  me_.end_foreign_sleep();
+  if (me_.error()) return me_.take_error();
+  if (corrupted()) return make_error_code(errc::corrupted);
+  if (const std::error_code notice = take_notice()) return notice;
+  // Why the last attempt has done nothing, if a peer still cannot be reached.
+  if (peers().unreachable() && !peers().reaches_peers()) return peers().unreachable();
+  const std::error_code event = peers().untold_event();
+  if (!event || ready()) return {};  // values in the ring come before the event
+  peers().take_event();
+  return event;
+}
+
+native_handle_type endpoint::wait_handle(failure& f) {
+  if (!is_open()) {
+    f = {make_error_code(errc::closed), "get a handle to wait for"};
+    return no_handle;
+  }
+  const std::lock_guard lock(mutex_);
+  return me_.wait_handle(f);
+}
+
+}  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR

@@ -1,0 +1,759 @@
+// What a queue of operations decides, without a ring, a segment or an executor.
+#include <belfry/detail/async/op_queue.hpp>
+
+#include "support/test.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <system_error>
+#include <vector>
+
+using namespace belfry;
+using namespace belfry::detail;
+using namespace std::chrono_literals;
+using step = op_queue::step;
+
+namespace {
+
+constexpr op_queue::clock::time_point at(std::chrono::nanoseconds t) {
+  return op_queue::clock::time_point(std::chrono::hours(1) + t);
+}
+
+const std::error_code some_error = std::make_error_code(std::errc::io_error);
+
+struct fake final : operation {
+  fake() { id = ++last_id; }
+
+  attempt try_once() noexcept override { return attempt::would_block; }
+  bool ready() noexcept override {
+    ++looks;
+    return holds;
+  }
+  void complete() override { ++completed; }
+  void destroy() noexcept override { destroyed = true; }
+  void post(std::shared_ptr<endpoint>) override { ++posts; }
+  bool at_home() const noexcept override { return !elsewhere; }
+  const void* context() const noexcept override { return where; }
+
+  /// Its handler is called in another context.
+  fake& in(const void* other) {
+    where = other;
+    elsewhere = true;
+    return *this;
+  }
+
+  static inline std::uint64_t last_id = 0;
+  static inline const int home = 0;
+  const void* where = &home;
+  bool holds = false;
+  int looks = 0;
+  int completed = 0;
+  int posts = 0;
+  bool destroyed = false;
+};
+
+struct condition {
+  condition() { op.is_condition = true; }
+  fake op;
+};
+
+/// A queue, and what was due after the last event. It is destroyed before its operations.
+struct queue {
+  explicit queue(std::chrono::nanoseconds spin = 0ns) : q(spin) {}
+  /// The end of an event. Whether it has posted just these operations.
+  bool posts(std::vector<fake*> expected) {
+    op_queue::due due = q.take_due();
+    finished = due.finished;
+    for (fake* f : all) f->posts = 0;
+    due.posts.send(nullptr);
+    for (fake* f : all) {
+      const bool wanted = std::find(expected.begin(), expected.end(), f) != expected.end();
+      if ((f->posts != 0) != wanted) return false;
+    }
+    return true;
+  }
+  bool posts_nothing() { return posts({}); }
+
+  step submit(fake& f, bool looked = false) {
+    all.push_back(&f);
+    return q.submitted(f, looked);
+  }
+  step submit(condition& c) { return submit(c.op); }
+
+  /// Until the endpoint waits for the operation.
+  void sleep(fake& f) {
+    REQUIRE(submit(f) == step::park);
+    REQUIRE(park() == step::arm);
+    REQUIRE(q.armed({}) == step::rest);
+    REQUIRE(posts_nothing());
+    REQUIRE(q.is_waiting());
+  }
+  /// Until it is on its way to its executor.
+  void schedule(fake& f) {
+    f.holds = true;
+    REQUIRE(submit(f) == step::rest);
+    REQUIRE(posts({&f}));
+    f.holds = false;
+  }
+  /// Until it is to be attempted.
+  void drive(fake& f) {
+    REQUIRE(q.arrived(f) == step::drive);
+    REQUIRE(q.driven() == step::attempt);
+    REQUIRE(q.current() == &f);
+  }
+  step park() { return q.parked(!q.look_again(), {}, false); }
+
+  bool idle() const { return q.is_idle(); }
+  bool waiting() const { return q.is_waiting(); }
+  bool scheduled() const { return !idle() && !waiting(); }
+
+  op_queue q;
+  operation* finished = nullptr;
+  std::vector<fake*> all;
+};
+
+}  // namespace
+
+// ---- phase by event ---------------------------------------------------------------------------------------
+
+TEST_CASE("idle: a transfer that is ready is posted, another one goes to sleep", "[op_queue]") {
+  fake f;
+  queue q;
+  CHECK(q.idle());
+
+  SECTION("ready") {
+    f.holds = true;
+    CHECK(q.submit(f) == step::rest);
+    CHECK(q.posts({&f}));
+    CHECK(q.scheduled());
+  }
+  SECTION("not ready") {
+    CHECK(q.submit(f) == step::park);
+    CHECK(q.q.current() == &f);
+    CHECK(q.park() == step::arm);
+    CHECK(f.looks == 2);
+    CHECK(q.q.armed({}) == step::rest);
+    CHECK(q.posts_nothing());
+    CHECK(q.waiting());
+  }
+  SECTION("just tried: it is looked at once, not twice") {
+    CHECK(q.submit(f, true) == step::park);
+    CHECK(f.looks == 0);
+    CHECK(q.park() == step::arm);
+    CHECK(f.looks == 1);
+  }
+  SECTION("ready once parked: posted, since an initiating function takes nothing") {
+    CHECK(q.submit(f) == step::park);
+    f.holds = true;
+    CHECK(q.park() == step::rest);
+    CHECK(q.posts({&f}));
+    CHECK(q.scheduled());
+  }
+  SECTION("notified before it was parked: posted") {
+    CHECK(q.submit(f) == step::park);
+    CHECK_FALSE(q.q.look_again());
+    CHECK(q.q.parked(true, {}, true) == step::rest);
+    CHECK(q.posts({&f}));
+  }
+  SECTION("cannot sleep: posted, and told of the error when it is driven") {
+    CHECK(q.submit(f) == step::park);
+    CHECK_FALSE(q.q.look_again());
+    CHECK(q.q.parked(false, some_error, false) == step::rest);
+    CHECK(q.posts({&f}));
+    CHECK_FALSE(f.over);
+  }
+  SECTION("cannot wait: ends with the error") {
+    CHECK(q.submit(f) == step::park);
+    CHECK(q.park() == step::arm);
+    CHECK(q.q.armed(some_error) == step::hand_off);
+    CHECK(q.posts({&f}));
+    CHECK(f.over);
+    CHECK(f.result == some_error);
+    CHECK(q.idle());
+  }
+}
+
+TEST_CASE("idle: other events find nothing to do", "[op_queue]") {
+  queue q;
+  CHECK(q.q.woken() == step::rest);
+  CHECK(q.q.retried() == step::rest);
+  CHECK(q.q.cancelled(17) == step::rest);
+  CHECK(q.q.all_cancelled() == step::rest);
+  CHECK(q.posts_nothing());
+  CHECK(q.idle());
+}
+
+TEST_CASE("scheduled: the next operation waits for its turn", "[op_queue]") {
+  fake first, second;
+  queue q;
+  q.schedule(first);
+  second.holds = true;
+  CHECK(q.submit(second) == step::rest);
+  CHECK(q.posts_nothing());
+  CHECK(q.scheduled());
+  CHECK(q.q.woken() == step::rest);
+  CHECK(q.q.retried() == step::rest);
+  CHECK(q.posts_nothing());
+
+  SECTION("the first succeeds: the second is posted, the first completes here") {
+    q.drive(first);
+    CHECK(q.q.tried(false) == step::finish);
+    CHECK(q.posts({&second}));
+    CHECK(q.finished == &first);
+    CHECK(q.scheduled());
+  }
+  SECTION("the first is cancelled on its way: it completes when it arrives, the second is posted") {
+    CHECK(q.q.cancelled(first.id) == step::rest);
+    CHECK(q.posts({&second}));
+    CHECK(first.over);
+    CHECK(q.q.arrived(first) == step::finish);
+    CHECK(q.posts_nothing());
+    CHECK(q.finished == &first);
+    CHECK(first.result == operation_aborted());
+  }
+  SECTION("the second is cancelled") {
+    CHECK(q.q.cancelled(second.id) == step::rest);
+    CHECK(q.posts({&second}));  // to complete
+    CHECK(q.scheduled());
+  }
+  SECTION("the first is lost: the second is posted") {
+    CHECK(q.q.lost(first) == step::rest);
+    CHECK(q.posts({&second}));
+    CHECK(first.over);
+  }
+  SECTION("all are cancelled: only the second is posted, to complete") {
+    CHECK(q.q.all_cancelled() == step::hand_off);
+    CHECK(q.posts({&second}));
+    CHECK(q.idle());
+  }
+}
+
+TEST_CASE("scheduled: the last operation is lost", "[op_queue]") {
+  fake f;
+  queue q;
+  q.schedule(f);
+  CHECK(q.q.lost(f) == step::hand_off);
+  CHECK(q.idle());
+  CHECK(q.q.lost(f) == step::rest);  // over
+}
+
+TEST_CASE("waiting: the first operation is driven where the bell is heard, or posted", "[op_queue]") {
+  fake f;
+  int elsewhere = 0;
+  queue q;
+
+  SECTION("its executor is the endpoint's") {
+    q.sleep(f);
+    CHECK(q.q.woken() == step::drive);
+    CHECK(q.q.driven() == step::attempt);
+    CHECK(q.q.current() == &f);
+    CHECK(q.q.tried(false) == step::finish);
+    CHECK(q.posts_nothing());
+    CHECK(q.finished == &f);
+    CHECK(q.idle());
+  }
+  SECTION("it is another one") {
+    q.sleep(f.in(&elsewhere));
+    CHECK(q.q.woken() == step::rest);
+    CHECK(q.posts({&f}));
+    CHECK(q.scheduled());
+  }
+}
+
+TEST_CASE("waiting: a second transfer sleeps on behind the first", "[op_queue]") {
+  fake first, second;
+  queue q;
+  q.sleep(first);
+  second.holds = true;
+  CHECK(q.submit(second) == step::rest);
+  CHECK(q.posts_nothing());
+  CHECK(q.waiting());
+
+  SECTION("a place was freed: the first is posted") {
+    CHECK(q.q.retried() == step::rest);
+    CHECK(q.posts({&first}));
+    CHECK(q.scheduled());
+  }
+  SECTION("the first is cancelled: the second may need less") {
+    CHECK(q.q.cancelled(first.id) == step::rest);
+    CHECK(q.posts({&first, &second}));
+    CHECK(first.over);
+    CHECK_FALSE(second.over);
+    CHECK(q.scheduled());
+  }
+  SECTION("the second is cancelled: the first sleeps on") {
+    CHECK(q.q.cancelled(second.id) == step::rest);
+    CHECK(q.posts({&second}));
+    CHECK(q.waiting());
+  }
+  SECTION("all are cancelled, in their order") {
+    CHECK(q.q.all_cancelled() == step::hand_off);
+    CHECK(q.posts({&first, &second}));
+    CHECK(first.result == operation_aborted());
+    CHECK(second.result == operation_aborted());
+    CHECK(q.idle());
+  }
+}
+
+TEST_CASE("waiting: the last transfer is cancelled, and a wake-up is handed off", "[op_queue]") {
+  fake f;
+  queue q;
+  q.sleep(f);
+  CHECK(q.q.cancelled(f.id) == step::hand_off);
+  CHECK(q.posts({&f}));
+  CHECK(q.idle());
+}
+
+TEST_CASE("waiting for conditions: a transfer is posted, to be looked at", "[op_queue]") {
+  condition c;
+  fake f;
+  queue q;
+  q.sleep(c.op);
+  CHECK(q.q.retried() == step::rest);
+  CHECK(q.waiting());
+  CHECK(q.submit(f) == step::rest);
+  CHECK(q.posts({&f}));
+  CHECK(q.scheduled());
+}
+
+// ---- contexts -----------------------------------------------------------------------------------------------
+
+TEST_CASE("the first operation of every context is posted, as one of them may not run", "[op_queue]") {
+  int one = 0, other = 0;
+  fake a, b, c, d;
+  condition e;
+  queue q;
+  q.schedule(a);
+  CHECK(q.submit(b.in(&one)) == step::rest);
+  CHECK(q.posts({&b}));
+  CHECK(q.submit(c.in(&one)) == step::rest);
+  CHECK(q.posts_nothing());
+  CHECK(q.submit(d.in(&other)) == step::rest);
+  CHECK(q.posts({&d}));
+  e.op.in(&other);
+  CHECK(q.submit(e) == step::rest);
+  CHECK(q.posts_nothing());
+
+  q.drive(b);  // before the one that came first
+  CHECK(q.q.tried(false) == step::finish);
+  CHECK(q.posts({&c}));
+  CHECK(q.finished == &b);
+}
+
+TEST_CASE("more contexts than are remembered: still only the first operation of each", "[op_queue]") {
+  std::array<fake, 24> ops;
+  std::array<int, 12> contexts{};
+  fake first;
+  queue q;
+  q.schedule(first);
+  for (std::size_t i = 0; i != ops.size(); ++i) {
+    CHECK(q.submit(ops[i].in(&contexts[i / 2])) == step::rest);
+    if (i % 2 == 0) {
+      CHECK(q.posts({&ops[i]}));
+    } else {
+      CHECK(q.posts_nothing());
+    }
+  }
+}
+
+// ---- conditions ---------------------------------------------------------------------------------------------
+
+TEST_CASE("a condition that holds already is posted to complete", "[op_queue]") {
+  condition c;
+  queue q;
+  c.op.holds = true;
+  CHECK(q.submit(c) == step::rest);
+  CHECK(q.posts({&c.op}));
+  CHECK(c.op.over);
+  CHECK(q.idle());
+  CHECK(q.q.arrived(c.op) == step::finish);
+  CHECK(q.posts_nothing());
+  CHECK(q.finished == &c.op);
+  CHECK(c.op.result == std::error_code());
+}
+
+TEST_CASE("conditions alone: the endpoint sleeps, and looks at all of them", "[op_queue]") {
+  condition first, second, third;
+  queue q;
+  CHECK(q.submit(first) == step::park);
+  CHECK(q.q.current() == nullptr);
+  CHECK(q.park() == step::arm);
+  CHECK(q.q.armed({}) == step::rest);
+  CHECK(q.posts_nothing());
+  CHECK(q.submit(second) == step::rest);  // the same bell
+  CHECK(q.submit(third) == step::rest);
+  CHECK(q.waiting());
+
+  SECTION("none holds: back to sleep") {
+    CHECK(q.q.woken() == step::drive);
+    CHECK(q.q.driven() == step::park);
+    CHECK(q.park() == step::arm);
+    CHECK(q.q.armed({}) == step::rest);
+    CHECK(q.posts_nothing());
+    CHECK(q.waiting());
+  }
+  SECTION("the first holds: the others go back to sleep, and it completes here") {
+    first.op.holds = true;
+    CHECK(q.q.woken() == step::drive);
+    CHECK(q.q.driven() == step::park);
+    CHECK(q.park() == step::arm);
+    CHECK(q.q.armed({}) == step::rest);
+    CHECK(q.posts_nothing());
+    CHECK(q.finished == &first.op);
+    CHECK(q.waiting());
+  }
+  SECTION("others hold: they are posted to complete") {
+    second.op.holds = third.op.holds = true;
+    CHECK(q.q.woken() == step::drive);
+    CHECK(q.q.driven() == step::park);
+    CHECK(q.posts({&second.op, &third.op}));
+    CHECK(second.op.over);
+  }
+  SECTION("one holds only once parked") {
+    CHECK(q.q.woken() == step::drive);
+    CHECK(q.q.driven() == step::park);
+    first.op.holds = true;
+    CHECK(q.park() == step::arm);
+    CHECK(q.q.armed({}) == step::rest);
+    CHECK(q.posts_nothing());
+    CHECK(q.finished == &first.op);
+  }
+  SECTION("the last one holds") {
+    first.op.holds = second.op.holds = third.op.holds = true;
+    CHECK(q.q.woken() == step::drive);
+    CHECK(q.q.driven() == step::rest);
+    CHECK(q.posts({&second.op, &third.op}));
+    CHECK(q.finished == &first.op);
+    CHECK(q.idle());
+  }
+  SECTION("the last one holds only once parked") {
+    CHECK(q.q.woken() == step::drive);
+    CHECK(q.q.driven() == step::park);
+    first.op.holds = second.op.holds = third.op.holds = true;
+    CHECK(q.park() == step::rest);
+    CHECK(q.posts({&second.op, &third.op}));
+    CHECK(q.finished == &first.op);
+    CHECK(q.idle());
+  }
+  SECTION("the first is cancelled") {
+    CHECK(q.q.cancelled(first.op.id) == step::hand_off);
+    CHECK(q.posts({&first.op, &second.op}));
+    CHECK(q.scheduled());
+  }
+  SECTION("another one is cancelled") {
+    CHECK(q.q.cancelled(third.op.id) == step::rest);
+    CHECK(q.posts({&third.op}));
+    CHECK(q.waiting());
+  }
+  SECTION("they cannot sleep any more: all end with the error") {
+    CHECK(q.q.woken() == step::drive);
+    CHECK(q.q.driven() == step::park);
+    CHECK_FALSE(q.q.look_again());
+    CHECK(q.q.parked(false, some_error, false) == step::rest);
+    CHECK(q.posts({&second.op, &third.op}));
+    CHECK(q.finished == &first.op);
+    for (const condition* c : {&first, &second, &third}) CHECK(c->op.result == some_error);
+    CHECK(q.idle());
+  }
+}
+
+TEST_CASE("a condition waits for no transfer", "[op_queue]") {
+  fake f;
+  condition c;
+  queue q;
+  q.sleep(f);
+  CHECK(q.submit(c) == step::rest);
+  CHECK(q.waiting());
+
+  SECTION("it holds when the transfer is driven") {
+    c.op.holds = true;
+    CHECK(q.q.woken() == step::drive);
+    CHECK(q.q.driven() == step::attempt);
+    CHECK(q.q.current() == &f);
+    CHECK(q.q.tried(true) == step::look);
+    CHECK(q.q.looked(false) == step::park);
+    CHECK(q.park() == step::arm);
+    CHECK(q.q.armed({}) == step::rest);
+    CHECK(q.posts({&c.op}));
+    CHECK(c.op.over);
+    CHECK(q.waiting());
+  }
+  SECTION("it holds when the transfer has parked") {
+    CHECK(q.q.woken() == step::drive);
+    CHECK(q.q.driven() == step::attempt);
+    CHECK(q.q.tried(true) == step::look);
+    CHECK(q.q.looked(false) == step::park);
+    c.op.holds = true;
+    CHECK(q.park() == step::arm);
+    CHECK(q.posts({&c.op}));
+  }
+  SECTION("the transfer succeeds: the condition is posted, to park") {
+    CHECK(q.q.woken() == step::drive);
+    CHECK(q.q.driven() == step::attempt);
+    CHECK(q.q.tried(false) == step::finish);
+    CHECK(q.posts({&c.op}));
+    CHECK_FALSE(c.op.over);
+    CHECK(q.q.arrived(c.op) == step::drive);
+    CHECK_FALSE(q.q.has_transfers());
+    CHECK(q.q.driven() == step::park);
+  }
+  SECTION("the transfer is cancelled: a wake-up is handed off, the condition is posted") {
+    CHECK(q.q.cancelled(f.id) == step::hand_off);
+    CHECK(q.posts({&f, &c.op}));
+  }
+}
+
+TEST_CASE("a condition that arrives while a transfer is pending leaves the sleep to it", "[op_queue]") {
+  condition c;
+  fake f;
+  queue q;
+  q.sleep(c.op);
+  CHECK(q.q.woken() == step::drive);
+  CHECK(q.q.driven() == step::park);
+  CHECK(q.q.parked(true, {}, true) == step::rest);  // posted once more
+  CHECK(q.posts({&c.op}));
+  CHECK(q.submit(f) == step::rest);
+  CHECK(q.posts({&f}));
+  CHECK(q.q.arrived(c.op) == step::drive);
+  CHECK(q.q.driven() == step::rest);
+  CHECK(q.posts_nothing());  // the transfer is on its way
+  CHECK(q.scheduled());
+}
+
+// ---- the end --------------------------------------------------------------------------------------------------
+
+TEST_CASE("the context is destroyed: what is posted belongs to its post, the rest is handed out", "[op_queue]") {
+  fake posted, here;
+  condition c;
+  queue q;
+  q.schedule(posted);
+  CHECK(q.submit(here) == step::rest);
+  CHECK(q.submit(c) == step::rest);
+  CHECK(q.posts_nothing());
+  {
+    const operation_list list = q.q.shut_down();
+    CHECK(q.idle());
+    for (const fake* f : {&posted, &here, &c.op}) CHECK(f->over);
+  }
+  CHECK_FALSE(posted.destroyed);
+  CHECK(here.destroyed);
+  CHECK(c.op.destroyed);
+}
+
+// ---- the steps of a request -----------------------------------------------------------------------------------
+
+namespace {
+
+/// A request that is tried in its own thread, as a blocking call does.
+struct call {
+  explicit call(std::chrono::nanoseconds spin = 0ns) : q(spin) {}
+
+  step begin() { return q.began(wanted); }
+  step park(bool ready) {
+    wanted.holds = ready;
+    return q.parked(!q.look_again(), {}, false);
+  }
+
+  op_queue q;
+  fake wanted;
+};
+
+}  // namespace
+
+TEST_CASE("a request begins with an attempt, and ends with one that succeeds", "[op_queue]") {
+  call c;
+  CHECK(c.begin() == step::attempt);
+  CHECK(c.q.tried(false) == step::finish);
+  CHECK(c.q.result() == std::error_code());
+  CHECK(c.begin() == step::attempt);
+  CHECK(c.q.tried(false, some_error) == step::finish);
+  CHECK(c.q.result() == some_error);
+  CHECK(c.q.is_idle());
+}
+
+TEST_CASE("an empty ring without an event: it sleeps", "[op_queue]") {
+  call c;
+  for (int i = 0; i != 3; ++i) {  // it may be woken for nothing
+    CHECK(c.begin() == step::attempt);
+    CHECK(c.q.tried(true) == step::look);
+    CHECK(c.q.looked(false) == step::park);
+    CHECK(c.park(false) == step::arm);
+  }
+}
+
+TEST_CASE("ready once parked: it is attempted, awake", "[op_queue]") {
+  call c;
+  c.begin();
+  c.q.tried(true);
+  REQUIRE(c.q.looked(false) == step::park);
+  CHECK(c.park(true) == step::attempt);
+  CHECK(c.q.tried(false) == step::finish);
+}
+
+TEST_CASE("a request that cannot sleep ends with the error", "[op_queue]") {
+  call c;
+  c.begin();
+  c.q.tried(true);
+  REQUIRE(c.q.looked(false) == step::park);
+  CHECK(c.q.parked(false, some_error, false) == step::finish);
+  CHECK(c.q.result() == some_error);
+}
+
+TEST_CASE("an event is reported only after one more attempt", "[op_queue]") {
+  call c;
+  c.begin();
+  REQUIRE(c.q.tried(true) == step::look);
+  CHECK(c.q.looked(true) == step::attempt);
+
+  SECTION("which finds the ring empty") {
+    CHECK(c.q.tried(true) == step::report);
+    CHECK(c.q.reported(some_error) == step::finish);
+    CHECK(c.q.result() == some_error);
+  }
+  SECTION("which finds what was sent just before the event") {
+    CHECK(c.q.tried(false) == step::finish);
+    // The next request knows nothing of the event: it looks again.
+    CHECK(c.begin() == step::attempt);
+    CHECK(c.q.tried(true) == step::look);
+  }
+  SECTION("which finds the ring empty, and then the event has gone") {
+    CHECK(c.q.tried(true) == step::report);
+    CHECK(c.q.reported({}) == step::attempt);
+    CHECK(c.q.tried(true) == step::look);
+    CHECK(c.q.looked(false) == step::park);
+  }
+}
+
+TEST_CASE("an event that was seen when parked is looked for again", "[op_queue]") {
+  call c;
+  c.begin();
+  c.q.tried(true);
+  c.q.looked(false);
+  REQUIRE(c.park(true) == step::attempt);
+  CHECK(c.q.tried(true) == step::look);
+  CHECK(c.q.looked(true) == step::attempt);
+  CHECK(c.q.tried(true) == step::report);
+}
+
+TEST_CASE("without spin it never lingers, and needs no time", "[op_queue]") {
+  call c;
+  CHECK_FALSE(c.q.needs_time());
+  c.begin();
+  c.q.tried(false);
+  c.begin();
+  c.q.tried(true);
+  CHECK(c.q.looked(false, at(0ns)) == step::park);
+}
+
+TEST_CASE("with spin it lingers, from the first time that the ring was empty after a success", "[op_queue]") {
+  call c(50us);
+  CHECK(c.q.needs_time());
+  c.begin();
+  REQUIRE(c.q.tried(false) == step::finish);
+
+  c.begin();
+  REQUIRE(c.q.tried(true) == step::look);
+  CHECK(c.q.looked(false, at(10us)) == step::linger);
+  CHECK(c.q.lingered(false, at(30us)) == step::yield);
+  CHECK(c.q.lingered(false, at(59us)) == step::yield);
+
+  SECTION("the time is over") {
+    CHECK(c.q.lingered(false, at(60us)) == step::park);
+    CHECK(c.park(false) == step::arm);
+  }
+  SECTION("something came") {
+    CHECK(c.q.lingered(true, at(59us)) == step::attempt);
+    CHECK(c.q.tried(false) == step::finish);
+    // The time begins anew.
+    c.begin();
+    c.q.tried(true);
+    CHECK(c.q.looked(false, at(1s)) == step::linger);
+    CHECK(c.q.lingered(false, at(1s + 49us)) == step::yield);
+    CHECK(c.q.lingered(false, at(1s + 50us)) == step::park);
+  }
+  SECTION("something came, and has gone") {
+    CHECK(c.q.lingered(true, at(59us)) == step::attempt);
+    CHECK(c.q.tried(true) == step::look);
+    CHECK(c.q.looked(false, at(61us)) == step::park);
+  }
+  SECTION("an event ends it at once") {
+    CHECK(c.q.lingered(true, at(21us)) == step::attempt);
+    CHECK(c.q.tried(true) == step::look);
+    CHECK(c.q.looked(true, at(21us)) == step::attempt);
+    CHECK(c.q.tried(true) == step::report);
+  }
+}
+
+TEST_CASE("with spin an operation that yields is posted again", "[op_queue]") {
+  fake f;
+  queue q(50us);
+  CHECK(q.submit(f) == step::rest);  // it is attempted, not put to sleep
+  CHECK(q.posts({&f}));
+  q.q.succeeded();
+  q.drive(f);
+  CHECK(q.q.tried(true) == step::look);
+  CHECK(q.q.looked(false, at(0us)) == step::linger);
+  CHECK(q.q.lingered(false, at(1us)) == step::yield);
+  CHECK(q.q.yielded() == step::rest);
+  CHECK(q.posts({&f}));
+  CHECK(q.scheduled());
+  q.drive(f);
+  CHECK(q.q.tried(true) == step::look);
+  CHECK(q.q.looked(false, at(50us)) == step::park);
+}
+
+TEST_CASE("with spin it sleeps at once before the first success", "[op_queue]") {
+  call c(50us);
+  c.begin();
+  c.q.tried(true);
+  CHECK(c.q.looked(false, at(0us)) == step::park);
+  c.park(true);
+  c.q.tried(true);
+  CHECK(c.q.looked(false, at(1us)) == step::park);
+}
+
+TEST_CASE("one success is lingered for once, however often it sleeps after it", "[op_queue]") {
+  call c(50us);
+  c.begin();
+  c.q.tried(false);
+  c.begin();
+  c.q.tried(true);
+  REQUIRE(c.q.looked(false, at(0us)) == step::linger);
+  REQUIRE(c.q.lingered(false, at(50us)) == step::park);
+  c.park(false);
+  c.begin();
+  c.q.tried(true);
+  CHECK(c.q.looked(false, at(51us)) == step::park);
+}
+
+TEST_CASE("after a fruitless spin it sleeps at once, until messages come often enough", "[op_queue]") {
+  call c(50us);
+  const auto sleeps_at = [&c](std::chrono::nanoseconds t) {
+    c.begin();
+    c.q.tried(true);
+    const bool at_once = c.q.looked(false, at(t)) == step::park;
+    if (!at_once) CHECK(c.q.lingered(false, at(t + 50us)) == step::park);
+    CHECK(c.park(false) == step::arm);
+    c.begin();
+    CHECK(c.q.tried(false) == step::finish);
+    return at_once;
+  };
+  c.begin();
+  c.q.tried(false);
+  REQUIRE_FALSE(sleeps_at(0us));
+  CHECK(sleeps_at(100us));
+  CHECK(sleeps_at(200us));
+
+  SECTION("one that came soon after the last") {
+    CHECK_FALSE(sleeps_at(249us));
+    CHECK(sleeps_at(350us));
+  }
+  SECTION("one that was there without a sleep") {
+    c.begin();
+    CHECK(c.q.tried(false) == step::finish);
+    CHECK_FALSE(sleeps_at(400us));
+  }
+}
