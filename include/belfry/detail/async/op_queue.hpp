@@ -111,16 +111,21 @@ class post_list {
 };
 
 /// While no operation is pending it is `idle`. While one is, either an operation is on its way to its executor
-/// (`scheduled`), or the endpoint sleeps (`waiting`).
+/// (`scheduled`), or the endpoint sleeps (`waiting`). What an event leads to:
 ///
-///                     idle               scheduled          waiting
-///   submitted         park, or post it   post it (1)        post it, if it is the first transfer
-///   arrived           -                  drive              drive
-///   woken             rest               rest               drive, or post (2)
-///   retried           rest               rest               post the first transfer
-///   cancelled, lost   -                  post the next      post the next; none left: hand off, idle
+///                 idle                  scheduled         waiting
+///   submitted     park; post if ready   post (1)          post if it is the first transfer
+///   arrived       -                     drive             drive
+///   woken         -                     -                 drive, or post (2)
+///   retried       -                     -                 post the first transfer
+///   cancelled     -                     post the next     post the next if it was the first
+///   lost          -                     post the next     post the next
 ///
-///   (1) if its context has no operation on its way   (2) unless the first operation belongs to this executor
+///   (1) if no other operation of its context is on its way
+///   (2) if another executor than this one is the first operation's
+///
+/// If an operation has gone and no transfer is left, a received wake-up is handed off; if none at all is left, it is
+/// idle again.
 ///
 /// An operation that is driven takes these steps. A blocking call takes them, too, from attempt to finish, in its own
 /// thread.
