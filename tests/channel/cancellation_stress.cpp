@@ -32,7 +32,7 @@ child live_producer(const std::string& name, const shared<progress>& p) {
       const bool in_step = random() % 4 != 0;
       while (in_step && tx.size() != 0 && !p->stop) std::this_thread::yield();
       // Now and then so late that the timer must win.
-      const auto pause = std::chrono::nanoseconds(random() % 1000 == 0 ? 500'000 : random() % 4000);
+      const auto pause = std::chrono::nanoseconds(random() % 200 == 0 ? 500'000 : random() % 4000);
       const auto until = std::chrono::steady_clock::now() + pause;
       while (std::chrono::steady_clock::now() < until) {
       }
