@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <random>
 #include <system_error>
 #include <vector>
 
@@ -755,5 +756,210 @@ TEST_CASE("after a fruitless spin it sleeps at once, until messages come often e
     c.begin();
     CHECK(c.q.tried(false) == step::finish);
     CHECK_FALSE(sleeps_at(400us));
+  }
+}
+
+// ---- random events ------------------------------------------------------------------------------------------
+
+namespace {
+
+/// A ring of items, a bell, and contexts that run their posts in any order or lose them: what surrounds a queue.
+class world {
+ public:
+  explicit world(std::uint32_t seed, std::chrono::nanoseconds spin) : random_(seed), q_(spin) {}
+  ~world() { q_.shut_down(); }
+
+  void run(int events) {
+    for (int i = 0; i != events; ++i) {
+      switch (random_() % 12) {
+        case 0:
+        case 1: submit(false); break;
+        case 2: submit(true); break;
+        case 3: add_items(random_() % 3); break;
+        case 4: change(); break;
+        case 5: handle([&] { return q_.cancelled(any_id()); }); break;
+        case 6:
+          if (random_() % 8 == 0) handle([&] { return q_.all_cancelled(); });
+          break;
+        case 7:
+          if (random_() % 4 == 0) lose();
+          break;
+        case 8: handle([&] { return q_.retried(); }); break;
+        default: go_on(); break;
+      }
+    }
+    // Everything that is pending ends once there are enough items and every condition holds.
+    add_items(1'000'000);
+    change();
+    always_ = true;
+    failing_ = false;
+    while (go_on()) {
+    }
+    CHECK(q_.is_idle());
+    for (const auto& op : ops_) CHECK(op->ends == 1);
+  }
+
+ private:
+  struct member final : operation {
+    explicit member(world& w) : all(w) {}
+    attempt try_once() noexcept override {
+      if (all.items_ == 0) return attempt::would_block;
+      --all.items_;
+      return attempt::done;
+    }
+    bool ready() noexcept override {
+      return is_condition ? all.always_ || all.changes_ != seen : all.items_ != 0;
+    }
+    void complete() override { ++ends; }
+    void destroy() noexcept override {}
+    void post(std::shared_ptr<endpoint>) override {
+      CHECK(posted);
+      CHECK(std::find(all.posted_.begin(), all.posted_.end(), this) == all.posted_.end());
+      all.posted_.push_back(this);
+    }
+    bool at_home() const noexcept override { return !elsewhere; }
+    const void* context() const noexcept override { return where; }
+
+    world& all;
+    const void* where = nullptr;
+    unsigned seen = 0;
+    int ends = 0;
+  };
+
+  void submit(bool condition) {
+    ops_.push_back(std::make_unique<member>(*this));
+    member& op = *ops_.back();
+    op.id = ops_.size();
+    op.is_condition = condition;
+    op.seen = changes_ - (random_() % 4 == 0 ? 1 : 0);  // some hold already
+    const unsigned context = random_() % 4;
+    op.where = &contexts_[context];
+    op.elsewhere = context != 0;
+    const bool looked = items_ == 0 && random_() % 2 == 0;
+    handle([&] { return q_.submitted(op, looked); });
+  }
+
+  void add_items(unsigned n) {
+    items_ += n;
+    if (n != 0) notify();
+  }
+  void change() {
+    ++changes_;
+    notify();
+  }
+  void notify() {
+    if (asleep_) rung_ = true;
+  }
+
+  std::uint64_t any_id() { return ops_.empty() ? 0 : 1 + random_() % ops_.size(); }
+
+  member* take_posted() {
+    if (posted_.empty()) return nullptr;
+    const std::size_t which = random_() % posted_.size();
+    member* const op = posted_[which];
+    posted_.erase(posted_.begin() + static_cast<std::ptrdiff_t>(which));
+    return op;
+  }
+
+  /// Runs a post, or lets the bell be heard. False: there is neither.
+  bool go_on() {
+    if (rung_ && (posted_.empty() || random_() % 2 == 0)) {
+      rung_ = false;
+      handle([&] { return q_.woken(); });
+      return true;
+    }
+    member* const op = take_posted();
+    if (op == nullptr) return false;
+    handle([&] { return q_.arrived(*op); });
+    return true;
+  }
+
+  void lose() {
+    member* const op = take_posted();
+    if (op == nullptr) return;
+    handle([&] { return q_.lost(*op); });
+    ++op->ends;
+  }
+
+  template <class Event>
+  void handle(Event event) {
+    carry_out(event());
+    op_queue::due due = q_.take_due();
+    if (!q_.is_waiting()) asleep_ = false;
+    due.posts.send(nullptr);
+    if (due.finished != nullptr) due.finished->complete();
+    check();
+  }
+
+  void carry_out(step next) {
+    using namespace std::chrono_literals;
+    for (;;) {
+      now_ += 100ns;
+      switch (next) {
+        case step::rest:
+        case step::hand_off:
+        case step::finish: return;
+        case step::drive:
+          asleep_ = false;
+          next = q_.driven();
+          break;
+        case step::attempt: {
+          const attempt outcome = q_.current()->try_once();
+          next = q_.tried(outcome == attempt::would_block);
+          break;
+        }
+        case step::look: next = q_.looked(sometimes(), at(now_)); break;
+        case step::report: next = q_.reported(sometimes() ? some_error : std::error_code()); break;
+        case step::linger: next = q_.lingered(q_.current()->ready(), at(now_)); break;
+        case step::yield: next = q_.yielded(); break;
+        case step::park: {
+          rung_ = false;
+          const bool refused = sometimes();
+          asleep_ = !q_.look_again() && !refused;
+          next = q_.parked(asleep_, refused ? some_error : std::error_code(), sometimes());
+          break;
+        }
+        case step::arm: next = q_.armed(sometimes() ? some_error : std::error_code()); break;
+      }
+    }
+  }
+  bool sometimes() { return failing_ && random_() % 16 == 0; }
+
+  void check() {
+    const auto pending = std::count_if(ops_.begin(), ops_.end(), [](const auto& op) { return !op->over; });
+    const bool on_its_way =
+        std::any_of(posted_.begin(), posted_.end(), [](const member* op) { return !op->over; });
+    REQUIRE(q_.is_idle() == (pending == 0));
+    REQUIRE(q_.is_waiting() == asleep_);
+    REQUIRE((q_.is_idle() || q_.is_waiting() || on_its_way));  // else it would never go on
+    for (const auto& op : ops_) {
+      REQUIRE(op->ends <= 1);
+      REQUIRE((op->ends == 0 || op->over));
+      // No wake-up is lost.
+      if (q_.is_waiting() && !op->over && op->is_condition && op->ready()) REQUIRE(rung_);
+    }
+    if (q_.is_waiting() && q_.has_transfers() && items_ != 0) REQUIRE(rung_);
+  }
+
+  std::minstd_rand random_;
+  std::vector<std::unique_ptr<member>> ops_;
+  std::vector<member*> posted_;
+  std::array<int, 4> contexts_{};
+  unsigned items_ = 0;
+  unsigned changes_ = 0;
+  bool always_ = false;
+  bool failing_ = true;
+  bool asleep_ = false;
+  bool rung_ = false;
+  std::chrono::nanoseconds now_{0};
+  op_queue q_;
+};
+
+}  // namespace
+
+TEST_CASE("whatever happens, every operation ends once, and none is forgotten", "[op_queue]") {
+  for (std::uint32_t seed = 1; seed != 400; ++seed) {
+    CAPTURE(seed);
+    world(seed, seed % 2 == 0 ? 0ns : 500ns).run(120);
   }
 }
