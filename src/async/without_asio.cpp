@@ -27,9 +27,10 @@ std::error_code endpoint::block(request& wanted, std::chrono::nanoseconds timeou
       next = step::linger;
       continue;
     }
-    // It is asleep. The request to stop may have notified the bell just before it was drained.
+    asleep_ = false;  // it is this thread that sleeps: no event of the reactor may end that
+    // The request to stop may have notified the bell just before it was drained.
     const bool in_time = stop.stop_requested() || sleep_in_thread(deadline, lock);
-    wake_up();
+    me_.cancel_sleep();
     if (me_.error()) return me_.take_error();
     next = queue_.began(wanted);
     if (in_time) continue;

@@ -4,12 +4,31 @@
 #include "support/rings.hpp"
 
 #include <stop_token>
+#include <thread>
+
+#include <unistd.h>
 
 using namespace belfry;
 using namespace belfry::test;
 using namespace std::chrono_literals;
 
 namespace {
+
+/// Reads the segment without participating.
+class watcher {
+ public:
+  explicit watcher(const std::string& name) {
+    detail::failure f;
+    segment_ = detail::segment::create_or_open(name, of_values::channel::ring_type::traits, {}, f);
+    REQUIRE_FALSE(f);
+  }
+  bool is_parked(layout::role role, std::size_t slot) const {
+    return segment_.header().parked[static_cast<std::size_t>(role)].slots[slot] != 0;
+  }
+
+ private:
+  detail::segment segment_;
+};
 
 /// Requests a stop as soon as the participant in this slot sleeps.
 class stopper {
@@ -22,22 +41,6 @@ class stopper {
   std::stop_token token() const { return source_.get_token(); }
 
  private:
-  /// Reads the segment without participating.
-  class watcher {
-   public:
-    explicit watcher(const std::string& name) {
-      detail::failure f;
-      segment_ = detail::segment::create_or_open(name, of_values::channel::ring_type::traits, {}, f);
-      REQUIRE_FALSE(f);
-    }
-    bool is_parked(layout::role role, std::size_t slot) const {
-      return segment_.header().parked[static_cast<std::size_t>(role)].slots[slot] != 0;
-    }
-
-   private:
-    detail::segment segment_;
-  };
-
   watcher watcher_;
   std::stop_source source_;
   std::jthread thread_;
@@ -208,4 +211,35 @@ TEST_CASE("an event at the deadline is reported as what it is", "[interrupted]")
   CHECK(told_at_deadline(attempt::too_large) == errc::message_too_large);
   CHECK(told_at_deadline(attempt::denied) == std::errc::permission_denied);
   rx->close();
+}
+
+TEST_CASE("a wait in the reactor that had ended before a blocking call does not end its sleep", "[interrupted]") {
+  const watchdog guard;
+  pair_of_values c;
+  const watcher segment(c.name);
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  net::posix::stream_descriptor first(c.io, ends[0]);
+  tick got{};
+  error_code ec;
+  std::jthread blocked;
+  first.async_wait(net::posix::stream_descriptor::wait_read, [&](const error_code&) {
+    // The reactor has found the bell ready, too, and says so after this handler.
+    c.rx.cancel();
+    CHECK(c.rx.try_receive());
+    blocked = std::jthread([&] { ec = c.rx.receive(got, 20s); });
+    while (!segment.is_parked(consumer_role, 1)) std::this_thread::yield();
+  });
+  told t;
+  c.rx.async_receive(t.receiver());
+  CHECK(::write(ends[1], "x", 1) == 1);
+  CHECK(c.tx.try_send(c.values.make(1)));
+  while (t.calls == 0) c.io.run_one();
+  CHECK(t.ec == net::error::operation_aborted);
+  CHECK(segment.is_parked(consumer_role, 1));
+  CHECK(c.tx.try_send(c.values.make(2)));
+  blocked.join();
+  CHECK(ec == error_code());
+  CHECK(number(got) == 2);
+  ::close(ends[1]);
 }
