@@ -3,7 +3,7 @@
 
 #include <belfry/asio.hpp>
 #include <belfry/detail/async/actions.hpp>
-#include <belfry/detail/async/endpoint_handle.hpp>
+#include <belfry/detail/async/endpoint_owner.hpp>
 #include <belfry/detail/blocks/watch_endpoint.hpp>
 #include <belfry/error.hpp>
 #include <belfry/shared_memory.hpp>
@@ -42,11 +42,11 @@ namespace belfry::inline BELFRY_ASIO_FLAVOUR {
 /// destroying the watch, `close()` and `cancel()`. A transaction must not outlive its watch: it ends with the
 /// watch.
 template <class Executor = net::any_io_executor>
-class basic_watch {
+class basic_watch : public detail::endpoint_owner<detail::watch_endpoint, Executor> {
+  using owner = detail::endpoint_owner<detail::watch_endpoint, Executor>;
   using default_token = net::default_completion_token_t<Executor>;
 
  public:
-  using executor_type = Executor;
   template <class Other>
   struct rebind_executor {
     using other = basic_watch<Other>;
@@ -56,15 +56,13 @@ class basic_watch {
   /// permits no transactions. Throws std::system_error: `errc::roster_full`, `errc::incompatible` if
   /// something else has the companion's name, or the system's error.
   basic_watch(const Executor& executor, const shared_memory& block)
-      : endpoint_(std::make_shared<detail::watch_endpoint>(net::any_io_executor(executor))),
-        executor_(executor) {
+      : owner(executor) {
     detail::failure f;
     endpoint_->open(block, f);
     if (f) f.raise();
   }
   basic_watch(const Executor& executor, const shared_memory& block, error_code& ec)
-      : endpoint_(std::make_shared<detail::watch_endpoint>(net::any_io_executor(executor))),
-        executor_(executor) {
+      : owner(executor) {
     detail::failure f;
     endpoint_->open(block, f);
     ec = detail::to_net(f.code);
@@ -72,30 +70,6 @@ class basic_watch {
   template <std::derived_from<net::execution_context> Context, class... Arguments>
   basic_watch(Context& context, Arguments&&... arguments)
       : basic_watch(Executor(context.get_executor()), std::forward<Arguments>(arguments)...) {}
-
-  /// A moved-from watch behaves as a closed one.
-  basic_watch(basic_watch&& other) noexcept
-      : endpoint_(std::move(other.endpoint_)), executor_(other.executor_) {}
-  basic_watch& operator=(basic_watch&& other) noexcept {
-    if (this != &other) {
-      if (endpoint_) endpoint_->close();
-      endpoint_ = std::move(other.endpoint_);
-      executor_ = other.executor_;
-    }
-    return *this;
-  }
-  ~basic_watch() {
-    if (endpoint_) endpoint_->close();
-  }
-
-  executor_type get_executor() const noexcept { return executor_; }
-  bool is_open() const noexcept { return endpoint_ && endpoint_->is_open(); }
-  void close() noexcept {
-    if (endpoint_) endpoint_->close();
-  }
-  void cancel() noexcept {
-    if (endpoint_) endpoint_->cancel_all();
-  }
 
   /// Grows with every notification, even if the companion is removed and made again (unless the clock is set
   /// back in between). A program that reads the block after this call sees all changes that the version
@@ -152,12 +126,9 @@ class basic_watch {
   }
 
  private:
-  /// The endpoint for an operation; after a move, a new closed one, which completes the operation.
-  const std::shared_ptr<detail::watch_endpoint>& target() {
-    if (!endpoint_)
-      endpoint_ = std::make_shared<detail::watch_endpoint>(net::any_io_executor(executor_));
-    return endpoint_;
-  }
+  using owner::endpoint_;
+  using owner::executor_;
+  using owner::target;
 
   template <class Token>
   auto initiate_changed(detail::changed_action action, Token&& token) {
@@ -165,9 +136,6 @@ class basic_watch {
         detail::initiation<detail::watch_endpoint, Executor>(endpoint_, executor_), token,
         std::move(action));
   }
-
-  std::shared_ptr<detail::watch_endpoint> endpoint_;
-  Executor executor_;
 };
 
 using watch = basic_watch<>;

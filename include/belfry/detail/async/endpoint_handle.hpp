@@ -6,6 +6,7 @@
 #include <belfry/channel_options.hpp>
 #include <belfry/detail/async/actions.hpp>
 #include <belfry/detail/async/at_once.hpp>
+#include <belfry/detail/async/endpoint_owner.hpp>
 #include <belfry/error.hpp>
 
 #include <chrono>
@@ -30,12 +31,11 @@ inline constexpr std::chrono::nanoseconds for_ever = std::chrono::nanoseconds::m
 /// Construction joins a channel: by name, by handles, or through a manager. The forms without `error_code&` throw
 /// std::system_error. The forms with it set `ec`; is_open() is false after an error.
 template <class Endpoint, class Executor>
-class endpoint_handle {
+class endpoint_handle : public endpoint_owner<Endpoint, Executor> {
+  using owner = endpoint_owner<Endpoint, Executor>;
   using default_token = net::default_completion_token_t<Executor>;
 
  public:
-  using executor_type = Executor;
-
   /// Joins the channel of this name, and creates it if there is none:
   ///
   ///     ticks::consumer rx(io, "ticks");
@@ -110,41 +110,8 @@ class endpoint_handle {
   endpoint_handle(Context& context, Arguments&&... arguments)
       : endpoint_handle(Executor(context.get_executor()), std::forward<Arguments>(arguments)...) {}
 
-  /// A moved-from object behaves as a closed one.
-  endpoint_handle(endpoint_handle&& other) noexcept
-      : endpoint_(std::move(other.endpoint_)), executor_(other.executor_) {}
-  endpoint_handle& operator=(endpoint_handle&& other) noexcept {
-    if (this != &other) {
-      if (endpoint_) endpoint_->close();
-      endpoint_ = std::move(other.endpoint_);
-      executor_ = other.executor_;
-    }
-    return *this;
-  }
   template <std::convertible_to<Executor> Other>
-  endpoint_handle(endpoint_handle<Endpoint, Other>&& other)
-      : endpoint_(std::move(other.endpoint_)), executor_(other.executor_) {}
-
-  /// Leaves the channel, as close().
-  ~endpoint_handle() {
-    if (endpoint_) endpoint_->close();
-  }
-
-  executor_type get_executor() const noexcept { return executor_; }
-
-  /// Leaves the channel for good. The other side first receives everything in the ring, then `errc::closed`. Pending
-  /// operations complete with `operation_aborted`; later ones with `errc::closed`.
-  void close() noexcept {
-    if (endpoint_) endpoint_->close();
-  }
-
-  /// Completes all pending operations with `operation_aborted`. They have taken and sent nothing, except async_send_n,
-  /// whose handler is told how many values were sent.
-  void cancel() noexcept {
-    if (endpoint_) endpoint_->cancel_all();
-  }
-
-  bool is_open() const noexcept { return endpoint_ && endpoint_->is_open(); }
+  endpoint_handle(endpoint_handle<Endpoint, Other>&& other) : owner(std::move(other)) {}
 
   /// The name of the channel; empty if it was joined by handles.
   std::string name() const { return endpoint_ ? endpoint_->segment().name() : std::string(); }
@@ -223,14 +190,13 @@ class endpoint_handle {
   bool has_peer() noexcept { return endpoint_ && endpoint_->has_peer(); }
 
  protected:
+  using owner::endpoint_;
+  using owner::executor_;
+
   Endpoint& endpoint() const noexcept { return *endpoint_; }
 
-  /// The endpoint of a new operation. After a move: a new, closed endpoint, which completes it with `errc::closed`.
-  Endpoint* target() {
-    if (!endpoint_)
-      endpoint_ = std::make_shared<Endpoint>(net::any_io_executor(executor_), channel_options{});
-    return endpoint_.get();
-  }
+  /// As owner::target(), for actions, which the operation keeps alive.
+  Endpoint* target() { return owner::target().get(); }
 
   template <class Signature, class Action, class Token>
   auto initiate(Action action, Token&& token) {
@@ -259,19 +225,11 @@ class endpoint_handle {
   }
 
  private:
-  template <class, class>
-  friend class endpoint_handle;
-
-  endpoint_handle(const Executor& executor, const channel_options& options)
-      : endpoint_(std::make_shared<Endpoint>(net::any_io_executor(executor), options)),
-        executor_(executor) {}
+  endpoint_handle(const Executor& executor, const channel_options& options) : owner(executor, options) {}
 
   void throw_if(const failure& f) {
     if (f) f.raise();
   }
-
-  std::shared_ptr<Endpoint> endpoint_;
-  Executor executor_;
 };
 
 }  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR

@@ -45,7 +45,7 @@ class producer_endpoint : public endpoint {
  public:
   using sendable = typename Ring::sendable;
 
-  producer_endpoint(net::any_io_executor executor, const channel_options& options)
+  explicit producer_endpoint(net::any_io_executor executor, const channel_options& options = {})
       : endpoint(std::move(executor), Ring::traits, layout::role::producer, options) {}
 
   attempt put(const sendable& value) noexcept {
@@ -135,7 +135,7 @@ class basic_consumer_endpoint : public endpoint {
  public:
   using received = typename Ring::received;
 
-  basic_consumer_endpoint(net::any_io_executor executor, const channel_options& options)
+  explicit basic_consumer_endpoint(net::any_io_executor executor, const channel_options& options = {})
       : endpoint(std::move(executor), Ring::traits, layout::role::consumer, options) {}
 
   bool ready() noexcept override { return loses_untold() || reader_->readable(); }
