@@ -6,7 +6,7 @@
 
 namespace belfry {
 
-constinit const ring_traits byte_ring::traits{
+constinit const detail::ring_traits byte_ring::traits{
     .kind = layout::ring_kind::byte,
     .producers = 1,
     .consumers = 1,
@@ -26,7 +26,7 @@ constinit const ring_traits byte_ring::traits{
           const std::uint64_t page = platform::page_size();
           const std::uint64_t end = ring_offset + sizeof(layout::byte_ring_control);
           const std::uint64_t data_offset = (end + page - 1) / page * page;
-          return ring_layout{data_offset - ring_offset + capacity, capacity};
+          return detail::ring_layout{data_offset - ring_offset + capacity, capacity};
         },
     .construct = [](const ring_memory& memory) { new (memory.at) layout::byte_ring_control{}; },
     .drained =

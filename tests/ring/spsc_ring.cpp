@@ -7,8 +7,7 @@
 #include <random>
 
 using namespace belfry;
-using belfry::test::often;
-using belfry::test::tick;
+using namespace belfry::test;
 
 namespace {
 

@@ -66,6 +66,8 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
   static_assert(std::is_default_constructible_v<T>, "a failed receive completes with T{}");
   static_assert(N > 0 && N <= (std::size_t{1} << 24));
 
+  using attempt = detail::attempt;
+  using ring_memory = detail::ring_memory;
   using control = layout::broadcast_control;
   using cursor = layout::broadcast_cursor;
   using word = std::atomic<std::uint64_t>;
@@ -388,7 +390,7 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
     bool corrupted_ = false;
   };
 
-  static constexpr ring_traits traits{
+  static constexpr detail::ring_traits traits{
       .kind = layout::ring_kind::broadcast,
       .producers = 1,
       .consumers = layout::max_participants - 1,
@@ -400,7 +402,7 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
       .capacity = [](std::uint64_t) -> std::uint64_t { return N; },
       .layout =
           [](std::uint64_t, std::uint64_t) {
-            return ring_layout{slots_offset + N * sizeof(slot), 0};
+            return detail::ring_layout{slots_offset + N * sizeof(slot), 0};
           },
       .construct =
           [](const ring_memory& memory) {

@@ -28,6 +28,9 @@ namespace belfry {
 /// gives `errc::corrupted`. The peer can still change the contents of a message: if it may be hostile, copy
 /// first, then check, then use.
 class byte_ring {
+  using attempt = detail::attempt;
+  using ring_memory = detail::ring_memory;
+
  public:
   using sendable = std::span<const std::byte>;
   using received = message;
@@ -37,7 +40,7 @@ class byte_ring {
 
   class writer;
   class reader;
-  static const ring_traits traits;
+  static const detail::ring_traits traits;
 
  private:
   static layout::byte_ring_control* control(const ring_memory& memory) noexcept {

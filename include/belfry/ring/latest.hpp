@@ -36,6 +36,8 @@ class latest {
                 "a value holds an address, which means nothing elsewhere: see belfry::shareable");
   static_assert(std::is_default_constructible_v<T>, "a failed receive completes with T{}");
 
+  using attempt = detail::attempt;
+  using ring_memory = detail::ring_memory;
   using control = layout::latest_control;
   using value_words = detail::atomic_words<T>;
 
@@ -142,7 +144,7 @@ class latest {
     std::uint64_t seen_ = 0;
   };
 
-  static constexpr ring_traits traits{
+  static constexpr detail::ring_traits traits{
       .kind = layout::ring_kind::latest,
       .producers = 1,
       .consumers = layout::max_participants - 1,
@@ -154,7 +156,7 @@ class latest {
       .capacity = [](std::uint64_t) -> std::uint64_t { return 1; },
       .layout =
           [](std::uint64_t, std::uint64_t) {
-            return ring_layout{sizeof(control) + control::places * sizeof(value_words), 0};
+            return detail::ring_layout{sizeof(control) + control::places * sizeof(value_words), 0};
           },
       .construct =
           [](const ring_memory& memory) {

@@ -21,6 +21,8 @@ enum class start {
   oldest,  ///< with the oldest value that is still there
 };
 
+namespace detail {
+
 /// Where a ring lies in this process, once its segment is mapped.
 struct ring_memory {
   std::byte* at = nullptr;
@@ -65,7 +67,7 @@ struct ring_traits {
 
   /// The ABI fingerprint that is stored in the segment.
   std::uint64_t abi() const {
-    return library_layout == nullptr ? abi_fingerprint : detail::mix(abi_fingerprint, library_layout());
+    return library_layout == nullptr ? abi_fingerprint : mix(abi_fingerprint, library_layout());
   }
   constexpr std::size_t participants() const noexcept { return std::size_t{producers} + consumers; }
 };
@@ -80,12 +82,14 @@ concept ring_side = std::constructible_from<Side, const ring_memory&> ||
     std::constructible_from<Side, const ring_memory&, std::size_t> ||
     std::constructible_from<Side, const ring_memory&, std::size_t, start>;
 
+}  // namespace detail
+
 template <class R>
-concept ring = requires(const ring_memory& memory) {
-  { R::traits } -> std::convertible_to<const ring_traits&>;
+concept ring = requires {
+  { R::traits } -> std::convertible_to<const detail::ring_traits&>;
   typename R::sendable;  // what a producer sends
   typename R::received;  // what a consumer receives
-  requires ring_side<typename R::writer> && ring_side<typename R::reader>;
+  requires detail::ring_side<typename R::writer> && detail::ring_side<typename R::reader>;
 };
 
 }  // namespace belfry

@@ -40,6 +40,8 @@ class spsc_ring {
   static_assert(N > 0);
   static_assert(alignof(T) <= 128, "boost::lockfree aligns its storage to no more");
 
+  using attempt = detail::attempt;
+  using ring_memory = detail::ring_memory;
   using queue = detail::boost_queue<T, N>;
 
   static queue* at(const ring_memory& memory) noexcept {
@@ -179,7 +181,7 @@ class spsc_ring {
     std::size_t there_ = 0;  // there are at least this many values
   };
 
-  static constexpr ring_traits traits{
+  static constexpr detail::ring_traits traits{
       .kind = layout::ring_kind::spsc,
       .producers = 1,
       .consumers = 1,
@@ -191,7 +193,7 @@ class spsc_ring {
       .capacity = [](std::uint64_t) -> std::uint64_t { return N; },
       .layout =
           [](std::uint64_t, std::uint64_t) {
-            return ring_layout{sizeof(queue), 0};
+            return detail::ring_layout{sizeof(queue), 0};
           },
       .construct = [](const ring_memory& memory) { new (memory.at) queue; },
       .drained = [](const ring_memory& memory) { return at(memory)->empty(); },

@@ -46,6 +46,8 @@ class work_ring {
   static_assert(std::is_default_constructible_v<T>, "a failed receive completes with T{}");
   static_assert(N > 0 && N <= (std::size_t{1} << 24));
 
+  using attempt = detail::attempt;
+  using ring_memory = detail::ring_memory;
   using control = layout::work_control;
   using word = layout::work_word;
   using state = layout::work_state;
@@ -404,7 +406,7 @@ class work_ring {
   };
 
   /// Many may wait for the same thing: as many are woken as there are items or free slots.
-  static constexpr ring_traits traits{
+  static constexpr detail::ring_traits traits{
       .kind = layout::ring_kind::work,
       .producers = layout::max_participants / 2,
       .consumers = layout::max_participants / 2,
@@ -416,7 +418,7 @@ class work_ring {
       .capacity = [](std::uint64_t) -> std::uint64_t { return N; },
       .layout =
           [](std::uint64_t, std::uint64_t) {
-            return ring_layout{sizeof(control) + N * sizeof(slot), 0};
+            return detail::ring_layout{sizeof(control) + N * sizeof(slot), 0};
           },
       .construct =
           [](const ring_memory& memory) {
