@@ -75,7 +75,7 @@ class basic_producer
   /// is corrupted, or a consumer could not be woken (`send`, `async_send` and finish_wait() report which). Wakes a
   /// sleeping consumer; makes no system call if the consumer is awake.
   bool try_send(const value_type& value) noexcept {
-    return this->is_open() && this->endpoint().put(value) == detail::attempt::done;
+    return this->is_open() && this->endpoint().put(value) == detail::outcome::done;
   }
   template <std::convertible_to<net::const_buffer> Buffer>
   bool try_send(const Buffer& bytes) noexcept requires in_place { return try_send(value_of(bytes)); }

@@ -112,15 +112,15 @@ bool endpoint::has_peer() noexcept {
 
 // ---- one request, step by step ------------------------------------------------------------------------
 
-std::error_code endpoint::error_of(attempt outcome) const noexcept {
-  switch (outcome) {
-    case attempt::corrupted: return make_error_code(errc::corrupted);
-    case attempt::too_large: return make_error_code(errc::message_too_large);
-    case attempt::lagged: return make_error_code(errc::lagged);
-    case attempt::denied: return std::make_error_code(std::errc::permission_denied);
-    case attempt::unreachable: return peers().unreachable();
-    case attempt::done:
-    case attempt::would_block: break;
+std::error_code endpoint::error_of(outcome o) const noexcept {
+  switch (o) {
+    case outcome::corrupted: return make_error_code(errc::corrupted);
+    case outcome::too_large: return make_error_code(errc::message_too_large);
+    case outcome::lagged: return make_error_code(errc::lagged);
+    case outcome::denied: return std::make_error_code(std::errc::permission_denied);
+    case outcome::unreachable: return peers().unreachable();
+    case outcome::done:
+    case outcome::would_block: break;
   }
   return {};
 }
@@ -134,9 +134,9 @@ endpoint::progress endpoint::advance(request& wanted, step next, post_list& post
   for (;;) {
     switch (next) {
       case step::attempt: {
-        const attempt outcome = wanted.try_once();
-        result = error_of(outcome);
-        next = fsm_.attempted(outcome != attempt::would_block);
+        const outcome o = wanted.try_once();
+        result = error_of(o);
+        next = fsm_.attempted(o != outcome::would_block);
         break;
       }
       case step::look: next = fsm_.looked(static_cast<bool>(peers().peek_event()), now()); break;

@@ -72,9 +72,8 @@ struct ring_traits {
   constexpr std::size_t participants() const noexcept { return std::size_t{producers} + consumers; }
 };
 
-/// A ring's answer to an attempt. `lagged`: the next value was overwritten; reported once. `unreachable`:
-/// nothing was tried, because a peer that may need a wake-up cannot be woken; the roster says why.
-enum class attempt { done, would_block, corrupted, too_large, denied, lagged, unreachable };
+/// A ring's answer to an attempt. `lagged`: the next value was overwritten; reported once.
+enum class attempt { done, would_block, corrupted, too_large, lagged };
 
 /// Reader or writer of a ring. Where several compete, it is told its own slot in the roster.
 template <class Side>

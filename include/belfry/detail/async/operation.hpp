@@ -2,8 +2,8 @@
 #pragma once
 
 #include <belfry/asio.hpp>
+#include <belfry/detail/async/outcome.hpp>
 #include <belfry/error.hpp>
-#include <belfry/ring/ring.hpp>
 
 #include <array>
 #include <cstddef>
@@ -30,7 +30,7 @@ void lose(operation& op, std::shared_ptr<endpoint> e) noexcept;
 class request {
  public:
   /// Takes from the ring, or puts into it.
-  virtual attempt try_once() noexcept = 0;
+  virtual outcome try_once() noexcept = 0;
   /// Whether an attempt would succeed or fail, not block. Takes nothing.
   virtual bool ready() noexcept = 0;
 
@@ -254,7 +254,7 @@ with_allocator(Function, Allocator) -> with_allocator<Function, Allocator>;
 
 /// An operation with its handler. `Action` is what the operation does:
 ///
-///     attempt try_once() noexcept;
+///     outcome try_once() noexcept;
 ///     bool ready() noexcept;
 ///     void finish(Handler&, error_code);     // calls the handler, with the result if there is one
 template <class Handler, class Action>
@@ -276,7 +276,7 @@ class operation_for final : public operation {
     }
   }
 
-  attempt try_once() noexcept override { return action_.try_once(); }
+  outcome try_once() noexcept override { return action_.try_once(); }
   bool ready() noexcept override { return action_.ready(); }
 
   void complete(std::error_code ec) override {

@@ -48,21 +48,21 @@ class producer_endpoint : public endpoint {
   producer_endpoint(net::any_io_executor executor, const channel_options& options)
       : endpoint(std::move(executor), Ring::traits, layout::role::producer, options) {}
 
-  attempt put(const sendable& value) noexcept {
+  outcome put(const sendable& value) noexcept {
     if (!peers().reaches_peers()) [[unlikely]]
-      return attempt::unreachable;
+      return outcome::unreachable;
     const attempt a = writer_->push(value);
     if (a == attempt::done) peers().notify();
-    return a;
+    return outcome_of(a);
   }
   /// `sent`: how many values were sent. One fence for all of them.
-  attempt put_n(std::span<const sendable> values, std::size_t& sent) noexcept {
+  outcome put_n(std::span<const sendable> values, std::size_t& sent) noexcept {
     sent = 0;
     if (!peers().reaches_peers()) [[unlikely]]
-      return attempt::unreachable;
+      return outcome::unreachable;
     const attempt a = writer_->push_n(values, sent);
     if (sent != 0) peers().notify(sent);
-    return a;
+    return outcome_of(a);
   }
   bool can_put(const sendable& value) noexcept {
     if constexpr (requires { writer_->writable(value.size()); }) {
@@ -91,16 +91,16 @@ class byte_producer_endpoint final : public producer_endpoint<byte_ring>, privat
  public:
   using producer_endpoint::producer_endpoint;
 
-  attempt reserve(std::uint64_t bytes, claim& out) noexcept {
+  outcome reserve(std::uint64_t bytes, claim& out) noexcept {
     if (!peers().reaches_peers()) [[unlikely]]
-      return attempt::unreachable;
+      return outcome::unreachable;
     std::span<std::byte> room;
     const attempt a = writer().claim(bytes, room);
     if (a == attempt::done) {
       claimed_ = true;
       out = claim(*this, room);
     }
-    return a;
+    return outcome_of(a);
   }
 
  private:
@@ -152,9 +152,9 @@ class basic_consumer_endpoint : public endpoint {
     return false;
   }
   /// Marks the loss as reported.
-  attempt tell_loss() noexcept {
+  outcome tell_loss() noexcept {
     if constexpr (may_lag) lost_ = reader_->total_lost() - std::exchange(told_lost_, reader_->total_lost());
-    return attempt::lagged;
+    return outcome::lagged;
   }
   std::error_code take_notice() noexcept override {
     return loses_untold() ? error_of(tell_loss()) : std::error_code();
@@ -198,38 +198,38 @@ class copying_consumer_endpoint : public basic_consumer_endpoint<Ring> {
   using basic_consumer_endpoint<Ring>::basic_consumer_endpoint;
   using typename basic_consumer_endpoint<Ring>::received;
 
-  attempt take(received& value) noexcept {
+  outcome take(received& value) noexcept {
     if (this->loses_untold()) [[unlikely]]
       return this->tell_loss();
-    const attempt a = pop(value);
-    return a == attempt::lagged ? this->tell_loss() : a;
+    const outcome o = pop(value);
+    return o == outcome::lagged ? this->tell_loss() : o;
   }
-  attempt take_n(std::span<received> values, std::size_t& taken) noexcept {
+  outcome take_n(std::span<received> values, std::size_t& taken) noexcept {
     taken = 0;
     if (this->loses_untold()) [[unlikely]]
       return this->tell_loss();
-    const attempt a = pop_n(values, taken);
-    return a == attempt::lagged ? this->tell_loss() : a;
+    const outcome o = pop_n(values, taken);
+    return o == outcome::lagged ? this->tell_loss() : o;
   }
   /// For calls that can return only values, not errors. A loss is reported by the next operation, receive() or
   /// finish_wait().
-  bool try_take(received& value) noexcept { return pop(value) == attempt::done; }
+  bool try_take(received& value) noexcept { return pop(value) == outcome::done; }
   void try_take_n(std::span<received> values, std::size_t& taken) noexcept { pop_n(values, taken); }
 
  private:
-  attempt pop(received& value) noexcept {
+  outcome pop(received& value) noexcept {
     if (!this->reaches_producers()) [[unlikely]]
-      return attempt::unreachable;
+      return outcome::unreachable;
     const attempt a = this->reader().pop(value);
     if (a == attempt::done) this->freed(1);
-    return a;
+    return outcome_of(a);
   }
-  attempt pop_n(std::span<received> values, std::size_t& taken) noexcept {
+  outcome pop_n(std::span<received> values, std::size_t& taken) noexcept {
     if (!this->reaches_producers()) [[unlikely]]
-      return attempt::unreachable;
+      return outcome::unreachable;
     const attempt a = this->reader().pop_n(values, taken);
     if (taken != 0) this->freed(taken);
-    return a;
+    return outcome_of(a);
   }
 };
 
@@ -246,26 +246,26 @@ class consumer_endpoint<byte_ring> final : public basic_consumer_endpoint<byte_r
  public:
   using basic_consumer_endpoint::basic_consumer_endpoint;
 
-  attempt take(message& out) noexcept {
+  outcome take(message& out) noexcept {
     if (!reaches_producers()) [[unlikely]]
-      return attempt::unreachable;
+      return outcome::unreachable;
     byte_ring::reader::view view;
     const attempt a = reader().pop(view);
     if (a == attempt::done) {
       ++lent_;
       out = message(*this, view.bytes, view.position);
     }
-    return a;
+    return outcome_of(a);
   }
-  attempt take_n(std::span<message> messages, std::size_t& taken) noexcept {
-    attempt a = attempt::done;
+  outcome take_n(std::span<message> messages, std::size_t& taken) noexcept {
+    outcome o = outcome::done;
     for (taken = 0; taken != messages.size(); ++taken) {
-      a = take(messages[taken]);
-      if (a != attempt::done) break;
+      o = take(messages[taken]);
+      if (o != outcome::done) break;
     }
-    return a;
+    return o;
   }
-  bool try_take(message& out) noexcept { return take(out) == attempt::done; }
+  bool try_take(message& out) noexcept { return take(out) == outcome::done; }
   void try_take_n(std::span<message> messages, std::size_t& taken) noexcept { take_n(messages, taken); }
 
  private:
@@ -291,9 +291,9 @@ class consumer_endpoint<Ring> final : public copying_consumer_endpoint<Ring>, pr
   using copying_consumer_endpoint<Ring>::copying_consumer_endpoint;
   using typename basic_consumer_endpoint<Ring>::received;
 
-  attempt take_lease(lease<received>& out) noexcept {
+  outcome take_lease(lease<received>& out) noexcept {
     if (!this->reaches_producers()) [[unlikely]]
-      return attempt::unreachable;
+      return outcome::unreachable;
     received value;
     lease_ticket ticket;
     const attempt a = this->reader().lease(value, ticket);
@@ -302,7 +302,7 @@ class consumer_endpoint<Ring> final : public copying_consumer_endpoint<Ring>, pr
       out = lease<received>(*this, value, ticket);
       this->freed(1);  // a producer can skip a leased place, but not an item that no consumer has taken
     }
-    return a;
+    return outcome_of(a);
   }
 
  private:
