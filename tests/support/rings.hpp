@@ -20,12 +20,6 @@
 
 namespace belfry::test {
 
-// For the tests of rings.
-using detail::attempt;
-using detail::ring_layout;
-using detail::ring_memory;
-using detail::ring_traits;
-
 struct tick {
   std::uint64_t seq;
   double price;

@@ -75,8 +75,6 @@ class spsc_ring {
   using sendable = T;
   using received = T;
 
-  static constexpr std::size_t max_capacity = N;
-
   // The queue's own push and pop read both indices every time. The other side's index has to come from
   // another core's cache; often so has our own, because the other side has just read it. Here each side keeps
   // a private copy of its own index, and reads the other one only when the room or the values known from the
@@ -85,7 +83,7 @@ class spsc_ring {
   /// The producer's side.
   class writer {
    public:
-    explicit writer(const ring_memory& memory)
+    writer(const ring_memory& memory, std::size_t)
         : index_(written(memory)),
           opposite_(read(memory)),
           values_(values(memory)),
@@ -132,7 +130,7 @@ class spsc_ring {
   /// The consumer's side.
   class reader {
    public:
-    explicit reader(const ring_memory& memory)
+    reader(const ring_memory& memory, std::size_t, start)
         : index_(read(memory)),
           opposite_(written(memory)),
           values_(values(memory)),
@@ -161,6 +159,7 @@ class spsc_ring {
     }
     bool corrupted() const noexcept { return false; }
     std::size_t size() const noexcept { return there(); }
+    void leave() noexcept {}
 
    private:
     std::size_t there() const noexcept {

@@ -224,7 +224,7 @@ class work_ring {
   /// A consumer's side.
   class reader : public side {
    public:
-    reader(const ring_memory& memory, std::size_t owner)
+    reader(const ring_memory& memory, std::size_t owner, start)
         : side(memory, owner), head_(this->control_->head.load(std::memory_order_relaxed)) {}
 
     attempt lease(T& value, detail::lease_ticket& what) noexcept {
@@ -252,7 +252,8 @@ class work_ring {
       return true;
     }
 
-    void give_back_all() noexcept {
+    /// Gives back everything that this consumer holds.
+    void leave() noexcept {
       for (std::size_t i = 0; i != N; ++i) {
         const word seen = this->look(i);
         if (seen.state == state::leased && seen.owner == this->owner_) give_back({i, seen.lap});
