@@ -4,6 +4,7 @@
 #include <belfry/ring/message.hpp>
 #include <belfry/ring/ring.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -149,7 +150,7 @@ class byte_ring::writer {
   bool corrupted() const noexcept { return corrupted_; }
   std::uint64_t size() noexcept {
     refresh_head();
-    return tail_ - cached_head_;
+    return std::min(tail_ - cached_head_, capacity_);
   }
 
  private:
@@ -275,7 +276,7 @@ class byte_ring::reader {
   bool corrupted() const noexcept { return corrupted_; }
   std::uint64_t size() noexcept {
     refresh_tail();
-    return cached_tail_ - next_;
+    return std::min(cached_tail_ - next_, capacity_);
   }
   void leave() noexcept {}
 
