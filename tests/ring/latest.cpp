@@ -3,7 +3,6 @@
 #include "support/raw_ring.hpp"
 
 #include <atomic>
-#include <random>
 #include <thread>
 
 using namespace belfry;
@@ -113,7 +112,7 @@ TEST_CASE("a value half written by a dead writer is never received", "[latest]")
   }
 }
 
-TEST_CASE("random bytes in latest never make a receive hang", "[latest]") {
+TEST_CASE("a version that goes back makes latest corrupted", "[latest]") {
   raw_latest ring;
   auto writer = ring.writer();
   auto reader = ring.reader();
@@ -124,17 +123,6 @@ TEST_CASE("random bytes in latest never make a receive hang", "[latest]") {
   CHECK(reader.corrupted());
   CHECK(reader.readable());  // so that no consumer sleeps on it
   CHECK(reader.pop(value) == attempt::corrupted);
-
-  std::mt19937_64 random(random_seed());
-  for (int i = 0; i != often(1'000'000); ++i) {
-    ring.word(random() % (ring.memory.bytes / 8) * 8) = random();
-    auto fresh = ring.reader();
-    const attempt answer = fresh.pop(value);
-    if (answer == attempt::too_large) FAIL("no such answer");
-    if (random() % 2 == 0) writer.push(value);
-    reader.pop(value);
-    ring.drained();
-  }
 }
 
 TEST_CASE("readers of latest race its writer", "[latest]") {

@@ -8,32 +8,6 @@
 using namespace belfry;
 using namespace belfry::test;
 
-TEST_CASE("an spsc_ring holds exactly N values, first in, first out", "[spsc_ring]") {
-  raw_ring<spsc_ring<int, 3>> ring;
-  auto writer = ring.writer();
-  auto reader = ring.reader();
-  int value = -1;
-  CHECK(reader.pop(value) == attempt::would_block);
-  CHECK(value == -1);
-  CHECK_FALSE(reader.readable());
-  for (int i = 0; i != 3; ++i) {
-    CHECK(writer.writable());
-    CHECK(writer.push(i) == attempt::done);
-    CHECK(writer.size() == static_cast<std::size_t>(i + 1));
-  }
-  CHECK_FALSE(writer.writable());
-  CHECK(writer.push(3) == attempt::would_block);
-  CHECK(reader.size() == 3);
-  for (int i = 0; i != 3; ++i) {
-    CHECK(reader.readable());
-    CHECK(reader.pop(value) == attempt::done);
-    CHECK(value == i);
-  }
-  CHECK(reader.pop(value) == attempt::would_block);
-  CHECK_FALSE(writer.corrupted());
-  CHECK_FALSE(reader.corrupted());
-}
-
 TEST_CASE("batches send and receive as many values as possible", "[spsc_ring]") {
   raw_ring<spsc_ring<int, 5>> ring;
   auto writer = ring.writer();
@@ -58,19 +32,6 @@ TEST_CASE("batches send and receive as many values as possible", "[spsc_ring]") 
   CHECK(out == std::array{4, 1, 3});
   CHECK(reader.pop_n(out, n) == attempt::would_block);
   CHECK(n == 0);
-}
-
-TEST_CASE("a successor continues where its predecessor stopped", "[spsc_ring]") {
-  raw_ring<spsc_ring<int, 8>> ring;
-  int value = 0;
-  CHECK(ring.writer().push(1) == attempt::done);
-  CHECK(ring.writer().push(2) == attempt::done);
-  CHECK(ring.reader().pop(value) == attempt::done);
-  CHECK(value == 1);
-  CHECK_FALSE(ring.drained());
-  CHECK(ring.reader().pop(value) == attempt::done);
-  CHECK(value == 2);
-  CHECK(ring.drained());
 }
 
 TEST_CASE("the traits of an spsc_ring", "[spsc_ring]") {

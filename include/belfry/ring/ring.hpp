@@ -157,6 +157,10 @@ concept lends_messages =
 /// - size: how many values are in the ring, as this side sees it; at most the capacity. A snapshot.
 /// - leave: the last call of a consumer that leaves; does what traits.recover does for a killed one.
 /// - more_room: called after values were taken: how many slots can be used again besides theirs.
+///
+/// To add a ring: give it a layout::ring_kind; include it in belfry.hpp; add one line to `every_ring` in
+/// tests/support/rings.hpp. Then tests/ring/conformance.cpp checks these promises, and
+/// tests/channel/every_ring.cpp those of channels. Its own tests are for what only this ring promises.
 template <class R>
 concept ring = requires(const typename R::sendable& value,
                         std::span<const typename R::sendable> values, std::size_t& count,
