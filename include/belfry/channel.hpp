@@ -51,12 +51,11 @@ namespace belfry::inline BELFRY_ASIO_FLAVOUR {
 /// `operation_aborted` has sent nothing (`async_send_n`: only as many values as it reports). Destroying the producer,
 /// `close()` and `cancel()` complete its operations with `operation_aborted`.
 template <ring Ring, class Executor = net::any_io_executor>
-class basic_producer
-    : public detail::endpoint_handle<typename detail::endpoints_of<Ring>::producer, Executor> {
-  using base = detail::endpoint_handle<typename detail::endpoints_of<Ring>::producer, Executor>;
-  using endpoint_type = typename detail::endpoints_of<Ring>::producer;
+class basic_producer : public detail::endpoint_handle<detail::producer_endpoint<Ring>, Executor> {
+  using base = detail::endpoint_handle<detail::producer_endpoint<Ring>, Executor>;
+  using endpoint_type = detail::producer_endpoint<Ring>;
   using default_token = net::default_completion_token_t<Executor>;
-  static constexpr bool in_place = requires(endpoint_type & e, claim& c) { e.reserve(1, c); };
+  static constexpr bool in_place = detail::in_place_ring<Ring>;
 
  public:
   /// A value, or the bytes of a message.
@@ -75,7 +74,7 @@ class basic_producer
   /// is corrupted, or a consumer could not be woken (`send`, `async_send` and finish_wait() report which). Wakes a
   /// sleeping consumer; makes no system call if the consumer is awake.
   bool try_send(const value_type& value) noexcept {
-    return this->is_open() && this->endpoint().put(value) == attempt::done;
+    return this->is_open() && this->endpoint().put(value) == detail::outcome::done;
   }
   template <std::convertible_to<net::const_buffer> Buffer>
   bool try_send(const Buffer& bytes) noexcept requires in_place { return try_send(value_of(bytes)); }
@@ -146,7 +145,7 @@ class basic_producer
 
   /// The size of the largest possible message, in bytes.
   std::size_t max_message() const noexcept requires in_place {
-    return this->capacity() == 0 ? 0 : this->capacity() - sizeof(layout::record_header);
+    return this->capacity() == 0 ? 0 : static_cast<std::size_t>(Ring::max_message(this->capacity()));
   }
 
   /// Values in the ring (bytes, headers included, for a byte_ring); a snapshot.
@@ -182,10 +181,9 @@ class basic_producer
 /// `operation_aborted` has taken nothing out of the ring, also under `||` and `&&`. Destroying the consumer, `close()`
 /// and `cancel()` complete its operations with `operation_aborted`.
 template <ring Ring, class Executor = net::any_io_executor>
-class basic_consumer
-    : public detail::endpoint_handle<typename detail::endpoints_of<Ring>::consumer, Executor> {
-  using base = detail::endpoint_handle<typename detail::endpoints_of<Ring>::consumer, Executor>;
-  using endpoint_type = typename detail::endpoints_of<Ring>::consumer;
+class basic_consumer : public detail::endpoint_handle<detail::consumer_endpoint<Ring>, Executor> {
+  using base = detail::endpoint_handle<detail::consumer_endpoint<Ring>, Executor>;
+  using endpoint_type = detail::consumer_endpoint<Ring>;
   using default_token = net::default_completion_token_t<Executor>;
 
  public:
@@ -272,12 +270,13 @@ class basic_consumer
   }
 
   /// How many values the last `errc::lagged` was about.
-  std::uint64_t lost() const noexcept requires requires(typename Ring::reader& r) { r.lost(); }
-  { return this->is_open() ? this->endpoint().lost() : 0; }
+  std::uint64_t lost() const noexcept requires detail::lossy_ring<Ring> {
+    return this->is_open() ? this->endpoint().lost() : 0;
+  }
   /// How many values this consumer has lost since it joined, reported or not. It only grows.
-  std::uint64_t total_lost() const noexcept
-    requires requires(typename Ring::reader& r) { r.total_lost(); }
-  { return this->is_open() ? this->endpoint().reader().total_lost() : 0; }
+  std::uint64_t total_lost() const noexcept requires detail::lossy_ring<Ring> {
+    return this->is_open() ? this->endpoint().reader().total_lost() : 0;
+  }
 
   /// Values in the ring (bytes, headers included, for a byte_ring); a snapshot.
   std::size_t size() const noexcept {

@@ -97,15 +97,15 @@ bool endpoint::has_peer() noexcept {
 
 // ---- errors -------------------------------------------------------------------------------------------
 
-std::error_code endpoint::error_of(attempt outcome) const noexcept {
-  switch (outcome) {
-    case attempt::corrupted: return make_error_code(errc::corrupted);
-    case attempt::too_large: return make_error_code(errc::message_too_large);
-    case attempt::lagged: return make_error_code(errc::lagged);
-    case attempt::denied: return std::make_error_code(std::errc::permission_denied);
-    case attempt::unreachable: return peers().unreachable();
-    case attempt::done:
-    case attempt::would_block: break;
+std::error_code endpoint::error_of(outcome o) const noexcept {
+  switch (o) {
+    case outcome::corrupted: return make_error_code(errc::corrupted);
+    case outcome::too_large: return make_error_code(errc::message_too_large);
+    case outcome::lagged: return make_error_code(errc::lagged);
+    case outcome::denied: return std::make_error_code(std::errc::permission_denied);
+    case outcome::unreachable: return peers().unreachable();
+    case outcome::done:
+    case outcome::would_block: break;
   }
   return {};
 }
@@ -229,8 +229,8 @@ endpoint::step endpoint::advance(step next) {
   for (;;) {
     switch (next) {
       case step::attempt: {
-        const attempt outcome = queue_.current()->try_once();
-        next = queue_.tried(outcome == attempt::would_block, error_of(outcome));
+        const outcome o = queue_.current()->try_once();
+        next = queue_.tried(o == outcome::would_block, error_of(o));
         break;
       }
       case step::look:

@@ -35,8 +35,8 @@ std::error_code endpoint::block(request& wanted, std::chrono::nanoseconds timeou
     next = queue_.began(wanted);
     if (in_time) continue;
     // One last attempt after the timeout.
-    const attempt outcome = wanted.try_once();
-    return outcome == attempt::would_block ? timed_out() : error_of(outcome);
+    const outcome o = wanted.try_once();
+    return o == outcome::would_block ? timed_out() : error_of(o);
   }
 }
 

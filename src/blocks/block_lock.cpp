@@ -15,16 +15,16 @@ block_lock::block_lock(unique_handle block, watch_view view, const roster& peers
       slot_(peers.slot()),
       generation_(peers.generation()) {}
 
-attempt block_lock::try_acquire() noexcept {
-  if (held_) return attempt::would_block;  // by another transaction of this participant
+bool block_lock::try_acquire() noexcept {
+  if (held_) return false;  // by another transaction of this participant
   if (view_.is_next(slot_) && platform::try_lock_byte(block_, layout::txn_lock)) {
     owner_died_ = view_.set_dirty(slot_, generation_);
     view_.drop_ticket(slot_);
     held_ = true;
-    return attempt::done;
+    return true;
   }
   if (!view_.has_ticket(slot_)) view_.take_ticket(slot_);
-  return attempt::would_block;
+  return false;
 }
 
 bool block_lock::worth_trying() const noexcept {

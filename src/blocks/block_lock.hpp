@@ -3,7 +3,6 @@
 
 #include <belfry/detail/platform/native_handle.hpp>
 #include <belfry/detail/layout/watch_view.hpp>
-#include <belfry/ring/ring.hpp>
 #include <belfry/detail/segment/roster.hpp>
 
 #include <chrono>
@@ -18,8 +17,8 @@ class block_lock {
   /// long as its description. `peers` must be joined, and outlive this object.
   block_lock(unique_handle block, watch_view view, const roster& peers);
 
-  /// Does not wait. `done`: held. Otherwise this participant has a ticket now.
-  attempt try_acquire() noexcept;
+  /// Does not wait. False: not acquired; this participant has a ticket now.
+  bool try_acquire() noexcept;
   /// Whether an attempt would do something: succeed, or get a ticket.
   bool worth_trying() const noexcept;
   /// The pause after which to retry even without a notification. Zero: the holder is a live participant, or another

@@ -51,7 +51,7 @@ class block_member final : public std::enable_shared_from_this<block_member>,
     }
     for (bool in_time = true;;) {
       const bool stopped = stop.stop_requested();
-      if (!stopped && lock_->try_acquire() == attempt::done) break;
+      if (!stopped && lock_->try_acquire()) break;
       if (stopped || !in_time) {
         lock_->withdraw();
         me_.peers().notify();  // another participant may be next now

@@ -53,16 +53,14 @@ std::error_code watch_endpoint::notify(std::size_t element) noexcept {
   return peers().unreachable();
 }
 
-attempt watch_endpoint::begin(transaction& out) noexcept {
-  if (read_only_) return attempt::denied;
-  if (!peers().reaches_peers()) return attempt::unreachable;
-  const attempt a = lock_->try_acquire();
-  if (a == attempt::done) {
-    auto self = std::static_pointer_cast<watch_endpoint>(shared_from_this());
-    out = transaction(std::shared_ptr<transaction_owner>(self, this),
-                      {block_.data(), block_.size()}, lock_->owner_died());
-  }
-  return a;
+outcome watch_endpoint::begin(transaction& out) noexcept {
+  if (read_only_) return outcome::denied;
+  if (!peers().reaches_peers()) return outcome::unreachable;
+  if (!lock_->try_acquire()) return outcome::would_block;
+  auto self = std::static_pointer_cast<watch_endpoint>(shared_from_this());
+  out = transaction(std::shared_ptr<transaction_owner>(self, this),
+                    {block_.data(), block_.size()}, lock_->owner_died());
+  return outcome::done;
 }
 
 bool watch_endpoint::worth_trying() noexcept {

@@ -28,7 +28,7 @@ const std::error_code some_error = std::make_error_code(std::errc::io_error);
 struct fake final : operation {
   fake() { id = ++last_id; }
 
-  attempt try_once() noexcept override { return attempt::would_block; }
+  outcome try_once() noexcept override { return outcome::would_block; }
   bool ready() noexcept override {
     ++looks;
     return holds;
@@ -802,10 +802,10 @@ class world {
  private:
   struct member final : operation {
     explicit member(world& w) : all(w) {}
-    attempt try_once() noexcept override {
-      if (all.items_ == 0) return attempt::would_block;
+    outcome try_once() noexcept override {
+      if (all.items_ == 0) return outcome::would_block;
       --all.items_;
-      return attempt::done;
+      return outcome::done;
     }
     bool ready() noexcept override {
       return is_condition ? all.always_ || all.changes_ != seen : all.items_ != 0;
@@ -903,11 +903,9 @@ class world {
           asleep_ = false;
           next = q_.driven();
           break;
-        case step::attempt: {
-          const attempt outcome = q_.current()->try_once();
-          next = q_.tried(outcome == attempt::would_block);
+        case step::attempt:
+          next = q_.tried(q_.current()->try_once() == outcome::would_block);
           break;
-        }
         case step::look: next = q_.looked(sometimes(), at(now_)); break;
         case step::report: next = q_.reported(sometimes() ? some_error : std::error_code()); break;
         case step::linger: next = q_.lingered(q_.current()->ready(), at(now_)); break;

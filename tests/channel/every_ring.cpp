@@ -9,22 +9,6 @@ using namespace belfry::test;
 
 namespace {
 
-/// A ring of values in which a value sent before a consumer joins is not missed.
-template <class Ring>
-struct of_ring {
-  using channel = belfry::channel<Ring>;
-  static channel_options options() {
-    channel_options o;
-    o.start = start::oldest;
-    return o;
-  }
-  static tick make(std::uint64_t n) { return {n, 0.25}; }
-};
-using of_latest = of_ring<latest<tick>>;
-using of_work = of_ring<work_ring<tick, 16>>;
-using of_news = of_ring<broadcast_ring<tick, 16>>;
-using of_feed = of_ring<broadcast_ring<tick, 16, overflow::overwrite>>;
-
 template <class Kit>
 typename Kit::channel::producer producer_of(net::io_context& io, const std::string& name) {
   return meet<typename Kit::channel>::producer(io, name, Kit::options());
@@ -44,10 +28,7 @@ std::uint64_t next_number(Consumer& rx, error_code& ec) {
 
 }  // namespace
 
-#define EVERY_RING of_values, of_bytes, of_latest, of_work, of_news, of_feed
-
-TEMPLATE_TEST_CASE("every ring: values are received, and then closed is reported", "[every_ring]",
-                   EVERY_RING) {
+TEMPLATE_LIST_TEST_CASE("every ring: values are received, and then closed is reported", "[every_ring]", every_ring) {
   linked<TestType> c("every-closed");
   told t;
   c.rx.async_receive(t.receiver());
@@ -66,8 +47,7 @@ TEMPLATE_TEST_CASE("every ring: values are received, and then closed is reported
   CHECK(ec == errc::closed);
 }
 
-TEMPLATE_TEST_CASE("every ring: a receive that is cancelled takes nothing", "[every_ring]",
-                   EVERY_RING) {
+TEMPLATE_LIST_TEST_CASE("every ring: a receive that is cancelled takes nothing", "[every_ring]", every_ring) {
   linked<TestType> c("every-cancel");
   told t;
   c.rx.async_receive(t.receiver());
@@ -82,8 +62,7 @@ TEMPLATE_TEST_CASE("every ring: a receive that is cancelled takes nothing", "[ev
   CHECK(number(*v) == 1);
 }
 
-TEMPLATE_TEST_CASE("every ring: values wait for a consumer that joins later", "[every_ring]",
-                   EVERY_RING) {
+TEMPLATE_LIST_TEST_CASE("every ring: values wait for a consumer that joins later", "[every_ring]", every_ring) {
   const std::string name = unique_name("every-first");
   net::io_context io;
   TestType values;
@@ -106,8 +85,7 @@ TEMPLATE_TEST_CASE("every ring: values wait for a consumer that joins later", "[
   CHECK(files_of(name) == 0);
 }
 
-TEMPLATE_TEST_CASE("every ring: the other side may be another process", "[every_ring]",
-                   EVERY_RING) {
+TEMPLATE_LIST_TEST_CASE("every ring: the other side may be another process", "[every_ring]", every_ring) {
   const watchdog dog;
   if (way_to_meet() == meeting::by_handles) return;  // tests/processes/handles.cpp
   const std::string name = unique_name("every-process");
@@ -133,8 +111,8 @@ TEMPLATE_TEST_CASE("every ring: the other side may be another process", "[every_
   CHECK(producer.wait() == 0);
 }
 
-TEMPLATE_TEST_CASE("every ring: the death of a producer is reported once, and the next one continues",
-                   "[every_ring]", EVERY_RING) {
+TEMPLATE_LIST_TEST_CASE("every ring: the death of a producer is reported once, and the next one continues",
+                        "[every_ring]", every_ring) {
   const watchdog dog;
   if (way_to_meet() == meeting::by_handles) return;
   const std::string name = unique_name("every-death");
@@ -163,7 +141,7 @@ TEMPLATE_TEST_CASE("every ring: the death of a producer is reported once, and th
   CHECK(next_number(rx, ec) == 9);
 }
 
-TEMPLATE_TEST_CASE("every ring: a killed consumer holds no other up", "[every_ring]", EVERY_RING) {
+TEMPLATE_LIST_TEST_CASE("every ring: a killed consumer holds no other up", "[every_ring]", every_ring) {
   const watchdog dog;
   if (way_to_meet() == meeting::by_handles) return;
   const std::string name = unique_name("every-consumer");
@@ -195,7 +173,7 @@ TEMPLATE_TEST_CASE("every ring: a killed consumer holds no other up", "[every_ri
   }
 }
 
-TEMPLATE_TEST_CASE("every ring: a moved-from endpoint behaves as a closed one", "[every_ring]", EVERY_RING) {
+TEMPLATE_LIST_TEST_CASE("every ring: a moved-from endpoint behaves as a closed one", "[every_ring]", every_ring) {
   linked<TestType> c("every-moved");
   auto tx = std::move(c.tx);
   auto rx = std::move(c.rx);

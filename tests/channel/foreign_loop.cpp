@@ -121,7 +121,7 @@ TEST_CASE("a death makes the handle ready, and is reported once", "[foreign_loop
   of_values::channel::consumer rx(io, name);
   const native_handle_type handle = rx.native_handle();
   victim tx(name, producer_role, [](member& m) {
-    of_values::channel::ring_type::writer(m.segment().ring()).push({1, 0});
+    of_values::channel::ring_type::writer(m.segment().ring(), m->slot()).push({1, 0});
   });
   rx.prepare_wait();
   CHECK_FALSE(rx.finish_wait());
@@ -174,7 +174,7 @@ TEST_CASE("a notification for a blocking call does not make the handle ready aft
   REQUIRE_FALSE(rx.finish_wait());  // the newcomer has notified
   std::jthread sender([&] {
     while (!is_marked(tx, consumer_role, 1)) std::this_thread::yield();
-    of_values::channel::ring_type::writer(tx.segment().ring()).push({7, 0});
+    of_values::channel::ring_type::writer(tx.segment().ring(), tx->slot()).push({7, 0});
     tx->notify();
   });
   of_values::channel::consumer::value_type v;

@@ -184,6 +184,7 @@ TEMPLATE_TEST_CASE("a timeout of zero or less ends at once, the largest never", 
 }
 
 TEST_CASE("an event at the deadline is reported as what it is", "[interrupted]") {
+  using detail::outcome;
   using ring = broadcast_ring<tick, 4, overflow::overwrite>;
   const watchdog guard;
   const std::string name = unique_name("deadline");
@@ -194,22 +195,22 @@ TEST_CASE("an event at the deadline is reported as what it is", "[interrupted]")
   REQUIRE_FALSE(f);
   /// Finds nothing before it sleeps; then returns what the test says.
   struct late final : detail::request {
-    attempt try_once() noexcept override { return tries++ == 0 ? attempt::would_block : then; }
+    outcome try_once() noexcept override { return tries++ == 0 ? outcome::would_block : then; }
     bool ready() noexcept override { return false; }
     int tries = 0;
-    attempt then = attempt::would_block;
+    outcome then = outcome::would_block;
   };
-  const auto told_at_deadline = [&](attempt then) {
+  const auto told_at_deadline = [&](outcome then) {
     late wanted;
     wanted.then = then;
     return rx->block(wanted, 1ms, {});
   };
-  CHECK(told_at_deadline(attempt::done) == std::error_code());
-  CHECK(told_at_deadline(attempt::would_block) == detail::timed_out());
-  CHECK(told_at_deadline(attempt::lagged) == errc::lagged);
-  CHECK(told_at_deadline(attempt::corrupted) == errc::corrupted);
-  CHECK(told_at_deadline(attempt::too_large) == errc::message_too_large);
-  CHECK(told_at_deadline(attempt::denied) == std::errc::permission_denied);
+  CHECK(told_at_deadline(outcome::done) == std::error_code());
+  CHECK(told_at_deadline(outcome::would_block) == detail::timed_out());
+  CHECK(told_at_deadline(outcome::lagged) == errc::lagged);
+  CHECK(told_at_deadline(outcome::corrupted) == errc::corrupted);
+  CHECK(told_at_deadline(outcome::too_large) == errc::message_too_large);
+  CHECK(told_at_deadline(outcome::denied) == std::errc::permission_denied);
   rx->close();
 }
 

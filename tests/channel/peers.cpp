@@ -159,7 +159,7 @@ TEST_CASE("after a death: all values, then peer_died once, then the next produce
   net::io_context io;
   of_values::channel::consumer rx(io, name);
   const auto send_two = [](member& m) {
-    of_values::channel::ring_type::writer writer(m.segment().ring());
+    of_values::channel::ring_type::writer writer(m.segment().ring(), m->slot());
     writer.push({1, 0});
     writer.push({2, 0});
   };

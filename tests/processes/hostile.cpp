@@ -267,7 +267,7 @@ class value_attack {
   /// A byte of the header, of the ring's control words, or any word of the ring.
   void scribble() {
     segment_file& file = victim_.view();
-    const ring_traits& traits = Channel::ring_type::traits;
+    const detail::ring_traits& traits = Channel::ring_type::traits;
     if (!trusts_nobody<Channel> || random_() % 3 == 0)
       return scribble_over_header(random_, file, 64, traits.producers);
     std::byte* const ring = file.data() + layout::header_bytes(traits.producers + traits.consumers);

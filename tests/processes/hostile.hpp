@@ -81,7 +81,7 @@ class victim {
     view_.reset();
     // The endpoints may not have cleaned up, because of the forged bytes.
     ::unlink(path_of(name_).c_str());
-    const ring_traits& traits = Channel::ring_type::traits;
+    const detail::ring_traits& traits = Channel::ring_type::traits;
     for (std::size_t i = 0; i != traits.producers + traits.consumers; ++i)
       ::unlink(path_of(detail::bell_name(name_, i)).c_str());
   }

@@ -46,14 +46,12 @@ template <class Channel>
 constexpr bool to_everybody = std::is_same_v<Channel, news> || std::is_same_v<Channel, flashes>;
 /// There is always room.
 template <class Channel>
-constexpr bool never_full = requires {
-  Channel::ring_type::never_full;
-};
+constexpr bool never_full = Channel::ring_type::traits.never_full;
 /// A producer sleeps for lack of room even without a consumer.
 template <class Channel>
 constexpr bool fills_alone = !never_full<Channel> && !to_everybody<Channel>;
 template <class Channel>
-constexpr bool in_place = std::is_same_v<Channel, frames>;
+constexpr bool in_place = detail::in_place_ring<typename Channel::ring_type>;
 template <class Channel>
 constexpr bool leases = detail::leasing_ring<typename Channel::ring_type>;
 

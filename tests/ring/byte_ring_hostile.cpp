@@ -129,8 +129,10 @@ TEST_CASE("attaching to a ring with impossible indices reports it as corrupted",
   auto writer = ring.writer();
   CHECK(writer.corrupted());
   CHECK(writer.claim(1, room) == attempt::corrupted);
+  CHECK(writer.size() <= ring.capacity());
   auto reader = ring.reader();
   CHECK(reader.pop(v) == attempt::corrupted);
+  CHECK(reader.size() <= ring.capacity());
 }
 
 // Under the thread sanitizer, this also says that a length is read atomically.

@@ -47,14 +47,14 @@ class model {
     while (!there_.empty()) {
       if (!release()) return false;
     }
-    return pop() && ring_.head() == ring_.tail() && byte_ring::traits.drained(ring_.memory());
+    return pop() && ring_.head() == ring_.tail() && ring_.drained();
   }
 
  private:
   std::uint64_t used() const { return tail_ - head_; }
   bool fits(std::uint64_t size) const { return used() + layout::record_bytes(size) <= ring_.capacity(); }
   std::uint64_t random_size() {
-    return random_() % 64 == 0 ? random_() % (writer_.max_message() + 1) : random_() % typical_;
+    return random_() % 64 == 0 ? random_() % (byte_ring::max_message(ring_.capacity()) + 1) : random_() % typical_;
   }
   sent make() { return {random_(), random_size(), 0}; }
   std::vector<std::byte> content(const sent& m) const {

@@ -1,4 +1,4 @@
-#include "support/rings.hpp"
+#include "support/raw_ring.hpp"
 
 #include <belfry/ring/work_ring.hpp>
 
@@ -6,7 +6,6 @@
 #include <array>
 #include <atomic>
 #include <deque>
-#include <memory>
 #include <random>
 #include <set>
 #include <span>
@@ -26,28 +25,16 @@ struct work_value {
   bool whole() const { return check == ~n; }
 };
 
-/// The ring on raw memory, and its sides; an owner's number is its slot of the roster.
 template <std::size_t N>
-struct raw_work {
-  using ring = work_ring<work_value, N>;
-  using writer = typename ring::writer;
-  using reader = typename ring::reader;
+struct raw_work : raw_ring<work_ring<work_value, N>> {
   using state = layout::work_state;
 
-  raw_work() {
-    const ring_layout shape = ring::traits.layout(N, 0);
-    bytes.resize(shape.bytes / layout::cache_line + 1);
-    memory = {reinterpret_cast<std::byte*>(bytes.data()), shape.bytes, N};
-    ring::traits.construct(memory);
-  }
-  layout::work_control& control() { return *reinterpret_cast<layout::work_control*>(memory.at); }
+  layout::work_control& control() { return *reinterpret_cast<layout::work_control*>(this->memory.at); }
   std::atomic<std::uint64_t>& word_bits(std::size_t i) {
-    return *reinterpret_cast<std::atomic<std::uint64_t>*>(memory.at + sizeof(layout::work_control) +
+    return *reinterpret_cast<std::atomic<std::uint64_t>*>(this->memory.at + sizeof(layout::work_control) +
                                                           i * 3 * sizeof(std::uint64_t));  // and two words of the value
   }
   layout::work_word word(std::size_t i) { return layout::work_word::from(word_bits(i).load()); }
-  void recover(std::size_t owner) { ring::traits.recover(memory, owner); }
-  bool drained() { return ring::traits.drained(memory); }
 
   /// Leaves the slot as a producer does that is stopped or killed right after claiming it.
   void begin_to_write(std::size_t i, std::uint64_t lap, std::size_t owner) {
@@ -55,30 +42,24 @@ struct raw_work {
         layout::work_word{lap, static_cast<std::uint8_t>(owner + 1), state::writing}.bits());
     control().tail.store(lap * N + i + 1);
   }
-
-  struct alignas(layout::cache_line) line {
-    std::byte bytes[layout::cache_line];
-  };
-  std::vector<line> bytes;
-  ring_memory memory;
 };
 
+static_assert(detail::leasing_ring<work_ring<work_value, 4>>);
+
 template <class Reader>
-std::vector<std::uint64_t> take_all(Reader& r) {
-  std::vector<std::uint64_t> all;
+numbers take_all(Reader& r) {
+  numbers all;
   work_value v;
   while (r.pop(v) == attempt::done) all.push_back(v.n);
   return all;
 }
 
-using numbers = std::vector<std::uint64_t>;
-
 }  // namespace
 
 TEST_CASE("items are taken in the order of sending, whichever consumer takes them", "[work_ring]") {
   raw_work<4> ring;
-  raw_work<4>::writer a(ring.memory, 0), b(ring.memory, 1);
-  raw_work<4>::reader x(ring.memory, 32), y(ring.memory, 33);
+  auto a = ring.writer(0), b = ring.writer(1);
+  auto x = ring.reader(32), y = ring.reader(33);
   for (std::uint64_t lap = 0; lap != 5; ++lap) {
     CHECK(a.push(work_value::of(1)) == attempt::done);
     CHECK(b.push(work_value::of(2)) == attempt::done);
@@ -105,8 +86,8 @@ TEST_CASE("items are taken in the order of sending, whichever consumer takes the
 TEST_CASE("the shared words of a work_ring", "[work_ring]") {
   using state = layout::work_state;
   raw_work<2> ring;
-  raw_work<2>::writer tx(ring.memory, 3);
-  raw_work<2>::reader rx(ring.memory, 40);
+  auto tx = ring.writer(3);
+  auto rx = ring.reader(40);
   const auto is = [&](std::size_t i, std::uint64_t lap, unsigned owner, state s) {
     const layout::work_word w = ring.word(i);
     return w.lap == lap && w.owner == owner && w.state == s;
@@ -116,7 +97,7 @@ TEST_CASE("the shared words of a work_ring", "[work_ring]") {
   CHECK(is(0, 0, 0, state::ready));
   CHECK(ring.control().tail == 1);
   work_value v;
-  detail::lease_ticket t;
+  lease_ticket t;
   CHECK(rx.lease(v, t) == attempt::done);
   CHECK(is(0, 0, 41, state::leased));
   CHECK(rx.acknowledge(t));
@@ -131,11 +112,11 @@ TEST_CASE("the shared words of a work_ring", "[work_ring]") {
 
 TEST_CASE("an item that is given back goes to another consumer", "[work_ring]") {
   raw_work<8> ring;
-  raw_work<8>::writer tx(ring.memory, 0);
-  raw_work<8>::reader x(ring.memory, 32), y(ring.memory, 33);
+  auto tx = ring.writer(0);
+  auto x = ring.reader(32), y = ring.reader(33);
   for (std::uint64_t n = 1; n != 5; ++n) tx.push(work_value::of(n));
   work_value v;
-  detail::lease_ticket t;
+  lease_ticket t;
   CHECK(x.lease(v, t) == attempt::done);
   CHECK(v.n == 1);
   work_value w;
@@ -152,11 +133,11 @@ TEST_CASE("an item that is given back goes to another consumer", "[work_ring]") 
 
 TEST_CASE("an item held by a dead consumer is delivered again, once", "[work_ring]") {
   raw_work<4> ring;
-  raw_work<4>::writer tx(ring.memory, 0);
-  raw_work<4>::reader dead(ring.memory, 32), x(ring.memory, 33);
+  auto tx = ring.writer(0);
+  auto dead = ring.reader(32), x = ring.reader(33);
   for (std::uint64_t n = 1; n != 5; ++n) tx.push(work_value::of(n));
   work_value v;
-  detail::lease_ticket t;
+  lease_ticket t;
   CHECK(dead.lease(v, t) == attempt::done);
   CHECK(dead.lease(v, t) == attempt::done);
   CHECK(take_all(x) == numbers{3, 4});
@@ -170,8 +151,8 @@ TEST_CASE("an item held by a dead consumer is delivered again, once", "[work_rin
 
 TEST_CASE("an item that a dead producer had begun is discarded", "[work_ring]") {
   raw_work<4> ring;
-  raw_work<4>::reader rx(ring.memory, 32);
-  raw_work<4>::writer tx(ring.memory, 1);
+  auto rx = ring.reader(32);
+  auto tx = ring.writer(1);
   tx.push(work_value::of(1));
   ring.begin_to_write(1, 0, 0);
   tx.push(work_value::of(3));
@@ -188,9 +169,9 @@ TEST_CASE("an item that a dead producer had begun is discarded", "[work_ring]") 
 TEST_CASE("a participant stopped in the middle holds no other up", "[work_ring]") {
   const bool writes = GENERATE(true, false);
   raw_work<8> ring;
-  raw_work<8>::writer tx(ring.memory, 1);
-  raw_work<8>::reader rx(ring.memory, 33), stopped(ring.memory, 32);
-  detail::lease_ticket t;
+  auto tx = ring.writer(1);
+  auto rx = ring.reader(33), stopped = ring.reader(32);
+  lease_ticket t;
   if (writes) {
     ring.begin_to_write(0, 0, 0);
   } else {
@@ -227,9 +208,9 @@ TEST_CASE("a participant stopped in the middle holds no other up", "[work_ring]"
 
 TEST_CASE("a consumer that joins late finds items that earlier ones left", "[work_ring]") {
   raw_work<4> ring;
-  raw_work<4>::writer tx(ring.memory, 0);
+  auto tx = ring.writer(0);
   {
-    raw_work<4>::reader gone(ring.memory, 32);
+    auto gone = ring.reader(32);
     for (std::uint64_t n = 0; n != 6; ++n) {
       tx.push(work_value::of(n));
       work_value v;
@@ -237,12 +218,12 @@ TEST_CASE("a consumer that joins late finds items that earlier ones left", "[wor
     }
     tx.push(work_value::of(6));
     work_value v;
-    detail::lease_ticket t;
+    lease_ticket t;
     CHECK(gone.lease(v, t) == attempt::done);
-    gone.give_back_all();
+    gone.leave();
   }
   tx.push(work_value::of(7));
-  raw_work<4>::reader rx(ring.memory, 33);
+  auto rx = ring.reader(33);
   CHECK(take_all(rx) == numbers{6, 7});
 }
 
@@ -254,10 +235,10 @@ TEST_CASE("a work_ring behaves like its model", "[work_ring]") {
     raw_work<4> ring;
     struct held_item {
       std::uint64_t n;
-      detail::lease_ticket ticket;
+      lease_ticket ticket;
     };
-    std::vector<raw_work<4>::writer> tx{{ring.memory, 0}, {ring.memory, 1}};
-    std::vector<raw_work<4>::reader> rx{{ring.memory, 32}, {ring.memory, 33}};
+    std::vector tx{ring.writer(0), ring.writer(1)};
+    std::vector rx{ring.reader(32), ring.reader(33)};
     std::vector<std::deque<held_item>> held(2);
     std::set<std::uint64_t> in_ring;
     std::uint64_t next = 0;
@@ -278,7 +259,7 @@ TEST_CASE("a work_ring behaves like its model", "[work_ring]") {
         case 4:
         case 5: {
           work_value v;
-          detail::lease_ticket t;
+          lease_ticket t;
           const bool readable = rx[who].readable();
           const attempt a = rx[who].lease(v, t);
           REQUIRE(readable == !in_ring.empty());
@@ -304,7 +285,7 @@ TEST_CASE("a work_ring behaves like its model", "[work_ring]") {
           ring.recover(32 + who);
           for (const held_item& h : held[who]) in_ring.insert(h.n);
           held[who].clear();
-          rx[who] = {ring.memory, 32 + who};
+          rx[who] = ring.reader(32 + who);
           break;
         default: break;
       }
@@ -364,7 +345,7 @@ void receive_numbers(Reader& rx, received_numbers& all, std::mt19937& random) {
       case 0: popped = rx.pop(some[0]) == attempt::done ? 1 : 0; break;
       case 1: rx.pop_n(some, popped); break;
       case 2: {
-        detail::lease_ticket t;
+        lease_ticket t;
         if (rx.lease(some[0], t) != attempt::done) break;
         if (random() % 8 == 0) {
           rx.give_back(t);
@@ -395,14 +376,14 @@ TEMPLATE_TEST_CASE_SIG("many threads use a work_ring", "[work_ring]", ((std::siz
   std::vector<std::thread> threads;
   for (std::size_t p = 0; p != producers; ++p) {
     threads.emplace_back([&, p] {
-      typename raw_work<N>::writer tx(ring.memory, p);
+      auto tx = ring.writer(p);
       std::mt19937 random(static_cast<unsigned>(p));
       send_numbers(tx, p * each, (p + 1) * each, random);
     });
   }
   for (std::size_t c = 0; c != consumers; ++c) {
     threads.emplace_back([&, c] {
-      typename raw_work<N>::reader rx(ring.memory, 32 + c);
+      auto rx = ring.reader(32 + c);
       std::mt19937 random(static_cast<unsigned>(100 + c));
       receive_numbers(rx, all, random);
     });
@@ -418,12 +399,9 @@ TEST_CASE("only the consumer that takes a large value copies it", "[work_ring]")
     std::array<char, 1001> text;  // not a multiple of a word
   };
   using ring = work_ring<large, 4>;
-  const ring_layout shape = ring::traits.layout(4, 0);
-  std::vector<raw_work<4>::line> bytes(shape.bytes / layout::cache_line + 1);
-  const ring_memory memory{reinterpret_cast<std::byte*>(bytes.data()), shape.bytes, 4};
-  ring::traits.construct(memory);
-  ring::writer tx(memory, 0);
-  ring::reader rx(memory, 32);
+  const raw_ring<ring> memory;
+  auto tx = memory.writer();
+  auto rx = memory.reader();
   for (const char c : {'a', 'b', 'c', 'd', 'e', 'f'}) {
     large in;
     in.text.fill(c);
@@ -443,8 +421,8 @@ TEST_CASE("random bytes in a work_ring never make an operation hang",
   std::mt19937_64 random(7);
   for (int round = 0; round != (sanitized ? 300 : 3000); ++round) {
     raw_work<8> ring;
-    raw_work<8>::writer tx(ring.memory, 0);
-    raw_work<8>::reader rx(ring.memory, 32);
+    auto tx = ring.writer(0);
+    auto rx = ring.reader(32);
     for (int step = 0; step != 40; ++step) {
       const std::uint64_t junk = random() >> (random() % 64);
       switch (random() % 5) {
@@ -460,7 +438,7 @@ TEST_CASE("random bytes in a work_ring never make an operation hang",
       rx.readable();
       rx.pop(v);
       ring.recover(random() % 64);
-      rx.give_back_all();
+      rx.leave();
       rx.size();
     }
   }

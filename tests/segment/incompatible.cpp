@@ -10,6 +10,7 @@
 using namespace belfry;
 using namespace belfry::test;
 using detail::failure;
+using detail::ring_traits;
 using detail::segment;
 
 namespace {

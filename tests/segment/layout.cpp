@@ -28,7 +28,7 @@ T at(const std::vector<char>& file, std::size_t offset) {
 }
 
 /// A segment that was just created, without participants.
-std::vector<char> created(const ring_traits& traits, const channel_options& options) {
+std::vector<char> created(const detail::ring_traits& traits, const channel_options& options) {
   const std::string name = unique_name("layout");
   detail::failure f;
   const auto s = detail::segment::create_or_open(name, traits, options, f);

@@ -81,7 +81,7 @@ TEST_CASE("a segment with unread values stays until they are received", "[roster
   {
     member tx(name, producer_role);
     tx.join();
-    of_values::channel::ring_type::writer(tx.segment().ring()).push({7, 0});
+    of_values::channel::ring_type::writer(tx.segment().ring(), tx->slot()).push({7, 0});
   }
   CHECK(files_of(name) == 1);
   {
@@ -93,7 +93,8 @@ TEST_CASE("a segment with unread values stays until they are received", "[roster
     member rx(name, consumer_role);
     rx.join();
     tick t{};
-    CHECK(of_values::channel::ring_type::reader(rx.segment().ring()).pop(t) == attempt::done);
+    of_values::channel::ring_type::reader reader(rx.segment().ring(), rx->slot(), start::oldest);
+    CHECK(reader.pop(t) == detail::attempt::done);
     CHECK(t.seq == 7);
   }
   CHECK(files_of(name) == 0);

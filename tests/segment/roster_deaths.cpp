@@ -91,7 +91,7 @@ TEST_CASE("the count of deaths may overflow", "[roster]") {
 TEST_CASE("a newcomer is told of a death not yet noticed, and of no earlier one", "[roster]") {
   const std::string name = unique_name("news");
   victim(name, producer_role, [](member& m) {
-    of_values::channel::ring_type::writer(m.segment().ring()).push({1, 0});  // so that the segment stays
+    of_values::channel::ring_type::writer(m.segment().ring(), m->slot()).push({1, 0});  // so that the segment stays
   }).kill();
   {
     member rx(name, consumer_role);

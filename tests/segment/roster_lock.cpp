@@ -13,6 +13,8 @@
 
 using namespace belfry;
 using namespace belfry::test;
+using detail::ring_memory;
+using detail::ring_traits;
 using joined = detail::roster::joined;
 using layout::slot_end;
 using layout::slot_state;

@@ -19,7 +19,7 @@ namespace {
 /// The companion's ring as a new segment has it.
 struct memory {
   memory() { watch_view::traits.construct(ring()); }
-  belfry::ring_memory ring() {
+  belfry::detail::ring_memory ring() {
     return {reinterpret_cast<std::byte*>(state.get()), sizeof(belfry::layout::watch_state), 0};
   }
   watch_view view() { return watch_view(ring()); }

@@ -18,7 +18,7 @@ class member {
   using joined = detail::roster::joined;
 
   member(std::string_view name, layout::role role, const channel_options& options = {},
-         const ring_traits& traits = of_values::channel::ring_type::traits) {
+         const detail::ring_traits& traits = of_values::channel::ring_type::traits) {
     segment_ = std::make_unique<detail::segment>(
         detail::segment::create_or_open(name, traits, options, failure_));
     if (!failure_) roster_ = std::make_unique<detail::roster>(*segment_, role);

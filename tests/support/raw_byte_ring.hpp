@@ -1,31 +1,20 @@
 // A byte_ring without endpoints: its memory, its control words, its data.
 #pragma once
 
-#include "rings.hpp"
+#include "raw_ring.hpp"
 
 namespace belfry::test {
 
-struct raw_byte_ring {
-  explicit raw_byte_ring(std::size_t capacity = 4096) {
-    channel_options options;
-    options.capacity = capacity;
-    detail::failure f;
-    handles = detail::segment::create_anonymous(byte_ring::traits, options, f);
-    if (!f) segment = detail::segment::attach(handles, byte_ring::traits, options, f);
-    if (f) f.raise();
-  }
-
-  const ring_memory& memory() const { return segment.ring(); }
-  byte_ring::writer writer() const { return byte_ring::writer(memory()); }
-  byte_ring::reader reader() const { return byte_ring::reader(memory()); }
+struct raw_byte_ring : raw_ring<byte_ring> {
+  explicit raw_byte_ring(std::uint64_t capacity = 4096) : raw_ring(capacity) {}
 
   layout::byte_ring_control& control() const {
-    return *reinterpret_cast<layout::byte_ring_control*>(memory().at);
+    return *reinterpret_cast<layout::byte_ring_control*>(memory.at);
   }
   std::uint64_t tail() const { return control().tail; }
   std::uint64_t head() const { return control().head; }
-  std::uint64_t capacity() const { return memory().capacity; }
-  std::byte* data() const { return memory().at + memory().bytes - memory().capacity; }
+  std::uint64_t capacity() const { return memory.capacity; }
+  std::byte* data() const { return memory.at + memory.bytes - memory.capacity; }
 
   layout::record_header record(std::uint64_t position) const {
     layout::record_header header;
@@ -39,9 +28,6 @@ struct raw_byte_ring {
   bool owns(std::span<const std::byte> bytes) const {
     return bytes.data() >= data() && bytes.data() + bytes.size() <= data() + 2 * capacity();
   }
-
-  detail::segment_handles handles;
-  detail::segment segment;
 };
 
 inline std::string text_of(std::span<const std::byte> bytes) {

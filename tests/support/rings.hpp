@@ -16,6 +16,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 namespace belfry::test {
@@ -25,13 +26,20 @@ struct tick {
   double price;
 };
 
-struct of_values {
-  using channel = belfry::channel<spsc_ring<tick, 64>>;
-  static constexpr std::size_t room = 64;
+/// A ring of values. Its consumer does not miss what was sent before it joined.
+template <class Ring>
+struct of_ring {
+  using channel = belfry::channel<Ring>;
+  static constexpr std::size_t room = Ring::traits.capacity(0);
 
-  static channel_options options() { return {}; }
-  static tick make(std::uint64_t n) { return {n, 0.5}; }
+  static channel_options options() {
+    channel_options o;
+    o.start = start::oldest;
+    return o;
+  }
+  static tick make(std::uint64_t n) { return {n, 0.25 * static_cast<double>(n)}; }
 };
+using of_values = of_ring<spsc_ring<tick, 64>>;
 
 struct of_bytes {
   using channel = belfry::channel<byte_ring>;
@@ -52,6 +60,16 @@ struct of_bytes {
  private:
   std::array<std::uint64_t, 1024> numbers_{};
 };
+
+/// Every ring, with every option, for the tests that hold for all: tests/ring/conformance.cpp without endpoints,
+/// tests/channel/every_ring.cpp with them. A new ring is one more line.
+using every_ring = std::tuple<
+    of_values,
+    of_bytes,
+    of_ring<work_ring<tick, 16>>,
+    of_ring<broadcast_ring<tick, 16, overflow::block>>,
+    of_ring<broadcast_ring<tick, 16, overflow::overwrite>>,
+    of_ring<latest<tick>>>;
 
 inline std::uint64_t number(const tick& t) { return t.seq; }
 inline std::uint64_t number(const message& m) {

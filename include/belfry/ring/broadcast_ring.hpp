@@ -25,17 +25,6 @@ enum class overflow : std::uint64_t {
   overwrite,  ///< that consumer loses the oldest values, and is told so
 };
 
-namespace detail {
-
-template <overflow>
-struct broadcast_room {};
-template <>
-struct broadcast_room<overflow::overwrite> {
-  static constexpr bool never_full = true;
-};
-
-}  // namespace detail
-
 /// A stream that every consumer receives completely.
 ///
 ///     struct item { std::uint64_t id; std::array<char, 48> what; };
@@ -58,7 +47,7 @@ struct broadcast_room<overflow::overwrite> {
 /// The ring trusts no process: whatever a process writes over it, a receive gives some value or
 /// `errc::corrupted`, and accesses nothing outside the ring.
 template <class T, std::size_t N, overflow Mode = overflow::block>
-class broadcast_ring : public detail::broadcast_room<Mode> {
+class broadcast_ring {
   static_assert(std::is_trivially_copyable_v<T>,
                 "a value is shared with other processes as its bytes");
   static_assert(shareable<T>,
@@ -66,6 +55,8 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
   static_assert(std::is_default_constructible_v<T>, "a failed receive completes with T{}");
   static_assert(N > 0 && N <= (std::size_t{1} << 24));
 
+  using attempt = detail::attempt;
+  using ring_memory = detail::ring_memory;
   using control = layout::broadcast_control;
   using cursor = layout::broadcast_cursor;
   using word = std::atomic<std::uint64_t>;
@@ -124,7 +115,7 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
   /// The producer's side.
   class writer {
    public:
-    explicit writer(const ring_memory& memory) noexcept
+    writer(const ring_memory& memory, std::size_t) noexcept
         : control_(&control_of(memory)),
           cursors_(cursors_of(memory)),
           slots_(slots_of(memory)),
@@ -241,7 +232,7 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
    public:
     /// `slot` is the consumer's slot in the roster. Afterwards the caller must notify a producer that waits
     /// for room: the producer may have seen the temporary cursor that join() sets first.
-    reader(const ring_memory& memory, std::size_t slot, start where = start::newest) noexcept
+    reader(const ring_memory& memory, std::size_t slot, start where) noexcept
         : memory_(memory),
           control_(&control_of(memory)),
           slots_(slots_of(memory)),
@@ -284,9 +275,7 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
       const std::uint64_t tail = control_->tail.load(std::memory_order_relaxed);
       return tail > next_ ? static_cast<std::size_t>(std::min<std::uint64_t>(tail - next_, N)) : 0;
     }
-    /// How many values were lost at the last `attempt::lagged`.
-    std::uint64_t lost() const noexcept { return lost_; }
-    /// How many values were lost altogether.
+    /// How many values were lost; at each `attempt::lagged` more.
     std::uint64_t total_lost() const noexcept { return total_lost_; }
 
     /// Raises the shared `received`, from which writer::size() and `drained` see whether anything is unread.
@@ -299,7 +288,7 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
       }
     }
 
-    /// Must be the last call; afterwards this consumer no longer holds the producer back.
+    /// Afterwards this consumer no longer holds the producer back.
     void leave() noexcept {
       tell();
       if constexpr (blocks) detach(memory_, own_);
@@ -366,8 +355,7 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
         return attempt::corrupted;
       }
       const std::uint64_t next = std::max(tail - N + N / 8, next_ + 1);
-      lost_ = next - next_;
-      total_lost_ += lost_;
+      total_lost_ += next - next_;
       next_ = next;
       return attempt::lagged;
     }
@@ -383,12 +371,11 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
     std::size_t own_;
     std::uint64_t next_ = 0;
     std::uint64_t told_ = 0;
-    std::uint64_t lost_ = 0;
     std::uint64_t total_lost_ = 0;
     bool corrupted_ = false;
   };
 
-  static constexpr ring_traits traits{
+  static constexpr detail::ring_traits traits{
       .kind = layout::ring_kind::broadcast,
       .producers = 1,
       .consumers = layout::max_participants - 1,
@@ -400,7 +387,7 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
       .capacity = [](std::uint64_t) -> std::uint64_t { return N; },
       .layout =
           [](std::uint64_t, std::uint64_t) {
-            return ring_layout{slots_offset + N * sizeof(slot), 0};
+            return detail::ring_layout{slots_offset + N * sizeof(slot), 0};
           },
       .construct =
           [](const ring_memory& memory) {
@@ -420,6 +407,7 @@ class broadcast_ring : public detail::broadcast_room<Mode> {
           [](const ring_memory& memory, std::size_t slot) {
             if (blocks) detach(memory, slot);  // readers ignore a half-written value
           },
+      .never_full = !blocks,
   };
 };
 

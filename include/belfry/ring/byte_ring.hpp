@@ -4,11 +4,12 @@
 #include <belfry/ring/message.hpp>
 #include <belfry/ring/ring.hpp>
 
+#include <algorithm>
 #include <atomic>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <new>
 #include <span>
 
 namespace belfry {
@@ -28,6 +29,9 @@ namespace belfry {
 /// gives `errc::corrupted`. The peer can still change the contents of a message: if it may be hostile, copy
 /// first, then check, then use.
 class byte_ring {
+  using attempt = detail::attempt;
+  using ring_memory = detail::ring_memory;
+
  public:
   using sendable = std::span<const std::byte>;
   using received = message;
@@ -35,9 +39,12 @@ class byte_ring {
   static constexpr std::uint64_t default_capacity = std::uint64_t{1} << 20;
   static constexpr std::uint64_t max_capacity = std::uint64_t{1} << 32;
 
+  static constexpr std::uint64_t max_message(std::uint64_t capacity) noexcept {
+    return capacity - sizeof(layout::record_header);
+  }
+
   class writer;
   class reader;
-  static const ring_traits traits;
 
  private:
   static layout::byte_ring_control* control(const ring_memory& memory) noexcept {
@@ -56,12 +63,39 @@ class byte_ring {
                         std::uint64_t capacity) noexcept {
     return ahead - behind <= capacity && ahead % alignof(layout::record_header) == 0;
   }
+
+  // In src/segment/byte_ring.cpp: these depend on the size of a page.
+  static std::uint64_t capacity_for(std::uint64_t wish);
+  static detail::ring_layout layout_for(std::uint64_t capacity, std::uint64_t ring_offset);
+
+ public:
+  static constexpr detail::ring_traits traits{
+      .kind = layout::ring_kind::byte,
+      .producers = 1,
+      .consumers = 1,
+      .value_bytes = 0,
+      .value_align = alignof(layout::record_header),
+      .type_fingerprint = 0,
+      .abi_fingerprint = 0,
+      .align = alignof(layout::byte_ring_control),
+      .capacity = capacity_for,
+      .layout = layout_for,
+      .construct = [](const ring_memory& memory) { new (memory.at) layout::byte_ring_control{}; },
+      .drained =
+          [](const ring_memory& memory) {
+            return control(memory)->tail.load(std::memory_order_relaxed) ==
+                   control(memory)->head.load(std::memory_order_relaxed);
+          },
+      .recover = [](const ring_memory&,
+                    std::size_t) {},  // an unfinished operation has changed nothing visible
+      .chosen_capacity = true,
+  };
 };
 
 /// The producer's side.
 class byte_ring::writer {
  public:
-  explicit writer(const ring_memory& memory) noexcept
+  writer(const ring_memory& memory, std::size_t) noexcept
       : control_(control(memory)), data_(data(memory)), capacity_(memory.capacity) {
     tail_ = control_->tail.load(std::memory_order_relaxed);  // where the previous producer stopped
     cached_head_ = control_->head.load(std::memory_order_acquire);
@@ -114,15 +148,14 @@ class byte_ring::writer {
   /// The same for the size of the last attempt that blocked.
   bool writable() noexcept { return writable(wanted_); }
   bool corrupted() const noexcept { return corrupted_; }
-  std::uint64_t max_message() const noexcept { return capacity_ - sizeof(layout::record_header); }
   std::uint64_t size() noexcept {
     refresh_head();
-    return tail_ - cached_head_;
+    return std::min(tail_ - cached_head_, capacity_);
   }
 
  private:
   attempt reserve(std::uint64_t position, std::uint64_t bytes) noexcept {
-    if (bytes > max_message()) [[unlikely]]
+    if (bytes > max_message(capacity_)) [[unlikely]]
       return attempt::too_large;
     if (claimed_) [[unlikely]]
       return attempt::would_block;
@@ -188,7 +221,7 @@ class byte_ring::reader {
     std::uint64_t position = 0;
   };
 
-  explicit reader(const ring_memory& memory) noexcept
+  reader(const ring_memory& memory, std::size_t, start) noexcept
       : control_(control(memory)), data_(data(memory)), capacity_(memory.capacity) {
     head_ = control_->head.load(std::memory_order_relaxed);  // where the previous consumer stopped
     next_ = cached_tail_ = head_;
@@ -243,8 +276,9 @@ class byte_ring::reader {
   bool corrupted() const noexcept { return corrupted_; }
   std::uint64_t size() noexcept {
     refresh_tail();
-    return cached_tail_ - next_;
+    return std::min(cached_tail_ - next_, capacity_);
   }
+  void leave() noexcept {}
 
  private:
   void refresh_tail() noexcept {
@@ -272,5 +306,7 @@ class byte_ring::reader {
   std::uint64_t cached_tail_;  // the last tail that was plausible
   bool corrupted_;
 };
+
+static_assert(detail::in_place_ring<byte_ring>);
 
 }  // namespace belfry

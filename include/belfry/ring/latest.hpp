@@ -36,6 +36,8 @@ class latest {
                 "a value holds an address, which means nothing elsewhere: see belfry::shareable");
   static_assert(std::is_default_constructible_v<T>, "a failed receive completes with T{}");
 
+  using attempt = detail::attempt;
+  using ring_memory = detail::ring_memory;
   using control = layout::latest_control;
   using value_words = detail::atomic_words<T>;
 
@@ -52,12 +54,10 @@ class latest {
   using sendable = T;
   using received = T;
 
-  static constexpr bool never_full = true;
-
   /// The producer's side.
   class writer {
    public:
-    explicit writer(const ring_memory& memory)
+    writer(const ring_memory& memory, std::size_t)
         : memory_(memory),
           control_(&control_of(memory)),
           version_(control_->version.load(std::memory_order_relaxed)) {}
@@ -92,7 +92,8 @@ class latest {
   /// A consumer's side.
   class reader {
    public:
-    explicit reader(const ring_memory& memory) : memory_(memory), control_(&control_of(memory)) {}
+    reader(const ring_memory& memory, std::size_t, start)
+        : memory_(memory), control_(&control_of(memory)) {}
 
     attempt pop(T& value) noexcept {
       for (int attempts = 0; attempts != 100; ++attempts) {
@@ -117,8 +118,9 @@ class latest {
       popped = 0;
       if (values.empty()) return attempt::done;
       const attempt a = pop(values.front());
-      popped = a == attempt::done ? 1 : 0;
-      return a;
+      if (a != attempt::done) return a;
+      popped = 1;
+      return values.size() == 1 ? attempt::done : attempt::would_block;
     }
     bool readable() const noexcept {
       return control_->version.load(std::memory_order_acquire) != seen_;
@@ -127,6 +129,7 @@ class latest {
       return control_->version.load(std::memory_order_relaxed) < seen_;
     }
     std::size_t size() const noexcept { return readable() ? 1 : 0; }
+    void leave() noexcept {}
 
    private:
     /// Raises the shared `read` to this version, if another consumer has not done so.
@@ -142,7 +145,7 @@ class latest {
     std::uint64_t seen_ = 0;
   };
 
-  static constexpr ring_traits traits{
+  static constexpr detail::ring_traits traits{
       .kind = layout::ring_kind::latest,
       .producers = 1,
       .consumers = layout::max_participants - 1,
@@ -154,7 +157,7 @@ class latest {
       .capacity = [](std::uint64_t) -> std::uint64_t { return 1; },
       .layout =
           [](std::uint64_t, std::uint64_t) {
-            return ring_layout{sizeof(control) + control::places * sizeof(value_words), 0};
+            return detail::ring_layout{sizeof(control) + control::places * sizeof(value_words), 0};
           },
       .construct =
           [](const ring_memory& memory) {
@@ -169,6 +172,7 @@ class latest {
                    c.version.load(std::memory_order_relaxed);
           },
       .recover = [](const ring_memory&, std::size_t) {},  // readers ignore a half-written value
+      .never_full = true,
   };
 };
 

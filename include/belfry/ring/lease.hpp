@@ -3,19 +3,12 @@
 
 #include <belfry/ring/ring.hpp>
 
-#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
 
 namespace belfry {
 namespace detail {
-
-/// Which slot, and at which lap: tells a stale ticket from a valid one.
-struct lease_ticket {
-  std::size_t index = 0;
-  std::uint64_t lap = 0;
-};
 
 /// The consumer, as a lease sees it.
 class lease_source {
@@ -25,11 +18,6 @@ class lease_source {
 
  protected:
   ~lease_source() = default;
-};
-
-template <class R>
-concept leasing_ring = ring<R> && requires(typename R::reader& r, const lease_ticket& t) {
-  { r.give_back(t) } -> std::same_as<bool>;
 };
 
 }  // namespace detail

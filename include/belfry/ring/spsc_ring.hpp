@@ -40,6 +40,8 @@ class spsc_ring {
   static_assert(N > 0);
   static_assert(alignof(T) <= 128, "boost::lockfree aligns its storage to no more");
 
+  using attempt = detail::attempt;
+  using ring_memory = detail::ring_memory;
   using queue = detail::boost_queue<T, N>;
 
   static queue* at(const ring_memory& memory) noexcept {
@@ -73,8 +75,6 @@ class spsc_ring {
   using sendable = T;
   using received = T;
 
-  static constexpr std::size_t max_capacity = N;
-
   // The queue's own push and pop read both indices every time. The other side's index has to come from
   // another core's cache; often so has our own, because the other side has just read it. Here each side keeps
   // a private copy of its own index, and reads the other one only when the room or the values known from the
@@ -83,7 +83,7 @@ class spsc_ring {
   /// The producer's side.
   class writer {
    public:
-    explicit writer(const ring_memory& memory)
+    writer(const ring_memory& memory, std::size_t)
         : index_(written(memory)),
           opposite_(read(memory)),
           values_(values(memory)),
@@ -130,7 +130,7 @@ class spsc_ring {
   /// The consumer's side.
   class reader {
    public:
-    explicit reader(const ring_memory& memory)
+    reader(const ring_memory& memory, std::size_t, start)
         : index_(read(memory)),
           opposite_(written(memory)),
           values_(values(memory)),
@@ -159,6 +159,7 @@ class spsc_ring {
     }
     bool corrupted() const noexcept { return false; }
     std::size_t size() const noexcept { return there(); }
+    void leave() noexcept {}
 
    private:
     std::size_t there() const noexcept {
@@ -179,7 +180,7 @@ class spsc_ring {
     std::size_t there_ = 0;  // there are at least this many values
   };
 
-  static constexpr ring_traits traits{
+  static constexpr detail::ring_traits traits{
       .kind = layout::ring_kind::spsc,
       .producers = 1,
       .consumers = 1,
@@ -191,7 +192,7 @@ class spsc_ring {
       .capacity = [](std::uint64_t) -> std::uint64_t { return N; },
       .layout =
           [](std::uint64_t, std::uint64_t) {
-            return ring_layout{sizeof(queue), 0};
+            return detail::ring_layout{sizeof(queue), 0};
           },
       .construct = [](const ring_memory& memory) { new (memory.at) queue; },
       .drained = [](const ring_memory& memory) { return at(memory)->empty(); },

@@ -46,6 +46,8 @@ class work_ring {
   static_assert(std::is_default_constructible_v<T>, "a failed receive completes with T{}");
   static_assert(N > 0 && N <= (std::size_t{1} << 24));
 
+  using attempt = detail::attempt;
+  using ring_memory = detail::ring_memory;
   using control = layout::work_control;
   using word = layout::work_word;
   using state = layout::work_state;
@@ -222,7 +224,7 @@ class work_ring {
   /// A consumer's side.
   class reader : public side {
    public:
-    reader(const ring_memory& memory, std::size_t owner)
+    reader(const ring_memory& memory, std::size_t owner, start)
         : side(memory, owner), head_(this->control_->head.load(std::memory_order_relaxed)) {}
 
     attempt lease(T& value, detail::lease_ticket& what) noexcept {
@@ -250,7 +252,8 @@ class work_ring {
       return true;
     }
 
-    void give_back_all() noexcept {
+    /// Gives back everything that this consumer holds.
+    void leave() noexcept {
       for (std::size_t i = 0; i != N; ++i) {
         const word seen = this->look(i);
         if (seen.state == state::leased && seen.owner == this->owner_) give_back({i, seen.lap});
@@ -404,7 +407,7 @@ class work_ring {
   };
 
   /// Many may wait for the same thing: as many are woken as there are items or free slots.
-  static constexpr ring_traits traits{
+  static constexpr detail::ring_traits traits{
       .kind = layout::ring_kind::work,
       .producers = layout::max_participants / 2,
       .consumers = layout::max_participants / 2,
@@ -416,7 +419,7 @@ class work_ring {
       .capacity = [](std::uint64_t) -> std::uint64_t { return N; },
       .layout =
           [](std::uint64_t, std::uint64_t) {
-            return ring_layout{sizeof(control) + N * sizeof(slot), 0};
+            return detail::ring_layout{sizeof(control) + N * sizeof(slot), 0};
           },
       .construct =
           [](const ring_memory& memory) {

@@ -3,7 +3,6 @@
 
 #include <belfry/asio.hpp>
 #include <belfry/detail/async/operation_for.hpp>
-#include <belfry/ring/ring.hpp>
 
 #include <cstddef>
 #include <span>
@@ -18,7 +17,7 @@ struct send_action {
   Endpoint* endpoint;
   typename Endpoint::sendable value;
 
-  attempt try_once() noexcept { return endpoint->put(value); }
+  outcome try_once() noexcept { return endpoint->put(value); }
   bool ready() noexcept { return endpoint->can_put(value); }
   template <class Handler>
   auto finish(Handler& handler, const error_code& ec) {
@@ -33,12 +32,12 @@ struct send_n_action {
   std::span<const typename Endpoint::sendable> rest;
   std::size_t sent = 0;
 
-  attempt try_once() noexcept {
+  outcome try_once() noexcept {
     std::size_t n = 0;
-    const attempt a = endpoint->put_n(rest, n);
+    const outcome o = endpoint->put_n(rest, n);
     sent += n;
     rest = rest.subspan(n);
-    return a;
+    return o;
   }
   bool ready() noexcept { return rest.empty() || endpoint->can_put(rest.front()); }
   template <class Handler>
@@ -54,7 +53,7 @@ struct claim_action {
   std::size_t bytes;
   Claim result{};
 
-  attempt try_once() noexcept { return endpoint->reserve(bytes, result); }
+  outcome try_once() noexcept { return endpoint->reserve(bytes, result); }
   bool ready() noexcept { return endpoint->writer().writable(bytes); }
   template <class Handler>
   auto finish(Handler& handler, const error_code& ec) {
@@ -68,7 +67,7 @@ struct receive_action {
   Endpoint* endpoint;
   typename Endpoint::received value{};
 
-  attempt try_once() noexcept { return endpoint->take(value); }
+  outcome try_once() noexcept { return endpoint->take(value); }
   bool ready() noexcept { return endpoint->ready(); }
   template <class Handler>
   auto finish(Handler& handler, const error_code& ec) {
@@ -82,7 +81,7 @@ struct lease_action {
   Endpoint* endpoint;
   Lease held{};
 
-  attempt try_once() noexcept { return endpoint->take_lease(held); }
+  outcome try_once() noexcept { return endpoint->take_lease(held); }
   bool ready() noexcept { return endpoint->ready(); }
   template <class Handler>
   auto finish(Handler& handler, const error_code& ec) {
@@ -97,9 +96,9 @@ struct receive_n_action {
   std::span<typename Endpoint::received> out;
   std::size_t taken = 0;
 
-  attempt try_once() noexcept {
-    const attempt a = endpoint->take_n(out, taken);
-    return taken != 0 ? attempt::done : a;
+  outcome try_once() noexcept {
+    const outcome o = endpoint->take_n(out, taken);
+    return taken != 0 ? outcome::done : o;
   }
   bool ready() noexcept { return out.empty() || endpoint->ready(); }
   template <class Handler>
@@ -113,9 +112,9 @@ template <class Endpoint>
 struct wait_action {
   Endpoint* endpoint;
 
-  attempt try_once() noexcept {
-    if (endpoint->ready()) return endpoint->corrupted() ? attempt::corrupted : attempt::done;
-    return attempt::would_block;
+  outcome try_once() noexcept {
+    if (endpoint->ready()) return endpoint->corrupted() ? outcome::corrupted : outcome::done;
+    return outcome::would_block;
   }
   bool ready() noexcept { return endpoint->ready(); }
   template <class Handler>
@@ -129,7 +128,7 @@ template <class Endpoint>
 struct wait_peer_action {
   Endpoint* endpoint;
 
-  attempt try_once() noexcept { return ready() ? attempt::done : attempt::would_block; }
+  outcome try_once() noexcept { return ready() ? outcome::done : outcome::would_block; }
   bool ready() noexcept { return endpoint->peer_came(); }
   template <class Handler>
   auto finish(Handler& handler, const error_code& ec) {
@@ -147,7 +146,7 @@ inline constexpr bool is_condition<wait_peer_action<Endpoint>> = true;
 template <class Action>
 struct blocking_request final : request {
   explicit blocking_request(Action a) : action(std::move(a)) {}
-  attempt try_once() noexcept override { return action.try_once(); }
+  outcome try_once() noexcept override { return action.try_once(); }
   bool ready() noexcept override { return action.ready(); }
   Action action;
 };

@@ -79,14 +79,14 @@ auto go_on_or_wait(Initiation initiation, Action action, Token token)
   const bool may_be_worthless = cancellation.slot().is_connected();
 #endif
   if (!may_be_worthless && !action.endpoint->time_slice_is_over()) {
-    const attempt outcome = action.endpoint->try_at_once(action);
-    if (outcome != attempt::would_block) {
+    const outcome o = action.endpoint->try_at_once(action);
+    if (o != outcome::would_block) {
       const auto result = [&token](const error_code& ec, auto&&... values) {
         return awaiting<Token>::result(token, ec, std::forward<decltype(values)>(values)...);
       };
       error_code ec;
-      if (outcome != attempt::done) [[unlikely]]
-        ec = to_net(action.endpoint->error_of(outcome));
+      if (o != outcome::done) [[unlikely]]
+        ec = to_net(action.endpoint->error_of(o));
       co_return action.finish(result, ec);
     }
     initiation.has_looked();

@@ -54,7 +54,7 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   void close() noexcept;
   bool is_open() const noexcept { return me_.is_open(); }
   /// The error with which an operation completes after this outcome; none for `done` and `would_block`.
-  std::error_code error_of(attempt outcome) const noexcept;
+  std::error_code error_of(outcome o) const noexcept;
 
   const net::any_io_executor& executor() const noexcept { return executor_; }
   const detail::segment& segment() const noexcept { return me_.segment(); }
@@ -64,7 +64,7 @@ class endpoint : public std::enable_shared_from_this<endpoint>, private waitable
   void submit(operation& op, bool looked = false);
   /// Fast path without queueing; spins briefly if `spin` is set. Returns `would_block` also if operations are pending.
   template <class Action>
-  attempt try_at_once(Action& wanted) noexcept;
+  outcome try_at_once(Action& wanted) noexcept;
   /// Whether the coroutine must now let other handlers run.
   bool time_slice_is_over() noexcept { return time_slice_.over(); }
   std::uint64_t new_id() noexcept { return ++last_id_; }
@@ -167,14 +167,13 @@ bool endpoint::linger(Request& wanted) noexcept {
 }
 
 template <class Action>
-attempt endpoint::try_at_once(Action& wanted) noexcept {
+outcome endpoint::try_at_once(Action& wanted) noexcept {
   // While nothing is pending, no other thread uses the ring.
-  if (!queue_.is_idle() || !is_open()) return attempt::would_block;
-  attempt outcome = wanted.try_once();
-  if (outcome == attempt::would_block && queue_.needs_time() && linger(wanted))
-    outcome = wanted.try_once();
-  if (outcome != attempt::would_block) queue_.succeeded();
-  return outcome;
+  if (!queue_.is_idle() || !is_open()) return outcome::would_block;
+  outcome o = wanted.try_once();
+  if (o == outcome::would_block && queue_.needs_time() && linger(wanted)) o = wanted.try_once();
+  if (o != outcome::would_block) queue_.succeeded();
+  return o;
 }
 
 }  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR

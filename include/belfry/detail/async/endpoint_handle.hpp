@@ -215,9 +215,9 @@ class endpoint_handle : public endpoint_owner<Endpoint, Executor> {
                    const std::stop_token& stop = {}) {
     if (stop.stop_requested()) return to_net(operation_aborted());
     // First the fast path: even reading the clock takes longer.
-    const attempt outcome = endpoint_->try_at_once(action);
-    if (outcome == attempt::done) return {};
-    if (outcome != attempt::would_block) return to_net(endpoint_->error_of(outcome));
+    const outcome o = endpoint_->try_at_once(action);
+    if (o == outcome::done) return {};
+    if (o != outcome::would_block) return to_net(endpoint_->error_of(o));
     blocking_request<std::decay_t<Action>> request(std::move(action));
     const std::error_code ec = endpoint_->block(request, timeout, stop);
     action = std::move(request.action);

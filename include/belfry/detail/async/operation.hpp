@@ -2,8 +2,8 @@
 #pragma once
 
 #include <belfry/asio.hpp>
+#include <belfry/detail/async/outcome.hpp>
 #include <belfry/error.hpp>
-#include <belfry/ring/ring.hpp>
 
 #include <cstdint>
 #include <memory>
@@ -23,7 +23,7 @@ void lose(operation& op, std::shared_ptr<endpoint> e) noexcept;
 class request {
  public:
   /// Takes from the ring, or puts into it.
-  virtual attempt try_once() noexcept = 0;
+  virtual outcome try_once() noexcept = 0;
   /// Whether an attempt would succeed or fail, not block. Takes nothing.
   virtual bool ready() noexcept = 0;
 

@@ -100,7 +100,7 @@ with_allocator(Function, Allocator) -> with_allocator<Function, Allocator>;
 
 /// An operation with its handler. `Action` is what the operation does:
 ///
-///     attempt try_once() noexcept;
+///     outcome try_once() noexcept;
 ///     bool ready() noexcept;
 ///     void finish(Handler&, error_code);     // calls the handler, with the result if there is one
 template <class Handler, class Action>
@@ -122,7 +122,7 @@ class operation_for final : public operation {
     }
   }
 
-  attempt try_once() noexcept override { return action_.try_once(); }
+  outcome try_once() noexcept override { return action_.try_once(); }
   bool ready() noexcept override { return action_.ready(); }
 
   void complete() override {

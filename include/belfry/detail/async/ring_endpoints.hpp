@@ -2,70 +2,47 @@
 #pragma once
 
 #include <belfry/detail/async/endpoint.hpp>
-#include <belfry/ring/byte_ring.hpp>
 #include <belfry/ring/lease.hpp>
+#include <belfry/ring/message.hpp>
 #include <belfry/ring/ring.hpp>
 
-#include <algorithm>
-#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
-#include <type_traits>
 #include <utility>
 
 namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 
-/// Constructs a reader or writer. Some also take the slot of their participant, and where to start.
-template <class Side>
-void emplace_side(std::optional<Side>& side, const ring_memory& memory, std::size_t slot,
-                  start where) {
-  if constexpr (std::constructible_from<Side, const ring_memory&, std::size_t, start>) {
-    side.emplace(memory, slot, where);
-  } else if constexpr (std::constructible_from<Side, const ring_memory&, std::size_t>) {
-    side.emplace(memory, slot);
-  } else {
-    side.emplace(memory);
-  }
-}
-
-/// The greatest number of producers, if the ring's header defines it as a constant; else 1.
-template <class Ring>
-inline constexpr std::size_t producers_of = 1;
-template <class Ring>
-  requires requires { typename std::integral_constant<std::size_t, Ring::traits.producers>; }
-inline constexpr std::size_t producers_of<Ring> = Ring::traits.producers;
-
 // ---- producers ----------------------------------------------------------------------------------------
 
 template <ring Ring>
-class producer_endpoint : public endpoint {
+class basic_producer_endpoint : public endpoint {
  public:
   using sendable = typename Ring::sendable;
 
-  explicit producer_endpoint(net::any_io_executor executor, const channel_options& options = {})
+  explicit basic_producer_endpoint(net::any_io_executor executor, const channel_options& options = {})
       : endpoint(std::move(executor), Ring::traits, layout::role::producer, options) {}
 
-  attempt put(const sendable& value) noexcept {
+  outcome put(const sendable& value) noexcept {
     if (!peers().reaches_peers()) [[unlikely]]
-      return attempt::unreachable;
+      return outcome::unreachable;
     const attempt a = writer_->push(value);
     if (a == attempt::done) peers().notify();
-    return a;
+    return outcome_of(a);
   }
   /// `sent`: how many values were sent. One fence for all of them.
-  attempt put_n(std::span<const sendable> values, std::size_t& sent) noexcept {
+  outcome put_n(std::span<const sendable> values, std::size_t& sent) noexcept {
     sent = 0;
     if (!peers().reaches_peers()) [[unlikely]]
-      return attempt::unreachable;
+      return outcome::unreachable;
     const attempt a = writer_->push_n(values, sent);
     if (sent != 0) peers().notify(sent);
-    return a;
+    return outcome_of(a);
   }
   bool can_put(const sendable& value) noexcept {
-    if constexpr (requires { writer_->writable(value.size()); }) {
+    if constexpr (in_place_ring<Ring>) {
       return writer_->writable(value.size());
     } else {
       return writer_->writable();
@@ -78,7 +55,7 @@ class producer_endpoint : public endpoint {
 
  protected:
   void attach(const ring_memory& memory, std::size_t slot) override {
-    emplace_side(writer_, memory, slot, options().start);
+    writer_.emplace(memory, slot);
   }
   using endpoint::peers;
 
@@ -86,42 +63,49 @@ class producer_endpoint : public endpoint {
   std::optional<typename Ring::writer> writer_;
 };
 
-/// Adds claims: messages that are written in place.
-class byte_producer_endpoint final : public producer_endpoint<byte_ring>, private claim_source {
+template <ring Ring>
+class producer_endpoint final : public basic_producer_endpoint<Ring> {
  public:
-  using producer_endpoint::producer_endpoint;
+  using basic_producer_endpoint<Ring>::basic_producer_endpoint;
+};
 
-  attempt reserve(std::uint64_t bytes, claim& out) noexcept {
-    if (!peers().reaches_peers()) [[unlikely]]
-      return attempt::unreachable;
+/// Adds claims: messages that are written in place.
+template <in_place_ring Ring>
+class producer_endpoint<Ring> final : public basic_producer_endpoint<Ring>, private claim_source {
+ public:
+  using basic_producer_endpoint<Ring>::basic_producer_endpoint;
+
+  outcome reserve(std::uint64_t bytes, claim& out) noexcept {
+    if (!this->peers().reaches_peers()) [[unlikely]]
+      return outcome::unreachable;
     std::span<std::byte> room;
-    const attempt a = writer().claim(bytes, room);
+    const attempt a = this->writer().claim(bytes, room);
     if (a == attempt::done) {
       claimed_ = true;
       out = claim(*this, room);
     }
-    return a;
+    return outcome_of(a);
   }
 
  private:
   void commit(std::size_t bytes) noexcept override {
-    if (is_open()) {  // after close() the ring may have another producer
-      writer().commit(bytes);
-      peers().notify();
+    if (this->is_open()) {  // after close() the ring may have another producer
+      this->writer().commit(bytes);
+      this->peers().notify();
     }
     end_claim();
   }
   void abandon() noexcept override {
-    if (is_open()) writer().abandon();
+    if (this->is_open()) this->writer().abandon();
     end_claim();
   }
   void end_claim() noexcept {
     claimed_ = false;
-    retry();  // operations initiated during the claim had to wait
+    this->retry();  // operations initiated during the claim had to wait
     self_.reset();
   }
   void closed() noexcept override {
-    if (claimed_) self_ = shared_from_this();  // keep the memory mapped while the user may write to it
+    if (claimed_) self_ = this->shared_from_this();  // keep the memory mapped while the user may write to it
   }
 
   bool claimed_ = false;
@@ -148,43 +132,39 @@ class basic_consumer_endpoint : public endpoint {
  protected:
   /// An attempt that could not report it has noticed a loss.
   bool loses_untold() const noexcept {
-    if constexpr (may_lag) return reader_->total_lost() != told_lost_;
+    if constexpr (lossy_ring<Ring>) return reader_->total_lost() != told_lost_;
     return false;
   }
   /// Marks the loss as reported.
-  attempt tell_loss() noexcept {
-    if constexpr (may_lag) lost_ = reader_->total_lost() - std::exchange(told_lost_, reader_->total_lost());
-    return attempt::lagged;
+  outcome tell_loss() noexcept {
+    if constexpr (lossy_ring<Ring>) lost_ = reader_->total_lost() - std::exchange(told_lost_, reader_->total_lost());
+    return outcome::lagged;
   }
   std::error_code take_notice() noexcept override {
     return loses_untold() ? error_of(tell_loss()) : std::error_code();
   }
 
   void attach(const ring_memory& memory, std::size_t slot) override {
-    emplace_side(reader_, memory, slot, options().start);
+    reader_.emplace(memory, slot, options().start);
   }
   /// Whether every producer that may wait for room can be notified.
   bool reaches_producers() noexcept {
-    if constexpr (requires { Ring::never_full; }) return true;
+    if constexpr (Ring::traits.never_full) return true;
     return peers().reaches_peers();
   }
   /// Notifies for the freed room at once: this consumer may wait for something else next.
   void freed(std::uint64_t amount) noexcept {
-    if constexpr (requires { Ring::never_full; }) return;  // producers never wait for room
-    if (peers().template room_may_be_wanted<producers_of<Ring>>()) [[unlikely]]
+    if constexpr (Ring::traits.never_full) return;  // producers never wait for room
+    if (peers().template room_may_be_wanted<Ring::traits.producers>()) [[unlikely]]
       tell_room(amount);
   }
-  void closing() noexcept override {
-    if constexpr (requires { reader_->leave(); }) reader_->leave();
-  }
+  void closing() noexcept override { reader_->leave(); }
 
  private:
   [[gnu::noinline]] void tell_room(std::uint64_t amount) noexcept {
-    if constexpr (requires { reader_->more_room(); }) amount += reader_->more_room();
+    if constexpr (Ring::traits.competing) amount += reader_->more_room();
     peers().notify_room(static_cast<std::size_t>(amount));
   }
-
-  static constexpr bool may_lag = requires(typename Ring::reader& r) { r.total_lost(); };
 
   std::optional<typename Ring::reader> reader_;
   std::uint64_t lost_ = 0;
@@ -198,38 +178,38 @@ class copying_consumer_endpoint : public basic_consumer_endpoint<Ring> {
   using basic_consumer_endpoint<Ring>::basic_consumer_endpoint;
   using typename basic_consumer_endpoint<Ring>::received;
 
-  attempt take(received& value) noexcept {
+  outcome take(received& value) noexcept {
     if (this->loses_untold()) [[unlikely]]
       return this->tell_loss();
-    const attempt a = pop(value);
-    return a == attempt::lagged ? this->tell_loss() : a;
+    const outcome o = pop(value);
+    return o == outcome::lagged ? this->tell_loss() : o;
   }
-  attempt take_n(std::span<received> values, std::size_t& taken) noexcept {
+  outcome take_n(std::span<received> values, std::size_t& taken) noexcept {
     taken = 0;
     if (this->loses_untold()) [[unlikely]]
       return this->tell_loss();
-    const attempt a = pop_n(values, taken);
-    return a == attempt::lagged ? this->tell_loss() : a;
+    const outcome o = pop_n(values, taken);
+    return o == outcome::lagged ? this->tell_loss() : o;
   }
   /// For calls that can return only values, not errors. A loss is reported by the next operation, receive() or
   /// finish_wait().
-  bool try_take(received& value) noexcept { return pop(value) == attempt::done; }
+  bool try_take(received& value) noexcept { return pop(value) == outcome::done; }
   void try_take_n(std::span<received> values, std::size_t& taken) noexcept { pop_n(values, taken); }
 
  private:
-  attempt pop(received& value) noexcept {
+  outcome pop(received& value) noexcept {
     if (!this->reaches_producers()) [[unlikely]]
-      return attempt::unreachable;
+      return outcome::unreachable;
     const attempt a = this->reader().pop(value);
     if (a == attempt::done) this->freed(1);
-    return a;
+    return outcome_of(a);
   }
-  attempt pop_n(std::span<received> values, std::size_t& taken) noexcept {
+  outcome pop_n(std::span<received> values, std::size_t& taken) noexcept {
     if (!this->reaches_producers()) [[unlikely]]
-      return attempt::unreachable;
+      return outcome::unreachable;
     const attempt a = this->reader().pop_n(values, taken);
     if (taken != 0) this->freed(taken);
-    return a;
+    return outcome_of(a);
   }
 };
 
@@ -239,61 +219,60 @@ class consumer_endpoint final : public copying_consumer_endpoint<Ring> {
   using copying_consumer_endpoint<Ring>::copying_consumer_endpoint;
 };
 
-/// For a byte_ring: messages are read in place, and their release frees their place.
-template <>
-class consumer_endpoint<byte_ring> final : public basic_consumer_endpoint<byte_ring>,
-                                           private message_source {
+/// Messages are read in place, and their release frees their place.
+template <in_place_ring Ring>
+class consumer_endpoint<Ring> final : public basic_consumer_endpoint<Ring>, private message_source {
  public:
-  using basic_consumer_endpoint::basic_consumer_endpoint;
+  using basic_consumer_endpoint<Ring>::basic_consumer_endpoint;
 
-  attempt take(message& out) noexcept {
-    if (!reaches_producers()) [[unlikely]]
-      return attempt::unreachable;
-    byte_ring::reader::view view;
-    const attempt a = reader().pop(view);
+  outcome take(message& out) noexcept {
+    if (!this->reaches_producers()) [[unlikely]]
+      return outcome::unreachable;
+    typename Ring::reader::view view;
+    const attempt a = this->reader().pop(view);
     if (a == attempt::done) {
       ++lent_;
       out = message(*this, view.bytes, view.position);
     }
-    return a;
+    return outcome_of(a);
   }
-  attempt take_n(std::span<message> messages, std::size_t& taken) noexcept {
-    attempt a = attempt::done;
+  outcome take_n(std::span<message> messages, std::size_t& taken) noexcept {
+    outcome o = outcome::done;
     for (taken = 0; taken != messages.size(); ++taken) {
-      a = take(messages[taken]);
-      if (a != attempt::done) break;
+      o = take(messages[taken]);
+      if (o != outcome::done) break;
     }
-    return a;
+    return o;
   }
-  bool try_take(message& out) noexcept { return take(out) == attempt::done; }
+  bool try_take(message& out) noexcept { return take(out) == outcome::done; }
   void try_take_n(std::span<message> messages, std::size_t& taken) noexcept { take_n(messages, taken); }
 
  private:
   void release(std::uint64_t position, std::size_t bytes) noexcept override {
-    if (is_open()) {
-      reader().release(position, bytes);
-      freed(layout::record_bytes(bytes));
+    if (this->is_open()) {
+      this->reader().release(position, bytes);
+      this->freed(1);
     }
     if (--lent_ == 0) self_.reset();
   }
   void closed() noexcept override {
-    if (lent_ != 0) self_ = shared_from_this();  // keep the memory mapped while the user holds messages
+    if (lent_ != 0) self_ = this->shared_from_this();  // keep the memory mapped while the user holds messages
   }
 
   std::uint64_t lent_ = 0;
   std::shared_ptr<endpoint> self_;
 };
 
-/// For leasing rings: items are copied out, and held until they are acknowledged: immediately, or by the user's lease.
+/// Items are copied out, and held until they are acknowledged: immediately, or by the user's lease.
 template <leasing_ring Ring>
 class consumer_endpoint<Ring> final : public copying_consumer_endpoint<Ring>, private lease_source {
  public:
   using copying_consumer_endpoint<Ring>::copying_consumer_endpoint;
   using typename basic_consumer_endpoint<Ring>::received;
 
-  attempt take_lease(lease<received>& out) noexcept {
+  outcome take_lease(lease<received>& out) noexcept {
     if (!this->reaches_producers()) [[unlikely]]
-      return attempt::unreachable;
+      return outcome::unreachable;
     received value;
     lease_ticket ticket;
     const attempt a = this->reader().lease(value, ticket);
@@ -302,7 +281,7 @@ class consumer_endpoint<Ring> final : public copying_consumer_endpoint<Ring>, pr
       out = lease<received>(*this, value, ticket);
       this->freed(1);  // a producer can skip a leased place, but not an item that no consumer has taken
     }
-    return a;
+    return outcome_of(a);
   }
 
  private:
@@ -325,7 +304,7 @@ class consumer_endpoint<Ring> final : public copying_consumer_endpoint<Ring>, pr
     if (--held_ == 0) self_.reset();
   }
   void closing() noexcept override {
-    if (held_ != 0) this->reader().give_back_all();
+    if (held_ != 0) this->reader().leave();
   }
   void closed() noexcept override {
     if (held_ != 0) self_ = this->shared_from_this();  // leases refer to this endpoint
@@ -333,17 +312,6 @@ class consumer_endpoint<Ring> final : public copying_consumer_endpoint<Ring>, pr
 
   std::uint64_t held_ = 0;
   std::shared_ptr<endpoint> self_;
-};
-
-template <class Ring>
-struct endpoints_of {
-  using producer = producer_endpoint<Ring>;
-  using consumer = consumer_endpoint<Ring>;
-};
-template <>
-struct endpoints_of<byte_ring> {
-  using producer = byte_producer_endpoint;
-  using consumer = consumer_endpoint<byte_ring>;
 };
 
 }  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR

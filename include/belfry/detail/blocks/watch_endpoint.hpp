@@ -39,7 +39,7 @@ class watch_endpoint final : public endpoint, private transaction_owner {
   std::error_code notify(std::size_t element) noexcept;
 
   /// Tries to begin a transaction. `done`: `out` holds the lock.
-  attempt begin(transaction& out) noexcept;
+  outcome begin(transaction& out) noexcept;
   bool worth_trying() noexcept;
   /// All waiting operations of this watch share one ticket, which is dropped with the last of them.
   void start_waiting() noexcept { waiting_.fetch_add(1, std::memory_order_relaxed); }
@@ -68,7 +68,7 @@ struct changed_action {
   std::uint64_t seen;
   std::vector<std::size_t> elements{};  // empty: all
 
-  attempt try_once() noexcept { return ready() ? attempt::done : attempt::would_block; }
+  outcome try_once() noexcept { return ready() ? outcome::done : outcome::would_block; }
   bool ready() noexcept {
     return elements.empty() ? endpoint->version() != seen : endpoint->changed_since(seen, elements);
   }
@@ -92,14 +92,14 @@ struct txn_action {
   // Stops waiting also if the action is destroyed without finish(), because its context was destroyed.
   std::unique_ptr<watch_endpoint, stop_waiting> waiting{};
 
-  attempt try_once() noexcept {
-    const attempt a = endpoint->begin(held);
-    if (a == attempt::would_block && !waiting) {
+  outcome try_once() noexcept {
+    const outcome o = endpoint->begin(held);
+    if (o == outcome::would_block && !waiting) {
       endpoint->start_waiting();
       waiting.reset(endpoint.get());
     }
-    if (a == attempt::done && waiting) waiting.release()->stop_waiting(false);
-    return a;
+    if (o == outcome::done && waiting) waiting.release()->stop_waiting(false);
+    return o;
   }
   bool ready() noexcept { return endpoint->worth_trying(); }
   template <class Handler>

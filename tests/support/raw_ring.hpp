@@ -1,0 +1,76 @@
+// A ring on memory of its own: no segment, no roster, no endpoints.
+#pragma once
+
+#include "rings.hpp"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace belfry::test {
+
+using detail::attempt;
+using detail::lease_ticket;
+using detail::ring_layout;
+using detail::ring_memory;
+
+using numbers = std::vector<std::uint64_t>;
+inline numbers from_to(std::uint64_t first, std::uint64_t end) {
+  numbers all;
+  for (; first < end; ++first) all.push_back(first);
+  return all;
+}
+
+/// The pages before the ring and after it cannot be accessed.
+template <class Ring>
+struct raw_ring {
+  explicit raw_ring(std::uint64_t capacity = 0) {
+    const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    memory.capacity = Ring::traits.capacity(capacity);
+    const ring_layout shape = Ring::traits.layout(memory.capacity, 0);
+    memory.bytes = shape.bytes;
+    const std::size_t once = (shape.bytes + page - 1) / page * page;
+    reserved_ = page + once + shape.mirrored + page;
+    void* const at = ::mmap(nullptr, reserved_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(at != MAP_FAILED);
+    begin_ = static_cast<std::byte*>(at);
+    const int file = ::memfd_create("ring", 0);
+    REQUIRE(::ftruncate(file, static_cast<off_t>(once)) == 0);
+    std::byte* const end = begin_ + page + once;
+    map(begin_ + page, once, file, 0);
+    if (shape.mirrored != 0) map(end, shape.mirrored, file, once - shape.mirrored);
+    ::close(file);
+    memory.at = end - (shape.bytes + Ring::traits.align - 1) / Ring::traits.align * Ring::traits.align;
+    Ring::traits.construct(memory);
+  }
+  ~raw_ring() { ::munmap(begin_, reserved_); }
+  raw_ring(const raw_ring&) = delete;
+  raw_ring& operator=(const raw_ring&) = delete;
+
+  using writer_type = typename Ring::writer;
+  using reader_type = typename Ring::reader;
+  /// The first producer has slot 0; the first consumer comes after the last producer.
+  static constexpr std::size_t first_consumer = Ring::traits.producers;
+  writer_type writer(std::size_t slot = 0) const { return writer_type(memory, slot); }
+  reader_type reader(std::size_t slot = first_consumer, start where = start::newest) const {
+    return reader_type(memory, slot, where);
+  }
+  bool drained() const { return Ring::traits.drained(memory); }
+  void recover(std::size_t slot) const { Ring::traits.recover(memory, slot); }
+
+  std::uint64_t& word(std::size_t offset) const {
+    return *reinterpret_cast<std::uint64_t*>(memory.at + offset);
+  }
+
+  ring_memory memory;
+
+ private:
+  static void map(std::byte* at, std::size_t bytes, int file, std::size_t from) {
+    REQUIRE(::mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file,
+                   static_cast<off_t>(from)) == at);
+  }
+
+  std::byte* begin_ = nullptr;
+  std::size_t reserved_ = 0;
+};
+
+}  // namespace belfry::test
