@@ -21,7 +21,6 @@
 #include "../base/utf8.hpp"
 #include "block_maker.hpp"
 #include "list_element.hpp"
-#include "python_equality.hpp"
 
 #include <belfry/shareable_list.hpp>
 
@@ -31,8 +30,6 @@
 #include <bit>
 #include <charconv>
 #include <cstring>
-#include <iomanip>
-#include <sstream>
 #include <stdexcept>
 #include <type_traits>
 
@@ -59,16 +56,6 @@ std::byte* bytes_of(const shared_memory& m) { return const_cast<std::byte*>(m.bu
 
 [[noreturn]] void corrupted(const std::string& what) {
   throw std::system_error(make_error_code(errc::corrupted), what);
-}
-
-std::string show(const value& v) {
-  std::ostringstream out;
-  operator<<(out, v);
-  return out.str();
-}
-
-bool equal(const value& a, const value& b, equality how) {
-  return how == equality::python ? detail::equal_in_python(a, b) : a == b;
 }
 
 }  // namespace
@@ -251,21 +238,6 @@ void shareable_list::set(size_type i, const value& v) {
   store_data(base + s.offset, e);
 }
 
-shareable_list::size_type shareable_list::count(const value& v, equality how) const {
-  memory();  // throws for a closed list, even an empty one
-  size_type n = 0;
-  for (size_type i = 0; i != size_; ++i) n += equal(v, at(i), how);
-  return n;
-}
-
-shareable_list::size_type shareable_list::index(const value& v, equality how) const {
-  memory();
-  for (size_type i = 0; i != size_; ++i) {
-    if (equal(v, at(i), how)) return i;
-  }
-  throw std::invalid_argument(show(v) + " not in this container");
-}
-
 std::string shareable_list::format() const {
   memory();
   std::string all;
@@ -282,36 +254,6 @@ std::string shareable_list::format(size_type i) const {
 shareable_list::size_type shareable_list::room(size_type i) const {
   if (i >= size_) throw std::out_of_range("index out of range");
   return slot_of(i).bytes;
-}
-
-std::vector<value> shareable_list::to_vector() const {
-  memory();
-  std::vector<value> all;
-  all.reserve(size_);
-  for (size_type i = 0; i != size_; ++i) all.push_back(at(i));
-  return all;
-}
-
-bool operator==(const shareable_list& a, const shareable_list& b) {
-  if (a.size() != b.size()) return false;
-  for (std::size_t i = 0; i != a.size(); ++i) {
-    if (a.at(i) != b.at(i)) return false;
-  }
-  return true;
-}
-
-std::ostream& operator<<(std::ostream& out, const value& v) {
-  struct printer {
-    std::ostream& out;
-    void operator()(std::nullptr_t) const { out << "None"; }
-    void operator()(bool b) const { out << (b ? "True" : "False"); }
-    void operator()(std::int64_t i) const { out << i; }
-    void operator()(double d) const { out << d; }
-    void operator()(const std::string& s) const { out << std::quoted(s); }
-    void operator()(const bytes& b) const { out << 'b' << std::quoted(b.view()); }
-  };
-  std::visit(printer{out}, v);
-  return out;
 }
 
 }  // namespace belfry

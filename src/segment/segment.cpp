@@ -5,70 +5,16 @@
 #include "../platform/machine.hpp"
 #include "../platform/owner.hpp"
 #include "../platform/process.hpp"
+#include "identity.hpp"
 
 #include <belfry/detail/segment/segment.hpp>
 
 #include <chrono>
-#include <cstring>
 #include <new>
 #include <thread>
-#include <type_traits>
 
 namespace belfry::detail {
 namespace {
-
-constexpr std::uint64_t align_up(std::uint64_t n, std::uint64_t alignment) noexcept {
-  return (n + alignment - 1) / alignment * alignment;
-}
-
-std::size_t participants(const layout::identity& id) noexcept {
-  return std::size_t{id.producers} + id.consumers;
-}
-
-/// The header of a segment of this kind and capacity, without its random id.
-layout::identity identity_of(const ring_traits& traits, std::uint64_t capacity,
-                             const channel_options& options) {
-  layout::identity id{};
-  id.magic = layout::magic;
-  id.version = layout::version;
-  id.header_bytes = static_cast<std::uint32_t>(layout::header_bytes(traits.participants()));
-  id.kind = traits.kind;
-  id.flags = options.lifetime == lifetime::persistent ? layout::flag_persistent : 0;
-  id.producers = traits.producers;
-  id.consumers = traits.consumers;
-  id.bell_mode = options.mode & 0777;
-  id.value_bytes = traits.value_bytes;
-  id.value_align = traits.value_align;
-  id.type_fingerprint = traits.type_fingerprint;
-  id.abi_fingerprint = traits.abi();
-  id.capacity = capacity;
-  id.ring_offset = align_up(id.header_bytes, traits.align);
-  id.ring_bytes = traits.layout(capacity, id.ring_offset).bytes;
-  id.segment_bytes = id.ring_offset + id.ring_bytes;
-  return id;
-}
-
-bool usable(const ring_traits& traits, failure& f) {
-  if (traits.library_layout == nullptr || traits.library_layout() != 0) return true;
-  f = {make_error_code(errc::incompatible),
-       "the queue of the library below this ring has an unknown layout"};
-  return false;
-}
-
-bool granted_capacity(const ring_traits& traits, const channel_options& options,
-                      std::uint64_t& capacity, failure& f) {
-  if (options.capacity != 0 && !traits.chosen_capacity) {
-    f = {std::make_error_code(std::errc::invalid_argument),
-         "a capacity of " + std::to_string(options.capacity) + ": the type of this ring fixes its capacity"};
-    return false;
-  }
-  if (!usable(traits, f)) return false;
-  capacity = traits.capacity(options.capacity);
-  if (capacity != 0) return true;
-  f = {std::make_error_code(std::errc::invalid_argument),
-       "a capacity of " + std::to_string(options.capacity) + " is not possible for this ring"};
-  return false;
-}
 
 /// Builds the header in the block's raw, zeroed bytes.
 bool build_header(const mapping& map, layout::identity& id, failure& f) {
@@ -102,12 +48,6 @@ mapping build(const unique_handle& block, const ring_traits& traits, layout::ide
   return map;
 }
 
-/// Whether a channel can have this mode. A participant must be able to read and write. A user with read access alone
-/// could still lock the roster, and block every join.
-bool is_participants_mode(unsigned mode) noexcept {
-  return (mode & 0777) == participants_mode(mode) && (mode & 0600) == 0600;
-}
-
 unique_handle guarded_copy(const unique_handle& block, failure& f) {
   return platform::open_guarded([&] { return platform::reopen_block(block.get(), true, f); });
 }
@@ -127,24 +67,12 @@ bool check_name(std::string_view name, bool companion, failure& f) {
   return true;
 }
 
-std::string octal(unsigned mode) {
-  std::string text = "0";
-  for (const unsigned shift : {6, 3, 0}) text += static_cast<char>('0' + (mode >> shift & 7));
-  return text;
-}
-
 bool make_bells(std::size_t count, segment_handles& handles, failure& f) {
   for (std::size_t i = 0; i < count; ++i) {
     handles.bells.push_back(platform::new_anonymous_bell(f));
     if (!handles.bells.back()) return false;
   }
   return true;
-}
-
-std::string show(std::uint64_t value) { return std::to_string(value); }
-std::string show(layout::ring_kind kind) {
-  const std::string_view name = layout::name_of(kind);
-  return name.empty() ? std::to_string(static_cast<std::uint32_t>(kind)) : std::string(name);
 }
 
 /// Waits for the roster's lock of a segment without being a participant. The wait is limited, because the caller must
@@ -157,14 +85,6 @@ void await_lock(const unique_handle& block) {
   }
 }
 
-template <class T>
-bool same(const char* field, T found, T expected, const std::string& name, failure& f) {
-  if (found == expected) return true;
-  f = {make_error_code(errc::incompatible),
-       name + ": the " + field + " is " + show(found) + ", expected " + show(expected)};
-  return false;
-}
-
 }  // namespace
 
 std::string bell_name(std::string_view segment, std::size_t slot) {
@@ -173,13 +93,7 @@ std::string bell_name(std::string_view segment, std::size_t slot) {
 
 segment segment::create_or_open(std::string_view name, const ring_traits& traits,
                                 const channel_options& options, failure& f, const subject& block) {
-  if (!check_name(name, block.id != 0, f)) return {};
-  if (!is_participants_mode(options.mode)) {
-    f = {std::make_error_code(std::errc::invalid_argument),
-         "the mode " + octal(options.mode) + " of \"" + std::string(name) +
-             "\": the owner, and others if any, must be allowed both to read and to write"};
-    return {};
-  }
+  if (!check_name(name, block.id != 0, f) || !check_mode(options.mode, name, f)) return {};
   std::uint64_t capacity = 0;
   if (!granted_capacity(traits, options, capacity, f)) return {};
 
@@ -271,21 +185,9 @@ segment_handles segment::create_anonymous(const ring_traits& traits, const chann
   return make_bells(participants(id), handles, f) ? std::move(handles) : segment_handles();
 }
 
-layout::identity segment::describe(const ring_traits& traits, const channel_options& options,
-                                   failure& f) {
-  std::uint64_t capacity = 0;
-  if (!granted_capacity(traits, options, capacity, f)) return {};
-  return identity_of(traits, capacity, options);
-}
-
 segment_handles segment::create_described(layout::identity id, failure& f) {
   const std::size_t count = participants(id);
-  const bool plausible = id.magic == layout::magic && id.version == layout::version && count != 0 &&
-                         count <= layout::max_participants &&
-                         id.header_bytes == layout::header_bytes(count) &&
-                         id.ring_offset >= id.header_bytes && id.ring_offset <= id.segment_bytes &&
-                         id.ring_bytes == id.segment_bytes - id.ring_offset;
-  if (!plausible) {
+  if (!plausible(id)) {
     f = {make_error_code(errc::incompatible), "not a valid description of a segment"};
     return {};
   }
@@ -295,19 +197,6 @@ segment_handles segment::create_described(layout::identity id, failure& f) {
   const mapping map = platform::map_block(handles.block, id.header_bytes, 0, true, f);
   if (!map || !build_header(map, id, f)) return {};
   return make_bells(count, handles, f) ? std::move(handles) : segment_handles();
-}
-
-// Fields that depend on the capacity come after it, so that the text names the capacity.
-bool segment::same_ring(const layout::identity& found, const layout::identity& expected,
-                        bool any_capacity, const std::string& label, failure& f) {
-  return same("layout version", found.version, expected.version, label, f) &&
-         same("ring kind", found.kind, expected.kind, label, f) &&
-         same("value size", found.value_bytes, expected.value_bytes, label, f) &&
-         same("value alignment", found.value_align, expected.value_align, label, f) &&
-         same("type fingerprint", found.type_fingerprint, expected.type_fingerprint, label, f) &&
-         ((any_capacity && found.abi_fingerprint == expected.abi_fingerprint) ||
-          same("capacity", found.capacity, expected.capacity, label, f)) &&
-         same("ABI fingerprint", found.abi_fingerprint, expected.abi_fingerprint, label, f);
 }
 
 // Under the roster's lock, as every removal of a segment's name or bells: while it is held the name cannot come to
@@ -342,24 +231,8 @@ bool segment::check(const channel_options& options, failure& f) {
          label + ": the size is " + std::to_string(size) + " bytes, too small for a control header"};
     return false;
   }
-  if (id_.magic != layout::magic) {
-    f = {make_error_code(errc::incompatible), label + ": no magic, this is not a belfry segment"};
-    return false;
-  }
-  // 0 accepts any capacity that this ring can have.
-  const std::uint64_t wish = options.capacity != 0 ? options.capacity : id_.capacity;
-  std::uint64_t capacity = traits_->capacity(wish);
-  if (capacity == 0) capacity = traits_->capacity(0);  // any other, so that the capacities differ
-  const layout::identity expected = identity_of(*traits_, capacity, options);
-  return same_ring(id_, expected, false, label, f) &&
-         same("number of producers", id_.producers, expected.producers, label, f) &&
-         same("number of consumers", id_.consumers, expected.consumers, label, f) &&
-         same("header size", id_.header_bytes, expected.header_bytes, label, f) &&
-         same("ring offset", id_.ring_offset, expected.ring_offset, label, f) &&
-         same("ring size", id_.ring_bytes, expected.ring_bytes, label, f) &&
-         same("segment size", id_.segment_bytes, expected.segment_bytes, label, f) &&
-         same("size of the file", size, expected.segment_bytes, label, f) &&
-         (subject_.id != 0 || same("block it belongs to", id_.subject, std::uint64_t{0}, label, f));
+  return check_identity(id_, size, *traits_, options, label, f) &&
+         (subject_.id != 0 || same("block it belongs to", id_.subject, 0, label, f));
 }
 
 bool segment::has_lost_subject() const noexcept {

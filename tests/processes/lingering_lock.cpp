@@ -83,11 +83,11 @@ void run_for_a_while(net::io_context& io) {
   while (!over) io.run_one();
 }
 
-struct named_block {
-  explicit named_block(std::string_view what) : name(unique_name(what)) {
+struct held_block {
+  explicit held_block(std::string_view what) : name(unique_name(what)) {
     shared_memory::create(name, 64);
   }
-  ~named_block() { shared_memory::unlink(name); }
+  ~held_block() { shared_memory::unlink(name); }
   std::string name;
 };
 
@@ -96,7 +96,7 @@ struct named_block {
 TEST_CASE("an event loop that waits for a dead holder's lock keeps running, and gets the lock when it is released",
           "[lingering-lock]") {
   const watchdog limit;
-  const named_block b("lingering");
+  const held_block b("lingering");
   lingering_holder holder(b.name);
   net::io_context io;
   watch w(io, shared_memory::open(b.name));
@@ -126,7 +126,7 @@ TEST_CASE("an event loop that waits for a dead holder's lock keeps running, and 
 
 TEST_CASE("a thread that waits for a dead holder's lock gets it when it is released", "[lingering-lock]") {
   const watchdog limit;
-  const named_block b("thread");
+  const held_block b("thread");
   lingering_holder holder(b.name);
   shared_memory m = shared_memory::open(b.name);
   error_code ec;
@@ -148,7 +148,7 @@ TEST_CASE("a thread that waits for a dead holder's lock gets it when it is relea
 TEST_CASE("an event loop that waits for a transaction keeps running when a watcher dies",
           "[lingering-lock]") {
   const watchdog limit;
-  const named_block b("watcher");
+  const held_block b("watcher");
   const event ready;
   child watcher([&] {
     net::io_context io;

@@ -60,6 +60,7 @@ enum class peer { none, awake, asleep };
 inline const char* name_of(peer p) {
   return std::array{"alone", "its peer awake", "its peer asleep"}[static_cast<std::size_t>(p)];
 }
+inline std::string with(peer p) { return std::string(", ") + name_of(p); }
 
 /// The victim's items, or those it is to receive, are of run 1; a successor's are of run 2.
 constexpr item nth(std::uint64_t seq) { return {1, seq}; }

@@ -1,6 +1,7 @@
 // The files of a server, in a directory that only its user can access.
 #include "../file.hpp"
 #include "../handle.hpp"
+#include "fail.hpp"
 #include "signal_guard.hpp"
 
 #include <cerrno>
@@ -15,10 +16,6 @@
 
 namespace belfry::platform {
 namespace {
-
-void fail(failure& f, std::string what, int error = errno) {
-  f = {std::error_code(error, std::system_category()), std::move(what)};
-}
 
 bool is_mine(const char* path) {
   struct stat status {};

@@ -4,6 +4,7 @@
 #include "../program.hpp"
 #include "../socket.hpp"
 #include "descriptor.hpp"
+#include "fail.hpp"
 
 #include <algorithm>
 #include <array>
@@ -23,10 +24,6 @@ extern char** environ;
 
 namespace belfry::platform {
 namespace {
-
-void fail(failure& f, std::string what, int error) {
-  f = {std::error_code(error, std::system_category()), std::move(what)};
-}
 
 /// Owns the arguments of posix_spawn.
 struct spawn_orders {

@@ -1,6 +1,7 @@
 // Stream sockets between processes. All are non-blocking and close-on-exec.
 #include "../handle.hpp"
 #include "../socket.hpp"
+#include "fail.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -16,10 +17,6 @@
 
 namespace belfry::platform {
 namespace {
-
-void fail(failure& f, const char* what, int error = errno) {
-  f = {std::error_code(error, std::system_category()), what};
-}
 
 const sockaddr* native(socket_address address) {
   return reinterpret_cast<const sockaddr*>(address.data());

@@ -1,18 +1,15 @@
 // Stack, marks and memo behave as in CPython's Modules/_pickle.c, where it is strict. Where it is lenient
 // (values left on the stack, bytes after the end, an argument across the end of a frame), no pickler makes
 // use of that, and it is refused here.
-
-#include "pickle.hpp"
-
 #include "../../base/utf8.hpp"
+#include "pickle.hpp"
+#include "pickle_opcode.hpp"
 
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <iterator>
-#include <limits>
 #include <optional>
-#include <stdexcept>
 
 namespace belfry::detail::pickle {
 
@@ -20,31 +17,6 @@ bool operator==(const list& a, const list& b) { return a.items == b.items; }
 bool operator==(const tuple& a, const tuple& b) { return a.items == b.items; }
 
 namespace {
-
-enum opcode : std::uint8_t {
-  mark = 0x28,
-  empty_tuple = 0x29,
-  stop = 0x2e,
-  binint = 0x4a,
-  binint1 = 0x4b,
-  binint2 = 0x4d,
-  push_none = 0x4e,
-  binunicode = 0x58,
-  empty_list = 0x5d,
-  append = 0x61,
-  appends = 0x65,
-  binget = 0x68,
-  long_binget = 0x6a,
-  make_tuple = 0x74,
-  empty_dict = 0x7d,
-  proto = 0x80,
-  tuple1 = 0x85,
-  tuple2 = 0x86,
-  tuple3 = 0x87,
-  short_binunicode = 0x8c,
-  memoize = 0x94,
-  frame = 0x95,
-};
 
 /// How many bytes the copies of memoized text may have together, beyond the size of the pickle. A peer may
 /// legitimately send a list of many long names that were all the same object.
@@ -253,73 +225,8 @@ class loader {
   std::size_t copied_ = 0;
 };
 
-class dumper {
- public:
-  explicit dumper(std::string& out) : out_(out) {}
-
-  void operator()(const none&) { op(push_none); }
-  void operator()(const dict&) { op(empty_dict); }
-
-  void operator()(std::int64_t i) {
-    if (i < std::numeric_limits<std::int32_t>::min() ||
-        i > std::numeric_limits<std::int32_t>::max()) {
-      throw std::length_error("pickle: an integer of more than 32 bits");
-    }
-    const int bytes = i < 0 || i > 0xffff ? 4 : i > 0xff ? 2 : 1;
-    op(bytes == 1 ? binint1 : bytes == 2 ? binint2 : binint);
-    number(static_cast<std::uint64_t>(i), bytes);
-  }
-
-  void operator()(const std::string& text) {
-    if (!is_utf8(text)) throw std::invalid_argument("pickle: text that is not UTF-8");
-    if (text.size() > std::numeric_limits<std::uint32_t>::max()) {
-      throw std::length_error("pickle: text of more than 4 GiB");
-    }
-    const int bytes = text.size() > 0xff ? 4 : 1;
-    op(bytes == 1 ? short_binunicode : binunicode);
-    number(text.size(), bytes);
-    out_ += text;
-  }
-
-  void operator()(const list& l) {
-    op(empty_list);
-    if (l.items.empty()) return;
-    if (l.items.size() != 1) op(mark);
-    all(l.items);
-    op(l.items.size() == 1 ? append : appends);
-  }
-
-  void operator()(const tuple& t) {
-    constexpr std::array<opcode, 4> short_ones{empty_tuple, tuple1, tuple2, tuple3};
-    const std::size_t n = t.items.size();
-    if (n >= short_ones.size()) op(mark);
-    all(t.items);
-    op(n < short_ones.size() ? short_ones[n] : make_tuple);
-  }
-
- private:
-  void op(opcode o) { out_ += static_cast<char>(o); }
-
-  void number(std::uint64_t v, int bytes) {
-    for (; bytes != 0; --bytes, v >>= 8) out_ += static_cast<char>(v);
-  }
-
-  void all(const std::vector<value>& items) {
-    for (const value& v : items) std::visit(*this, v);
-  }
-
-  std::string& out_;
-};
-
 }  // namespace
 
 value load(std::string_view bytes, failure& f) { return loader(bytes, f).run(); }
-
-std::string dump(const value& v) {
-  std::string out{static_cast<char>(proto), 4};
-  std::visit(dumper(out), v);
-  out += static_cast<char>(stop);
-  return out;
-}
 
 }  // namespace belfry::detail::pickle

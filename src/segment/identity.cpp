@@ -1,0 +1,147 @@
+#include "identity.hpp"
+
+#include <belfry/detail/segment/segment.hpp>
+
+#include <string_view>
+
+namespace belfry::detail {
+namespace {
+
+constexpr std::uint64_t align_up(std::uint64_t n, std::uint64_t alignment) noexcept {
+  return (n + alignment - 1) / alignment * alignment;
+}
+
+bool usable(const ring_traits& traits, failure& f) {
+  if (traits.library_layout == nullptr || traits.library_layout() != 0) return true;
+  f = {make_error_code(errc::incompatible),
+       "the queue of the library below this ring has an unknown layout"};
+  return false;
+}
+
+bool refuse(const char* field, const std::string& found, const std::string& expected,
+            const std::string& label, failure& f) {
+  f = {make_error_code(errc::incompatible),
+       label + ": the " + field + " is " + found + ", expected " + expected};
+  return false;
+}
+
+std::string show(layout::ring_kind kind) {
+  const std::string_view name = layout::name_of(kind);
+  return name.empty() ? std::to_string(static_cast<std::uint32_t>(kind)) : std::string(name);
+}
+
+bool same(const char* field, layout::ring_kind found, layout::ring_kind expected,
+          const std::string& label, failure& f) {
+  return found == expected || refuse(field, show(found), show(expected), label, f);
+}
+
+std::string octal(unsigned mode) {
+  std::string text = "0";
+  for (const unsigned shift : {6, 3, 0}) text += static_cast<char>('0' + (mode >> shift & 7));
+  return text;
+}
+
+}  // namespace
+
+bool check_mode(unsigned mode, std::string_view name, failure& f) {
+  if ((mode & 0777) == participants_mode(mode) && (mode & 0600) == 0600) return true;
+  f = {std::make_error_code(std::errc::invalid_argument),
+       "the mode " + octal(mode) + " of \"" + std::string(name) +
+           "\": the owner, and others if any, must be allowed both to read and to write"};
+  return false;
+}
+
+bool granted_capacity(const ring_traits& traits, const channel_options& options,
+                      std::uint64_t& capacity, failure& f) {
+  if (options.capacity != 0 && !traits.chosen_capacity) {
+    f = {std::make_error_code(std::errc::invalid_argument),
+         "a capacity of " + std::to_string(options.capacity) + ": the type of this ring fixes its capacity"};
+    return false;
+  }
+  if (!usable(traits, f)) return false;
+  capacity = traits.capacity(options.capacity);
+  if (capacity != 0) return true;
+  f = {std::make_error_code(std::errc::invalid_argument),
+       "a capacity of " + std::to_string(options.capacity) + " is not possible for this ring"};
+  return false;
+}
+
+layout::identity identity_of(const ring_traits& traits, std::uint64_t capacity,
+                             const channel_options& options) {
+  layout::identity id{};
+  id.magic = layout::magic;
+  id.version = layout::version;
+  id.header_bytes = static_cast<std::uint32_t>(layout::header_bytes(traits.participants()));
+  id.kind = traits.kind;
+  id.flags = options.lifetime == lifetime::persistent ? layout::flag_persistent : 0;
+  id.producers = traits.producers;
+  id.consumers = traits.consumers;
+  id.bell_mode = options.mode & 0777;
+  id.value_bytes = traits.value_bytes;
+  id.value_align = traits.value_align;
+  id.type_fingerprint = traits.type_fingerprint;
+  id.abi_fingerprint = traits.abi();
+  id.capacity = capacity;
+  id.ring_offset = align_up(id.header_bytes, traits.align);
+  id.ring_bytes = traits.layout(capacity, id.ring_offset).bytes;
+  id.segment_bytes = id.ring_offset + id.ring_bytes;
+  return id;
+}
+
+bool plausible(const layout::identity& id) noexcept {
+  const std::size_t count = participants(id);
+  return id.magic == layout::magic && id.version == layout::version && count != 0 &&
+         count <= layout::max_participants && id.header_bytes == layout::header_bytes(count) &&
+         id.ring_offset >= id.header_bytes && id.ring_offset <= id.segment_bytes &&
+         id.ring_bytes == id.segment_bytes - id.ring_offset;
+}
+
+bool same(const char* field, std::uint64_t found, std::uint64_t expected, const std::string& label,
+          failure& f) {
+  return found == expected ||
+         refuse(field, std::to_string(found), std::to_string(expected), label, f);
+}
+
+// Fields that depend on the capacity come after it, so that the text names the capacity.
+bool segment::same_ring(const layout::identity& found, const layout::identity& expected,
+                        bool any_capacity, const std::string& label, failure& f) {
+  return same("layout version", found.version, expected.version, label, f) &&
+         same("ring kind", found.kind, expected.kind, label, f) &&
+         same("value size", found.value_bytes, expected.value_bytes, label, f) &&
+         same("value alignment", found.value_align, expected.value_align, label, f) &&
+         same("type fingerprint", found.type_fingerprint, expected.type_fingerprint, label, f) &&
+         ((any_capacity && found.abi_fingerprint == expected.abi_fingerprint) ||
+          same("capacity", found.capacity, expected.capacity, label, f)) &&
+         same("ABI fingerprint", found.abi_fingerprint, expected.abi_fingerprint, label, f);
+}
+
+bool check_identity(const layout::identity& found, std::uint64_t file_bytes,
+                    const ring_traits& traits, const channel_options& options,
+                    const std::string& label, failure& f) {
+  if (found.magic != layout::magic) {
+    f = {make_error_code(errc::incompatible), label + ": no magic, this is not a belfry segment"};
+    return false;
+  }
+  // 0 accepts any capacity that this ring can have.
+  const std::uint64_t wish = options.capacity != 0 ? options.capacity : found.capacity;
+  std::uint64_t capacity = traits.capacity(wish);
+  if (capacity == 0) capacity = traits.capacity(0);  // any other, so that the capacities differ
+  const layout::identity expected = identity_of(traits, capacity, options);
+  return segment::same_ring(found, expected, false, label, f) &&
+         same("number of producers", found.producers, expected.producers, label, f) &&
+         same("number of consumers", found.consumers, expected.consumers, label, f) &&
+         same("header size", found.header_bytes, expected.header_bytes, label, f) &&
+         same("ring offset", found.ring_offset, expected.ring_offset, label, f) &&
+         same("ring size", found.ring_bytes, expected.ring_bytes, label, f) &&
+         same("segment size", found.segment_bytes, expected.segment_bytes, label, f) &&
+         same("size of the file", file_bytes, expected.segment_bytes, label, f);
+}
+
+layout::identity segment::describe(const ring_traits& traits, const channel_options& options,
+                                   failure& f) {
+  std::uint64_t capacity = 0;
+  if (!granted_capacity(traits, options, capacity, f)) return {};
+  return identity_of(traits, capacity, options);
+}
+
+}  // namespace belfry::detail

@@ -1,0 +1,173 @@
+// Servers of managers and the processes that have started them.
+#pragma once
+
+#include "../../src/manager/server/collect.hpp"
+#include "../../src/platform/block.hpp"
+#include "../../src/platform/file.hpp"
+#include "../../src/platform/program.hpp"
+#include "support/process.hpp"
+#include "support/test.hpp"
+
+#include <belfry/shared_memory_manager.hpp>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+namespace belfry::test {
+
+inline const std::string life_key = "the key of these lives";
+
+/// A directory for the servers' records; must be empty at the end.
+class life_directory {
+ public:
+  life_directory()
+      : path_((std::filesystem::temp_directory_path() / "belfry-test-XXXXXX").string()) {
+    REQUIRE(::mkdtemp(path_.data()) != nullptr);
+  }
+  life_directory(const life_directory&) = delete;
+  life_directory& operator=(const life_directory&) = delete;
+  ~life_directory() {
+    for (const std::string& left : platform::files_in(path_)) UNSCOPED_INFO("left: " << left);
+    CHECK(files() == 0);
+    std::filesystem::remove_all(path_);
+  }
+
+  const std::string& path() const { return path_; }
+  std::string socket() const { return path_ + "/socket"; }
+  std::size_t files() const { return platform::files_in(path_).size(); }
+  manager_options options() const {
+    manager_options o;
+    o.run_directory = path_;
+    return o;
+  }
+
+ private:
+  std::string path_;
+};
+
+inline bool exists(const std::string& name) { return platform::named_block_id(name) != 0; }
+
+// ---- processes ----------------------------------------------------------------------------------------
+
+struct process_state {
+  std::string program;
+  char state = 'X';  // no such process
+  pid_t parent = 0;
+};
+inline process_state state_of(const std::string& pid) {
+  std::ifstream file("/proc/" + pid + "/stat");
+  std::string line;
+  std::getline(file, line);  // nothing, if the process ends between open and read
+  const std::size_t open = line.find('(');
+  const std::size_t close = line.rfind(')');
+  if (close == line.npos) return {};
+  return {line.substr(open + 1, close - open - 1), line[close + 2],
+          static_cast<pid_t>(std::stol(line.substr(close + 4)))};
+}
+
+/// Whether it is dead; its parent may not know it yet.
+inline bool has_ended(pid_t pid) {
+  const char state = state_of(std::to_string(pid)).state;
+  return state == 'X' || state == 'Z';
+}
+
+/// Waits with a limit, so that the test can report what is left.
+template <class Condition>
+bool soon(Condition condition) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(sanitized ? 30 : 5);
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    ::usleep(1000);
+  }
+  return true;
+}
+
+/// The servers that a process has started.
+inline std::vector<pid_t> servers_of(pid_t parent) {
+  std::vector<pid_t> found;
+  for (const std::string& pid : platform::files_in("/proc")) {
+    if (pid.find_first_not_of("0123456789") != pid.npos) continue;
+    const process_state s = state_of(pid);
+    if (s.parent == parent && s.program == "belfry" && s.state != 'Z')
+      found.push_back(static_cast<pid_t>(std::stol(pid)));
+  }
+  return found;
+}
+inline pid_t server_of(pid_t parent) {
+  const std::vector<pid_t> found = servers_of(parent);
+  EXPECT_EQ(found.size(), 1u);
+  return found.front();
+}
+
+/// The program `belfry`, as a shell would start it.
+inline child tool(std::vector<std::string> arguments) {
+  return child([arguments = std::move(arguments)] {
+    ::setenv("BELFRY_AUTHKEY", life_key.c_str(), 1);
+    ::dup2(::open("/dev/null", O_WRONLY | O_CLOEXEC), 1);
+    const std::string program = platform::belfry_program();
+    std::vector<char*> argv{const_cast<char*>("belfry")};
+    for (const std::string& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
+    argv.push_back(nullptr);
+    ::execvp(program.c_str(), argv.data());
+    EXPECT(!"exec");
+  });
+}
+
+/// A `belfry serve` that accepts connections.
+inline child serve(const life_directory& d) {
+  child server = tool({"serve", "--run-directory", d.path(), "--address", d.socket()});
+  await([&] {
+    error_code ec;
+    shared_memory_manager::connect(d.socket(), life_key, {}, ec);
+    return !ec;
+  });
+  return server;
+}
+inline shared_memory_manager client_of(const life_directory& d) {
+  return shared_memory_manager::connect(d.socket(), life_key);
+}
+
+enum class collector { library, program };
+inline void collect(const life_directory& d, collector who = collector::library) {
+  if (who == collector::program) {
+    CHECK(tool({"gc", "--run-directory", d.path()}).wait() == 0);
+    return;
+  }
+  detail::failure f;
+  detail::collect_garbage(
+      d.path(), [](const std::string&, detail::block_fate) {}, f);
+  CHECK_FALSE(f);
+}
+
+/// A process that has started a server, calls `then`, and sleeps until it is killed.
+class starter {
+ public:
+  explicit starter(const life_directory& d,
+                   const std::function<void(shared_memory_manager&)>& then = {})
+      : child_([&] {
+          shared_memory_manager m;
+          m.start(d.socket(), life_key, d.options());
+          *server_ = server_of(::getpid());
+          if (then) then(m);
+          ready_.set();
+          for (;;) ::pause();
+        }) {
+    ready_.wait();
+  }
+  pid_t server() const { return *server_; }
+  child& process() { return child_; }
+
+ private:
+  event ready_;
+  shared<pid_t> server_;
+  child child_;
+};
+
+}  // namespace belfry::test
