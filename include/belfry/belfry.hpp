@@ -6,6 +6,7 @@
 #include <belfry/channel_handles.hpp>
 #include <belfry/channel_options.hpp>
 #include <belfry/error.hpp>
+#include <belfry/manager_options.hpp>
 #include <belfry/manager_server.hpp>
 #include <belfry/ring/broadcast_ring.hpp>
 #include <belfry/ring/byte_ring.hpp>

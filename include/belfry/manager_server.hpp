@@ -4,6 +4,7 @@
 #include <belfry/asio.hpp>
 #include <belfry/detail/manager/manager_service.hpp>
 #include <belfry/error.hpp>
+#include <belfry/manager_options.hpp>
 
 #include <concepts>
 #include <memory>

@@ -5,6 +5,7 @@
 #include <belfry/detail/manager/manager_call.hpp>
 #include <belfry/detail/manager/manager_service.hpp>
 #include <belfry/error.hpp>
+#include <belfry/manager_options.hpp>
 #include <belfry/shareable_list.hpp>
 #include <belfry/shared_memory.hpp>
 

@@ -64,7 +64,10 @@ void end_with(net::posix::stream_descriptor& lifeline, manager_server& server) {
 }
 
 void serve(serve_options o) {
-  o.server.patience = std::chrono::milliseconds(o.timeout_ms);
+  using namespace std::chrono;
+  constexpr auto longest = floor<milliseconds>(nanoseconds::max());
+  const milliseconds timeout(o.timeout_ms);
+  o.server.timeout = timeout > longest ? nanoseconds::max() : nanoseconds(timeout);
   const std::string key = read_key(o);
   net::io_context io(1);
   manager_server server(io, o.address, key, o.server);
@@ -123,10 +126,10 @@ void add_serve(CLI::App& app) {
   command->add_option("--connections", options->server.connections, "The most connections at a time")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  command->add_option("--request", options->server.request, "The most bytes of a request")
+  command->add_option("--request-bytes", options->server.request_bytes, "The most bytes of a request")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  command->add_option("--patience", options->timeout_ms, "Milliseconds for authentication")
+  command->add_option("--timeout", options->timeout_ms, "Milliseconds for authentication, and for a request")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   command->footer(

@@ -14,8 +14,10 @@
 #include <algorithm>
 #include <atomic>
 #include <csignal>
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <optional>
 #include <random>
 #include <string>
@@ -140,8 +142,10 @@ child tool(std::vector<std::string> arguments) {
 }
 
 /// A `belfry serve` that accepts connections.
-child serve(const life_directory& d) {
-  child server = tool({"serve", "--run-directory", d.path(), "--address", d.socket()});
+child serve(const life_directory& d, const std::vector<std::string>& more = {}) {
+  std::vector<std::string> arguments{"serve", "--run-directory", d.path(), "--address", d.socket()};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  child server = tool(std::move(arguments));
   await([&] {
     error_code ec;
     shared_memory_manager::connect(d.socket(), life_key, {}, ec);
@@ -261,6 +265,21 @@ TEST_CASE("a signal ends `belfry serve`", "[managers]") {
   shared_memory_manager m = client_of(directory);
   const auto block = m.shared_memory(100, name);
   REQUIRE(::kill(server.pid(), signal) == 0);
+  CHECK(server.wait() == 0);
+}
+
+TEST_CASE("a server process whose timeout is the greatest has no limit", "[managers]") {
+  const watchdog dog;
+  const life_directory directory;
+  manager_options options = directory.options();
+  options.timeout = std::chrono::nanoseconds::max();
+  shared_memory_manager m;
+  m.start(options);
+  m.shutdown();
+  // More than the library can be told.
+  child server = serve(directory, {"--timeout", std::to_string(std::numeric_limits<std::int64_t>::max())});
+  CHECK(client_of(directory).list_segments().empty());
+  client_of(directory).shutdown();
   CHECK(server.wait() == 0);
 }
 
