@@ -20,6 +20,14 @@
 #include <vector>
 
 namespace belfry::inline BELFRY_ASIO_FLAVOUR {
+class shared_memory_manager;
+}
+
+namespace belfry::detail {
+const client_ptr& client_of(const shared_memory_manager& manager) noexcept;
+}
+
+namespace belfry::inline BELFRY_ASIO_FLAVOUR {
 
 /// Makes blocks that a server process removes when it is shut down, or when the process that started it dies.
 ///
@@ -171,10 +179,9 @@ class shared_memory_manager {
   std::string authkey() const;
   bool is_connected() const noexcept;
 
-  /// For endpoints: see channel.hpp.
-  const detail::client_ptr& client() const noexcept { return client_; }
-
  private:
+  friend const detail::client_ptr& detail::client_of(const shared_memory_manager&) noexcept;
+
   static std::string random_key();
   detail::call_ptr<detail::nothing> starting(std::string_view address, std::string_view authkey,
                                              const manager_options& options);

@@ -13,6 +13,12 @@
 #include <asio/system_executor.hpp>
 #endif
 
+namespace belfry::detail {
+
+const client_ptr& client_of(const shared_memory_manager& manager) noexcept { return manager.client_; }
+
+}  // namespace belfry::detail
+
 namespace belfry::inline BELFRY_ASIO_FLAVOUR {
 
 using detail::call_ptr;

@@ -70,14 +70,14 @@ class endpoint_handle {
                   const channel_options& options = {})
       : endpoint_handle(executor, options) {
     failure f;
-    endpoint_->open(handles.get(), f);
+    endpoint_->open(handles_of(handles), f);
     throw_if(f);
   }
   endpoint_handle(const Executor& executor, const channel_handles& handles,
                   const channel_options& options, error_code& ec)
       : endpoint_handle(executor, options) {
     failure f;
-    endpoint_->open(handles.get(), f);
+    endpoint_->open(handles_of(handles), f);
     ec = to_net(f.code);
   }
   endpoint_handle(const Executor& executor, const channel_handles& handles, error_code& ec)
