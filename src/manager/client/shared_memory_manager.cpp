@@ -87,13 +87,6 @@ shared_memory_manager::~shared_memory_manager() {
   client_->bury();
 }
 
-std::string shared_memory_manager::random_key() {
-  detail::failure f;
-  std::string key = detail::random_digits(64, f);
-  if (f) f.raise();
-  return key;
-}
-
 bool shared_memory_manager::is_connected() const noexcept { return client_ && client_->ready(); }
 
 std::string shared_memory_manager::address() const {
@@ -105,6 +98,13 @@ std::string shared_memory_manager::authkey() const {
 }
 
 // ---- the calls ------------------------------------------------------------------------------------------
+
+call_ptr<nothing> shared_memory_manager::starting(const manager_options& options) {
+  failure f;
+  const std::string key = detail::random_digits(64, f);
+  if (f) return detail::failed_call<nothing>(std::move(f));
+  return starting({}, key, options);
+}
 
 call_ptr<nothing> shared_memory_manager::starting(std::string_view address,
                                                   std::string_view authkey,
@@ -181,6 +181,11 @@ call_ptr<nothing> shared_memory_manager::shutting_down() {
 }
 
 // ---- in this thread ---------------------------------------------------------------------------------------
+
+void shared_memory_manager::start(const manager_options& options) { finish(starting(options)); }
+void shared_memory_manager::start(const manager_options& options, error_code& ec) {
+  finish(starting(options), ec);
+}
 
 void shared_memory_manager::start(std::string_view address, std::string_view authkey,
                                   const manager_options& options) {

@@ -107,6 +107,7 @@ class endpoint_handle {
 
   /// The same with an execution context instead of an executor.
   template <std::derived_from<net::execution_context> Context, class... Arguments>
+    requires std::constructible_from<endpoint_handle, const Executor&, Arguments...>
   endpoint_handle(Context& context, Arguments&&... arguments)
       : endpoint_handle(Executor(context.get_executor()), std::forward<Arguments>(arguments)...) {}
 
