@@ -5,6 +5,7 @@
 #include <belfry/channel.hpp>
 #include <belfry/channel_handles.hpp>
 #include <belfry/channel_options.hpp>
+#include <belfry/collect_garbage.hpp>
 #include <belfry/error.hpp>
 #include <belfry/manager_options.hpp>
 #include <belfry/manager_server.hpp>

@@ -1,6 +1,5 @@
 // belfry serve: a manager's server, in the foreground.
-#include "../platform/file.hpp"
-#include "../platform/program.hpp"
+#include "../platform/tool.hpp"
 #include "commands.hpp"
 
 #include <belfry/manager_server.hpp>
@@ -38,7 +37,7 @@ std::string read_key(const serve_options& o) {
   if (o.key_handle >= 0) {
     key = platform::read_to_end(o.key_handle, f);
   } else if (!o.key_file.empty()) {
-    key = platform::read_whole_file(o.key_file, true, f);
+    key = platform::read_secret_file(o.key_file, f);
     if (key.ends_with('\n')) key.pop_back();  // an editor adds it
   } else if (const char* const text = std::getenv("BELFRY_AUTHKEY"); text != nullptr) {
     key = text;

@@ -1,13 +1,12 @@
 // Servers, the processes that started them, and their clients: whichever is killed, and whenever, nothing is
 // left behind.
-#include "../../src/manager/server/collect.hpp"
-#include "../../src/manager/server/tracked_blocks.hpp"
 #include "../../src/platform/program.hpp"
 #include "support/process.hpp"
 #include "support/test.hpp"
 #include "../../src/platform/block.hpp"
 #include "../../src/platform/file.hpp"
 
+#include <belfry/collect_garbage.hpp>
 #include <belfry/manager_server.hpp>
 #include <belfry/shared_memory_manager.hpp>
 
@@ -163,10 +162,9 @@ void collect(const life_directory& d, collector who = collector::library) {
     CHECK(tool({"gc", "--run-directory", d.path()}).wait() == 0);
     return;
   }
-  detail::failure f;
-  detail::collect_garbage(
-      d.path(), [](const std::string&, detail::block_fate) {}, f);
-  CHECK_FALSE(f);
+  error_code ec;
+  collect_garbage({}, d.path(), ec);
+  CHECK_FALSE(ec);
 }
 
 /// A process that has started a server, calls `then`, and sleeps until it is killed.
