@@ -22,7 +22,8 @@ FLOORS = [
     ("blocks", ["include/belfry/detail/blocks/", "include/belfry/shared_memory.hpp", "src/blocks/",
                 "include/belfry/shareable_list.hpp", "include/belfry/transaction.hpp"]),
     ("manager", ["include/belfry/detail/manager/", "include/belfry/shared_memory_manager.hpp",
-                 "include/belfry/manager_server.hpp", "src/manager/"]),
+                 "include/belfry/manager_server.hpp", "include/belfry/manager_options.hpp",
+                 "include/belfry/collect_garbage.hpp", "src/manager/"]),
     ("user", ["include/belfry/"]),
     ("tool", ["src/cli/"]),
 ]

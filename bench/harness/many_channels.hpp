@@ -104,7 +104,7 @@ class round_trip_among_many final : public contender {
 inline double shared_bytes_of_each() {
   const channel_handles handles = letters::make_handles();
   struct stat status {};
-  ::fstat(handles.get().block.get(), &status);
+  ::fstat(detail::handles_of(handles).block.get(), &status);
   return static_cast<double>(status.st_blocks) * 512;
 }
 

@@ -38,9 +38,12 @@ namespace belfry {
 namespace net = boost::asio;
 using error_code = boost::system::error_code;
 using net_system_error = boost::system::system_error;  // what Asio throws
+}  // namespace belfry
+
+namespace belfry::detail {
 template <class Token>
 using net_as_tuple_t = net::as_tuple_t<Token>;
-}  // namespace belfry
+}  // namespace belfry::detail
 
 #else
 
@@ -87,6 +90,9 @@ namespace belfry {
 namespace net = asio;
 using error_code = std::error_code;
 using net_system_error = std::system_error;  // what Asio throws
+}  // namespace belfry
+
+namespace belfry::detail {
 #if ASIO_VERSION < 102300
 template <class Token>
 using net_as_tuple_t = net::experimental::as_tuple_t<Token>;
@@ -94,7 +100,7 @@ using net_as_tuple_t = net::experimental::as_tuple_t<Token>;
 template <class Token>
 using net_as_tuple_t = net::as_tuple_t<Token>;
 #endif
-}  // namespace belfry
+}  // namespace belfry::detail
 
 #endif
 

@@ -5,7 +5,9 @@
 #include <belfry/channel.hpp>
 #include <belfry/channel_handles.hpp>
 #include <belfry/channel_options.hpp>
+#include <belfry/collect_garbage.hpp>
 #include <belfry/error.hpp>
+#include <belfry/manager_options.hpp>
 #include <belfry/manager_server.hpp>
 #include <belfry/ring/broadcast_ring.hpp>
 #include <belfry/ring/byte_ring.hpp>

@@ -363,16 +363,16 @@ struct channel {
   /// std::system_error.
   static channel_handles make_handles(const channel_options& options = {}) {
     detail::failure f;
-    channel_handles handles(detail::segment::create_anonymous(Ring::traits, options, f));
+    detail::segment_handles handles = detail::segment::create_anonymous(Ring::traits, options, f);
     if (f) f.raise();
-    return handles;
+    return detail::channel_handles_of(std::move(handles));
   }
   /// The same. Sets `ec`; after an error the handles are empty.
   static channel_handles make_handles(const channel_options& options, error_code& ec) {
     detail::failure f;
-    channel_handles handles(detail::segment::create_anonymous(Ring::traits, options, f));
+    detail::segment_handles handles = detail::segment::create_anonymous(Ring::traits, options, f);
     ec = detail::to_net(f.code);
-    return handles;
+    return detail::channel_handles_of(std::move(handles));
   }
   static channel_handles make_handles(error_code& ec) { return make_handles({}, ec); }
 

@@ -7,8 +7,18 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace belfry {
+
+class channel_handles;
+
+namespace detail {
+
+const segment_handles& handles_of(const channel_handles& handles) noexcept;
+channel_handles channel_handles_of(segment_handles handles) noexcept;
+
+}  // namespace detail
 
 /// Everything that a process needs to join a channel without a name: a memory block, sealed against a change
 /// of its size, and a bell per participant. Nothing is visible in the file system, nothing is left behind,
@@ -28,8 +38,6 @@ namespace belfry {
 class channel_handles {
  public:
   channel_handles() noexcept = default;
-  explicit channel_handles(detail::segment_handles handles) noexcept
-      : handles_(std::move(handles)) {}
 
   explicit operator bool() const noexcept { return static_cast<bool>(handles_.block); }
 
@@ -44,9 +52,12 @@ class channel_handles {
   static channel_handles inherited(std::string_view text);
   static channel_handles inherited(std::string_view text, error_code& ec);
 
-  const detail::segment_handles& get() const noexcept { return handles_; }
-
  private:
+  friend const detail::segment_handles& detail::handles_of(const channel_handles&) noexcept;
+  friend channel_handles detail::channel_handles_of(detail::segment_handles) noexcept;
+
+  explicit channel_handles(detail::segment_handles handles) noexcept
+      : handles_(std::move(handles)) {}
   std::string to_inherit(detail::failure& f) const;
   static channel_handles inherited(std::string_view text, detail::failure& f);
 
@@ -54,6 +65,13 @@ class channel_handles {
 };
 
 namespace detail {
+
+inline const segment_handles& handles_of(const channel_handles& handles) noexcept {
+  return handles.handles_;
+}
+inline channel_handles channel_handles_of(segment_handles handles) noexcept {
+  return channel_handles(std::move(handles));
+}
 
 void send_handles(native_handle_type socket, const segment_handles& handles, failure& f);
 /// False without a failure: the socket, which must not block, has no room.
@@ -68,13 +86,13 @@ segment_handles receive_handles(native_handle_type socket, failure& f);
 template <class Socket>
 void send_handles(Socket& socket, const channel_handles& handles) {
   detail::failure f;
-  detail::send_handles(socket.native_handle(), handles.get(), f);
+  detail::send_handles(socket.native_handle(), detail::handles_of(handles), f);
   if (f) f.raise();
 }
 template <class Socket>
 void send_handles(Socket& socket, const channel_handles& handles, error_code& ec) {
   detail::failure f;
-  detail::send_handles(socket.native_handle(), handles.get(), f);
+  detail::send_handles(socket.native_handle(), detail::handles_of(handles), f);
   ec = detail::to_net(f.code);
 }
 
@@ -86,7 +104,7 @@ channel_handles receive_handles(Socket& socket) {
   detail::failure f;
   detail::segment_handles handles = detail::receive_handles(socket.native_handle(), f);
   if (f) f.raise();
-  return channel_handles(std::move(handles));
+  return detail::channel_handles_of(std::move(handles));
 }
 /// The same; on failure returns an empty object and sets `ec`.
 template <class Socket>
@@ -94,7 +112,7 @@ channel_handles receive_handles(Socket& socket, error_code& ec) {
   detail::failure f;
   detail::segment_handles handles = detail::receive_handles(socket.native_handle(), f);
   ec = detail::to_net(f.code);
-  return channel_handles(std::move(handles));
+  return detail::channel_handles_of(std::move(handles));
 }
 
 }  // namespace belfry

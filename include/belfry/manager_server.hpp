@@ -4,6 +4,7 @@
 #include <belfry/asio.hpp>
 #include <belfry/detail/manager/manager_service.hpp>
 #include <belfry/error.hpp>
+#include <belfry/manager_options.hpp>
 
 #include <concepts>
 #include <memory>
@@ -47,7 +48,11 @@ class manager_server {
                  const manager_options& options = {});
   manager_server(const executor_type& executor, std::string_view address, std::string_view authkey,
                  const manager_options& options, error_code& ec);
+  manager_server(const executor_type& executor, std::string_view address, std::string_view authkey,
+                 error_code& ec)
+      : manager_server(executor, address, authkey, manager_options{}, ec) {}
   template <std::derived_from<net::execution_context> Context, class... Arguments>
+    requires std::constructible_from<manager_server, const executor_type&, Arguments...>
   manager_server(Context& context, Arguments&&... arguments)
       : manager_server(executor_type(context.get_executor()),
                        std::forward<Arguments>(arguments)...) {}

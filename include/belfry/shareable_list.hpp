@@ -98,19 +98,28 @@ class shareable_list {
       : shareable_list(std::span(values), name) {}
   shareable_list(std::initializer_list<value> values, std::string_view name, error_code& ec)
       : shareable_list(std::span(values), name, ec) {}
+  shareable_list(std::initializer_list<value> values, error_code& ec)
+      : shareable_list(std::span(values), {}, ec) {}
   explicit shareable_list(std::span<const value> values, std::string_view name = {});
   shareable_list(std::span<const value> values, std::string_view name, error_code& ec);
+  shareable_list(std::span<const value> values, error_code& ec) : shareable_list(values, {}, ec) {}
   template <detail::range_of_values<value> Range>
   explicit shareable_list(Range&& values, std::string_view name = {})
       : shareable_list(std::span<const value>(collect(values)), name) {}
   template <detail::range_of_values<value> Range>
   shareable_list(Range&& values, std::string_view name, error_code& ec)
       : shareable_list(std::span<const value>(collect(values)), name, ec) {}
+  template <detail::range_of_values<value> Range>
+  shareable_list(Range&& values, error_code& ec)
+      : shareable_list(std::span<const value>(collect(values)), {}, ec) {}
 
   /// Opens a list that another program has created. `errc::incompatible` for the layout of CPython 3.8,
   /// `errc::corrupted` for a block that holds no list.
   static shareable_list open(std::string_view name, access a = access::read_write);
   static shareable_list open(std::string_view name, access a, error_code& ec);
+  static shareable_list open(std::string_view name, error_code& ec) {
+    return open(name, access::read_write, ec);
+  }
 
   /// Element access; the non-const form returns a reference that can be read and assigned to.
   reference operator[](size_type i);
@@ -137,10 +146,10 @@ class shareable_list {
   shared_memory& shm() noexcept { return shm_; }
   const shared_memory& shm() const noexcept { return shm_; }
 
-  iterator begin();
-  iterator end();
-  const_iterator begin() const;
-  const_iterator end() const;
+  iterator begin() noexcept;
+  iterator end() noexcept;
+  const_iterator begin() const noexcept;
+  const_iterator end() const noexcept;
 
   std::vector<value> to_vector() const;
   explicit operator std::vector<value>() const { return to_vector(); }
@@ -209,7 +218,6 @@ class shareable_list::basic_iterator {
   using reference = Reference;
 
   basic_iterator() noexcept = default;
-  basic_iterator(List& list, size_type i) noexcept : list_(&list), i_(i) {}
 
   Reference operator*() const { return (*list_)[i_]; }
   Reference operator[](difference_type n) const { return *(*this + n); }
@@ -236,14 +244,17 @@ class shareable_list::basic_iterator {
   }
 
  private:
+  friend class shareable_list;
+  basic_iterator(List& list, size_type i) noexcept : list_(&list), i_(i) {}
+
   List* list_ = nullptr;
   size_type i_ = 0;
 };
 
 inline shareable_list::reference shareable_list::operator[](size_type i) { return {*this, i}; }
-inline shareable_list::iterator shareable_list::begin() { return {*this, 0}; }
-inline shareable_list::iterator shareable_list::end() { return {*this, size_}; }
-inline shareable_list::const_iterator shareable_list::begin() const { return {*this, 0}; }
-inline shareable_list::const_iterator shareable_list::end() const { return {*this, size_}; }
+inline shareable_list::iterator shareable_list::begin() noexcept { return {*this, 0}; }
+inline shareable_list::iterator shareable_list::end() noexcept { return {*this, size_}; }
+inline shareable_list::const_iterator shareable_list::begin() const noexcept { return {*this, 0}; }
+inline shareable_list::const_iterator shareable_list::end() const noexcept { return {*this, size_}; }
 
 }  // namespace belfry

@@ -60,12 +60,16 @@ class shared_memory {
   /// Opens the block of this name. Read-only memory cannot be written, not even through a cast.
   static shared_memory open(std::string_view name, access a = access::read_write);
   static shared_memory open(std::string_view name, access a, error_code& ec);
+  static shared_memory open(std::string_view name, error_code& ec) {
+    return open(name, access::read_write, ec);
+  }
 
   /// Removes the name, and what dead participants have left of the block's companion. Processes that have the
   /// block open can still use it.
   static void unlink(std::string_view name);
   static void unlink(std::string_view name, error_code& ec);
   void unlink() { unlink(name_); }
+  void unlink(error_code& ec) { unlink(name_, ec); }
 
   /// The memory. For a read-only block the writable form is empty.
   std::span<std::byte> buf() noexcept {
@@ -148,7 +152,7 @@ class shared_memory {
 ///     belfry::unlink_on_destroy owner(a);
 class unlink_on_destroy {
  public:
-  explicit unlink_on_destroy(const shared_memory& block) : name_(block.name()) {}
+  [[nodiscard]] explicit unlink_on_destroy(const shared_memory& block) : name_(block.name()) {}
   unlink_on_destroy(const unlink_on_destroy&) = delete;
   unlink_on_destroy& operator=(const unlink_on_destroy&) = delete;
   ~unlink_on_destroy() {

@@ -5,6 +5,7 @@
 #include <belfry/detail/manager/manager_call.hpp>
 #include <belfry/detail/manager/manager_service.hpp>
 #include <belfry/error.hpp>
+#include <belfry/manager_options.hpp>
 #include <belfry/shareable_list.hpp>
 #include <belfry/shared_memory.hpp>
 
@@ -17,6 +18,14 @@
 #include <string_view>
 #include <utility>
 #include <vector>
+
+namespace belfry::inline BELFRY_ASIO_FLAVOUR {
+class shared_memory_manager;
+}
+
+namespace belfry::detail {
+const client_ptr& client_of(const shared_memory_manager& manager) noexcept;
+}
 
 namespace belfry::inline BELFRY_ASIO_FLAVOUR {
 
@@ -75,22 +84,39 @@ class shared_memory_manager {
   /// says, where it was installed with this library, and in the PATH. The server ends with this process,
   /// however that ends; an interrupt from the terminal does not reach it. If no address and key are given, it
   /// gets ones that no other process knows.
-  void start(const manager_options& options = {}) { start({}, random_key(), options); }
+  void start(const manager_options& options = {});
+  void start(const manager_options& options, error_code& ec);
+  void start(error_code& ec) { start({}, ec); }
   void start(std::string_view address, std::string_view authkey,
              const manager_options& options = {});
   void start(std::string_view address, std::string_view authkey, const manager_options& options,
              error_code& ec);
+  void start(std::string_view address, std::string_view authkey, error_code& ec) {
+    start(address, authkey, {}, ec);
+  }
 
   /// Connects to a running server.
   static shared_memory_manager connect(std::string_view address, std::string_view authkey,
                                        const manager_options& options = {});
   static shared_memory_manager connect(std::string_view address, std::string_view authkey,
                                        const manager_options& options, error_code& ec);
+  static shared_memory_manager connect(std::string_view address, std::string_view authkey,
+                                       error_code& ec) {
+    return connect(address, authkey, {}, ec);
+  }
 
   /// Complete when the server is started, or connected. Signature: void(error_code).
   template <class Token = net::default_completion_token_t<executor_type>>
   auto async_start(Token&& token = Token()) {
-    return run<detail::nothing>(starting({}, random_key(), {}), std::forward<Token>(token));
+    return run<detail::nothing>(starting({}), std::forward<Token>(token));
+  }
+  template <class Token>
+  auto async_start(const manager_options& options, Token&& token) {
+    return run<detail::nothing>(starting(options), std::forward<Token>(token));
+  }
+  template <class Token = net::default_completion_token_t<executor_type>>
+  auto async_start(std::string_view address, std::string_view authkey, Token&& token = Token()) {
+    return run<detail::nothing>(starting(address, authkey, {}), std::forward<Token>(token));
   }
   template <class Token>
   auto async_start(std::string_view address, std::string_view authkey,
@@ -110,30 +136,47 @@ class shared_memory_manager {
   /// Creates a block, which the server removes when it ends. An empty name is replaced by a free one.
   belfry::shared_memory shared_memory(std::size_t bytes, std::string_view name = {});
   belfry::shared_memory shared_memory(std::size_t bytes, std::string_view name, error_code& ec);
+  belfry::shared_memory shared_memory(std::size_t bytes, error_code& ec) {
+    return shared_memory(bytes, {}, ec);
+  }
   /// Signature: void(error_code, belfry::shared_memory).
   template <class Token = net::default_completion_token_t<executor_type>>
   auto async_shared_memory(std::size_t bytes, Token&& token = Token()) {
     return run<belfry::shared_memory>(making_block(bytes, {}), std::forward<Token>(token));
   }
-  template <class Token = net::default_completion_token_t<executor_type>>
+  template <class Token>
   auto async_shared_memory(std::size_t bytes, std::string_view name, Token&& token) {
     return run<belfry::shared_memory>(making_block(bytes, name), std::forward<Token>(token));
   }
 
   /// Creates a list, likewise. Also throws what belfry::shareable_list throws.
-  belfry::shareable_list shareable_list(std::initializer_list<list_value> values,
-                                        std::string_view name = {}) {
-    return shareable_list(std::span<const list_value>(values.begin(), values.size()), name);
-  }
   belfry::shareable_list shareable_list(std::span<const list_value> values,
                                         std::string_view name = {});
   belfry::shareable_list shareable_list(std::span<const list_value> values, std::string_view name,
                                         error_code& ec);
+  belfry::shareable_list shareable_list(std::span<const list_value> values, error_code& ec) {
+    return shareable_list(values, {}, ec);
+  }
+  belfry::shareable_list shareable_list(std::initializer_list<list_value> values,
+                                        std::string_view name = {}) {
+    return shareable_list(std::span(values), name);
+  }
+  belfry::shareable_list shareable_list(std::initializer_list<list_value> values,
+                                        std::string_view name, error_code& ec) {
+    return shareable_list(std::span(values), name, ec);
+  }
+  belfry::shareable_list shareable_list(std::initializer_list<list_value> values, error_code& ec) {
+    return shareable_list(std::span(values), {}, ec);
+  }
   /// Signature: void(error_code, belfry::shareable_list). A value that no list can hold fails with
   /// `invalid_argument`.
   template <class Token = net::default_completion_token_t<executor_type>>
   auto async_shareable_list(std::span<const list_value> values, Token&& token = Token()) {
     return run<belfry::shareable_list>(making_list(values, {}), std::forward<Token>(token));
+  }
+  template <class Token>
+  auto async_shareable_list(std::span<const list_value> values, std::string_view name, Token&& token) {
+    return run<belfry::shareable_list>(making_list(values, name), std::forward<Token>(token));
   }
 
   /// The names of the blocks that the server tracks.
@@ -149,10 +192,15 @@ class shared_memory_manager {
   void release(std::string_view name);
   void release(std::string_view name, error_code& ec);
   void release(const belfry::shared_memory& block) { release(block.name()); }
+  void release(const belfry::shared_memory& block, error_code& ec) { release(block.name(), ec); }
   /// Signature: void(error_code).
   template <class Token = net::default_completion_token_t<executor_type>>
   auto async_release(std::string_view name, Token&& token = Token()) {
     return run<detail::nothing>(releasing(name), std::forward<Token>(token));
+  }
+  template <class Token = net::default_completion_token_t<executor_type>>
+  auto async_release(const belfry::shared_memory& block, Token&& token = Token()) {
+    return async_release(block.name(), std::forward<Token>(token));
   }
 
   /// Removes all of them and ends the server, whether this manager started it or shares it with others. A
@@ -170,11 +218,10 @@ class shared_memory_manager {
   std::string authkey() const;
   bool is_connected() const noexcept;
 
-  /// For endpoints: see channel.hpp.
-  const detail::client_ptr& client() const noexcept { return client_; }
-
  private:
-  static std::string random_key();
+  friend const detail::client_ptr& detail::client_of(const shared_memory_manager&) noexcept;
+
+  detail::call_ptr<detail::nothing> starting(const manager_options& options);
   detail::call_ptr<detail::nothing> starting(std::string_view address, std::string_view authkey,
                                              const manager_options& options);
   detail::call_ptr<detail::nothing> connecting(std::string_view address, std::string_view authkey,

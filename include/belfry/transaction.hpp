@@ -52,7 +52,7 @@ std::span<T> typed(std::span<Byte> bytes) {
 ///
 /// Excludes other transactions, in this and in other processes, and nothing else: a process that writes
 /// without a transaction is not stopped. Movable, not copyable, not thread-safe; must not outlive a fork.
-class transaction {
+class [[nodiscard]] transaction {
  public:
   transaction() noexcept = default;
   transaction(std::shared_ptr<detail::transaction_owner> owner, std::span<std::byte> bytes,

@@ -68,6 +68,7 @@ class basic_watch : public detail::endpoint_owner<detail::watch_endpoint, Execut
     ec = detail::to_net(f.code);
   }
   template <std::derived_from<net::execution_context> Context, class... Arguments>
+    requires std::constructible_from<basic_watch, const Executor&, Arguments...>
   basic_watch(Context& context, Arguments&&... arguments)
       : basic_watch(Executor(context.get_executor()), std::forward<Arguments>(arguments)...) {}
 

@@ -1,33 +1,23 @@
 // belfry gc: cleans up after killed servers, and after killed participants of companion segments.
-#include "../blocks/companion.hpp"
-#include "../manager/server/collect.hpp"
-#include "../manager/server/tracked_blocks.hpp"
-#include "../platform/file.hpp"
 #include "commands.hpp"
+
+#include <belfry/collect_garbage.hpp>
 
 #include <CLI/CLI.hpp>
 #include <iostream>
 #include <memory>
 #include <string>
+#include <string_view>
 
 namespace belfry::cli {
 namespace {
 
-void collect(std::string directory) {
-  detail::failure f;
-  if (directory.empty()) directory = platform::run_directory(f);
-  if (f) f.raise();
-  const auto tell = [](const std::string& block, detail::block_fate fate) {
-    switch (fate) {
-      case detail::block_fate::removed: std::cout << "removed " << block << '\n'; break;
-      case detail::block_fate::in_use: std::cout << "in use  " << block << '\n'; break;
-      case detail::block_fate::gone: break;
-    }
-  };
-  detail::collect_garbage(directory, tell, f);
-  detail::collect_companions(
-      [](const std::string& companion) { std::cout << "removed " << companion << '\n'; });
-  if (f) f.raise();
+void collect(const std::string& directory) {
+  collect_garbage(
+      [](std::string_view name, garbage what) {
+        std::cout << (what == garbage::removed ? "removed " : "in use  ") << name << '\n';
+      },
+      directory);
 }
 
 }  // namespace

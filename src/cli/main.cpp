@@ -1,5 +1,5 @@
 // The command-line tool `belfry`.
-#include "../platform/handle.hpp"
+#include "../platform/tool.hpp"
 #include "commands.hpp"
 
 #include <CLI/CLI.hpp>

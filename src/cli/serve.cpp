@@ -1,6 +1,5 @@
 // belfry serve: a manager's server, in the foreground.
-#include "../platform/file.hpp"
-#include "../platform/program.hpp"
+#include "../platform/tool.hpp"
 #include "commands.hpp"
 
 #include <belfry/manager_server.hpp>
@@ -38,7 +37,7 @@ std::string read_key(const serve_options& o) {
   if (o.key_handle >= 0) {
     key = platform::read_to_end(o.key_handle, f);
   } else if (!o.key_file.empty()) {
-    key = platform::read_whole_file(o.key_file, true, f);
+    key = platform::read_secret_file(o.key_file, f);
     if (key.ends_with('\n')) key.pop_back();  // an editor adds it
   } else if (const char* const text = std::getenv("BELFRY_AUTHKEY"); text != nullptr) {
     key = text;
@@ -64,7 +63,10 @@ void end_with(net::posix::stream_descriptor& lifeline, manager_server& server) {
 }
 
 void serve(serve_options o) {
-  o.server.patience = std::chrono::milliseconds(o.timeout_ms);
+  using namespace std::chrono;
+  constexpr auto longest = floor<milliseconds>(nanoseconds::max());
+  const milliseconds timeout(o.timeout_ms);
+  o.server.timeout = timeout > longest ? nanoseconds::max() : nanoseconds(timeout);
   const std::string key = read_key(o);
   net::io_context io(1);
   manager_server server(io, o.address, key, o.server);
@@ -123,10 +125,10 @@ void add_serve(CLI::App& app) {
   command->add_option("--connections", options->server.connections, "The most connections at a time")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  command->add_option("--request", options->server.request, "The most bytes of a request")
+  command->add_option("--request-bytes", options->server.request_bytes, "The most bytes of a request")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  command->add_option("--patience", options->timeout_ms, "Milliseconds for authentication")
+  command->add_option("--timeout", options->timeout_ms, "Milliseconds for authentication, and for a request")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   command->footer(

@@ -27,9 +27,5 @@ bool append_to_file(const unique_handle& file, std::string_view bytes, failure& 
 bool truncate_file(const unique_handle& file, std::uint64_t bytes, failure& f);
 bool rename_file(const std::string& from, const std::string& to, failure& f);
 void remove_file(const std::string& path) noexcept;
-/// A file that the user names, such as a key. With `secret`, refuses a file that other users may read.
-std::string read_whole_file(const std::string& path, bool secret, failure& f);
-/// Reads a pipe or socket until the other end is closed; blocks.
-std::string read_to_end(native_handle_type handle, failure& f);
 
 }  // namespace belfry::platform

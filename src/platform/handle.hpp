@@ -15,10 +15,6 @@ unique_handle above_standard(native_handle_type handle) noexcept;
 /// Whether this is the number of a standard stream.
 bool is_standard(native_handle_type handle) noexcept;
 
-/// Opens missing standard streams to the null device. For programs of our own, in which Asio opens the
-/// reactor's handles.
-void fill_standard_streams() noexcept;
-
 /// Makes the child of a fork give up this handle at once, so that the child does not make its parent look
 /// alive to other processes. In effect until the handle is closed.
 void guard_against_fork(const unique_handle& handle);

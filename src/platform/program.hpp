@@ -20,11 +20,9 @@ struct child_process {
   unique_handle handle;  // ready when the program has ended
 };
 /// Starts a program, in which descriptor `i` is a duplicate of `handles[i]`; nothing else is inherited.
-/// SIGINT is blocked in it until it calls ignore_interrupt().
+/// SIGINT is blocked in it, until it calls ignore_interrupt() of tool.hpp.
 child_process start_program(const std::string& path, std::span<const std::string> arguments,
                             std::span<const native_handle_type> handles, failure& f);
-/// Ignores SIGINT from now on, including one that is pending.
-void ignore_interrupt() noexcept;
 enum class how_to_end { please, now };
 void end_process(const child_process& child, how_to_end how) noexcept;
 /// Waits until the program has ended, and reaps it. False if the deadline comes first.

@@ -36,7 +36,7 @@ shared_memory block_of(const std::array<unsigned char, N>& content, std::string_
 
 inline error_code open_error(std::string_view name) {
   error_code ec;
-  const shareable_list l = shareable_list::open(name, access::read_write, ec);
+  const shareable_list l = shareable_list::open(name, ec);
   return ec;
 }
 

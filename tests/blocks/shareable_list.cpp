@@ -120,7 +120,7 @@ TEST_CASE("a moved-from list behaves as a closed one", "[shareable_list]") {
   CHECK(from.shm().buf().empty());
   CHECK(from.shm().native_handle() == shared_memory().native_handle());
   CHECK(error_of([&] { from.shm().unlink(); }) == std::errc::invalid_argument);
-  CHECK(error_of([&] { from.shm().txn(); }) == std::errc::bad_file_descriptor);
+  CHECK(error_of([&] { static_cast<void>(from.shm().txn()); }) == std::errc::bad_file_descriptor);
   CHECK_THROWS_AS(from.shm().as<int>(), std::length_error);
   CHECK(to.to_vector() == everything);
 }
@@ -216,6 +216,14 @@ TEST_CASE("making a list reports errors also by an error_code", "[shareable_list
     CHECK_FALSE(again.shm().is_open());
     CHECK(again.empty());
   }
+  const auto is_made = [&](const shareable_list& l) {
+    CHECK_FALSE(ec);
+    const unlink_on_destroy owner(l.shm());
+    CHECK(l.to_vector() == values);
+  };
+  is_made(shareable_list({1, "two"}, ec));
+  is_made(shareable_list(values, ec));
+  is_made(shareable_list(std::span<const value>(values), ec));
   for (const value& wrong : {value("\xff"), value(std::string(9'999'992, 'x')),
                              value(bytes(std::string(1'000'000, '\0')))}) {
     const shareable_list l({1, wrong}, name, ec);

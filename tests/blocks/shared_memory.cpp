@@ -128,11 +128,11 @@ TEST_CASE("setup of a block reports errors", "[shared_memory]") {
   error_code ec = errc::protocol_error;
   CHECK_FALSE(shared_memory::create(name, 8, ec).is_open());
   CHECK(ec == std::errc::file_exists);
-  shared_memory::open(name, access::read_write, ec);
+  shared_memory::open(name, ec);
   CHECK(ec == error_code());
   CHECK_FALSE(shared_memory::open(name + "-missing", access::read_only, ec).is_open());
   CHECK(ec == std::errc::no_such_file_or_directory);
-  shared_memory::unlink(name, ec);
+  a.unlink(ec);
   CHECK(ec == error_code());
   shared_memory::unlink(name, ec);
   CHECK(ec == std::errc::no_such_file_or_directory);

@@ -1,9 +1,19 @@
 #include "support/rings.hpp"
 
+#include <concepts>
+#include <string_view>
+
 #include <unistd.h>
 
 using namespace belfry;
 using namespace belfry::test;
+
+// With a context, as with an executor.
+static_assert(std::constructible_from<of_values::channel::producer, net::io_context&, std::string_view>);
+static_assert(!std::constructible_from<of_values::channel::producer, net::io_context&>);
+static_assert(!std::constructible_from<of_values::channel::producer, net::io_context&, int>);
+static_assert(!std::constructible_from<watch, net::io_context&>);
+static_assert(!std::constructible_from<manager_server, net::io_context&, std::string_view>);
 
 TEMPLATE_TEST_CASE("messages are received in the order of sending", "[channel]", of_values, of_bytes) {
   linked<TestType> c("order");

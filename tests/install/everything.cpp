@@ -5,7 +5,9 @@
 #include <belfry/channel.hpp>
 #include <belfry/channel_handles.hpp>
 #include <belfry/channel_options.hpp>
+#include <belfry/collect_garbage.hpp>
 #include <belfry/error.hpp>
+#include <belfry/manager_options.hpp>
 #include <belfry/manager_server.hpp>
 #include <belfry/shareable_list.hpp>
 #include <belfry/shared_memory.hpp>
@@ -85,6 +87,7 @@ net::awaitable<void> share(net::io_context& io) {
   co_await manager.async_connect("@everything", "key", net::use_awaitable);
   auto block = co_await manager.async_shared_memory(128, net::use_awaitable);
   belfry::manager_server server(io, "@everything", "key");
+  belfry::collect_garbage({}, "/nowhere");
 }
 
 }  // namespace

@@ -364,8 +364,8 @@ async def strangers(server):
 
 
 OPTIONS = {
-    everybody: ["--patience", str(TIMEOUT)],
-    strangers: ["--connections", "32", "--patience", "3600000"],
+    everybody: ["--timeout", str(TIMEOUT)],
+    strangers: ["--connections", "32", "--timeout", "3600000"],
 }
 
 

@@ -171,8 +171,12 @@ TEST_CASE("started to use a manager without a context", "[.][started_manager]") 
       thread.join();
       EXPECT_EQ(files_of(name), 0u);
 
-      m.async_start({}, server_key, directory.options(), net::use_future).get();
-      m.async_shared_memory(100, name, net::use_future).get();
+      m.async_start(directory.options(), net::use_future).get();
+      const shared_memory block = m.async_shared_memory(100, name, net::use_future).get();
+      EXPECT_EQ(block.name(), name);
+      m.async_release(block, net::use_future).get();
+      const std::vector<shareable_list::value> values{1, 2};
+      EXPECT_EQ(m.async_shareable_list(values, name, net::use_future).get().shm().name(), name);
       m.async_shutdown(net::use_future).get();
       EXPECT_EQ(files_of(name), 0u);
       m.start(directory.options());

@@ -167,6 +167,45 @@ TEST_CASE("a manager can be moved, and connected again", "[manager_server]") {
 
 // ---- keys ----------------------------------------------------------------------------------------------
 
+TEST_CASE("every form of setup has one with an error code", "[manager_server]") {
+  const watchdog dog;
+  const std::string name = unique_name("forms");
+  const nothing_left check(name);
+  const server_directory directory;
+  served s(directory);
+  error_code ec = make_error_code(errc::protocol_error);
+  shared_memory_manager m = shared_memory_manager::connect(s.server.address(), server_key, ec);
+  CHECK_FALSE(ec);
+  shared_memory block = m.shared_memory(10, ec);
+  CHECK_FALSE(ec);
+  CHECK(block.size() == 10);
+  m.release(block, ec);
+  CHECK_FALSE(ec);
+  m.release(block, ec);
+  CHECK(ec == std::errc::no_such_file_or_directory);
+
+  const std::vector<shareable_list::value> values{1, "two"};
+  CHECK(m.shareable_list({1, "two"}, ec).to_vector() == values);
+  CHECK_FALSE(ec);
+  CHECK(m.shareable_list(values, ec).to_vector() == values);
+  CHECK_FALSE(ec);
+  CHECK(m.shareable_list({1, "two"}, name, ec).to_vector() == values);
+  CHECK_FALSE(ec);
+  CHECK(m.shareable_list({1, "two"}, name, ec).empty());
+  CHECK(ec == std::errc::file_exists);
+
+  ec = {};
+  SECTION("start") { m.start(ec); }
+  SECTION("start, with options") { m.start(directory.options(), ec); }
+  SECTION("start, with an address") { m.start("", server_key, ec); }
+  CHECK(ec == std::errc::already_connected);
+  manager_server remote(s.io, "0.0.0.0:0", server_key, ec);
+  CHECK(ec == std::errc::permission_denied);
+  CHECK_FALSE(remote.is_open());
+}
+
+// ---- keys -------------------------------------------------------------------------------------------------
+
 TEST_CASE("a client with another key is refused", "[manager_server]") {
   const watchdog dog;
   const server_directory directory;

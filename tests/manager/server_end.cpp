@@ -121,7 +121,7 @@ TEST_CASE("a client that requests shutdown need not wait for the reply", "[manag
   std::promise<void> gate;
   net::post(s.io, [&, open = gate.get_future()] { open.wait(); });
   {
-    const auto asked = detail::shutdown_call(m.client());
+    const auto asked = detail::shutdown_call(detail::client_of(m));
     CHECK(asked->proceed() == detail::manager_call::wait::to_read);
   }  // the client has gone
   gate.set_value();

@@ -117,8 +117,8 @@ TEST_CASE("silent strangers keep no client out", "[manager_server]") {
   const server_directory directory;
   manager_options options = directory.options();
   options.connections = 4;
-  const bool patient = GENERATE(true, false);
-  if (!patient) options.patience = std::chrono::milliseconds(20);
+  const bool disconnects = GENERATE(false, true);
+  if (disconnects) options.timeout = std::chrono::milliseconds(20);
   served s(options);
   net::io_context io;
   std::list<net::local::stream_protocol::socket> strangers;
@@ -127,7 +127,7 @@ TEST_CASE("silent strangers keep no client out", "[manager_server]") {
   }
   shared_memory_manager m = s.client();
   CHECK(m.list_segments().empty());
-  if (patient) return;
+  if (!disconnects) return;
   for (auto& stranger : strangers) {  // they are disconnected
     error_code ec;
     std::array<char, 64> challenge;
@@ -137,3 +137,14 @@ TEST_CASE("silent strangers keep no client out", "[manager_server]") {
   ::usleep(50'000);
   CHECK(m.list_segments().empty());  // an authenticated client may be silent
 }
+
+TEST_CASE("the greatest timeout is no limit", "[manager_server]") {
+  const watchdog dog;
+  const server_directory directory;
+  manager_options options = directory.options();
+  options.timeout = std::chrono::nanoseconds::max();
+  served s(options);
+  CHECK(s.client().list_segments().empty());
+}
+
+// ---- waiting for the end ------------------------------------------------------------------------------------

@@ -85,10 +85,10 @@ TEST_CASE("started with inherited handles", "[.][started]") {
   as_child([&] {
     channel_handles h = channel_handles::inherited(text);
     EXPECT_EQ(open_descriptors(), before);  // they were taken over
-    for (const auto& handle : h.get().bells) {
+    for (const auto& handle : detail::handles_of(h).bells) {
       EXPECT_EQ(::fcntl(handle.get(), F_GETFD), FD_CLOEXEC);
     }
-    EXPECT_EQ(::fcntl(h.get().block.get(), F_GETFD), FD_CLOEXEC);
+    EXPECT_EQ(::fcntl(detail::handles_of(h).block.get(), F_GETFD), FD_CLOEXEC);
     receive_many<values>(h, how::awaited, inherited_count);
   });
   CHECK(open_descriptors() == before - 3);
@@ -113,7 +113,7 @@ TEST_CASE("handles are not inherited without to_inherit", "[handles]") {
   const watchdog dog;
   const nothing_left check(no_name);
   const channel_handles h = make_handles<values>();
-  const auto& get = h.get();
+  const auto& get = detail::handles_of(h);
   CHECK(::fcntl(get.block.get(), F_GETFD) == FD_CLOEXEC);
   for (const auto& bell : get.bells) CHECK(::fcntl(bell.get(), F_GETFD) == FD_CLOEXEC);
 }
@@ -147,7 +147,7 @@ TEMPLATE_TEST_CASE("handles are sent over a socket", "[handles]", values, frames
       listening.set();
       const channel_handles first = receive_handles(socket);
       const channel_handles h = receive_handles(socket);
-      EXPECT_EQ(::fcntl(h.get().block.get(), F_GETFD), FD_CLOEXEC);
+      EXPECT_EQ(::fcntl(detail::handles_of(h).block.get(), F_GETFD), FD_CLOEXEC);
       receive_many<TestType>(h, how::awaited, 300);
     }
     EXPECT_EQ(open_descriptors(), before - 1);  // the socket
@@ -291,7 +291,7 @@ TEMPLATE_TEST_CASE("a role of handles can be taken once", "[handles]", values, f
 TEST_CASE("the memory of handles is sealed", "[handles]") {
   const nothing_left check(no_name);
   const channel_handles h = make_handles<frames>();
-  const int block = h.get().block.get();
+  const int block = detail::handles_of(h).block.get();
   const int seals = ::fcntl(block, F_GET_SEALS);
   CHECK((seals & F_SEAL_SHRINK) != 0);
   CHECK((seals & F_SEAL_GROW) != 0);
@@ -326,7 +326,7 @@ TEST_CASE("bells that another participant has filled, and made blocking, hold no
   const watchdog dog;
   const nothing_left check(no_name);
   const channel_handles h = values::make_handles();
-  const segment_file file(::fcntl(h.get().block.get(), F_DUPFD_CLOEXEC, 3));
+  const segment_file file(::fcntl(detail::handles_of(h).block.get(), F_DUPFD_CLOEXEC, 3));
   const event joined;
   const event filled;
   child producer([&] {
@@ -339,7 +339,7 @@ TEST_CASE("bells that another participant has filled, and made blocking, hold no
   joined.wait();
   await([&] { return file.live(layout::role::consumer) && file.asleep(layout::role::consumer); });
   consumer.stop();
-  for (const detail::unique_handle& bell : h.get().bells) {
+  for (const detail::unique_handle& bell : detail::handles_of(h).bells) {
     fill(bell.get());
     make_block(bell.get());
   }

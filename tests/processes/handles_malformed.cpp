@@ -171,7 +171,7 @@ TEST_CASE("descriptors of another kind are refused", "[handles-malformed]") {
   REQUIRE(::ftruncate(zeros, 1 << 20) == 0);
   const channel_handles other = frames::make_handles();
   const channel_handles right = values::make_handles();
-  const auto bell = [&](std::size_t i) { return right.get().bells[i].get(); };
+  const auto bell = [&](std::size_t i) { return detail::handles_of(right).bells[i].get(); };
   for (const std::vector<int>& descriptors : {
            std::vector{ends[0], ends[0], ends[1]},
            std::vector{ends[1], bell(0), bell(1)},
@@ -180,10 +180,10 @@ TEST_CASE("descriptors of another kind are refused", "[handles-malformed]") {
            std::vector{empty, bell(0), bell(1)},
            std::vector{zeros, bell(0), bell(1)},
            std::vector{bell(0), bell(0), bell(1)},
-           std::vector{other.get().block.get(), bell(0), bell(1)},
-           std::vector{right.get().block.get()},
-           std::vector{right.get().block.get(), bell(0)},
-           std::vector{right.get().block.get(), bell(0), bell(1), bell(1)},
+           std::vector{detail::handles_of(other).block.get(), bell(0), bell(1)},
+           std::vector{detail::handles_of(right).block.get()},
+           std::vector{detail::handles_of(right).block.get(), bell(0)},
+           std::vector{detail::handles_of(right).block.get(), bell(0), bell(1), bell(1)},
        }) {
     socket_pair pair;
     const std::size_t before = open_descriptors();
@@ -207,7 +207,7 @@ TEST_CASE("descriptors that are not bells are an error, or never notify", "[hand
   const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
   const channel_handles right = values::make_handles();
   socket_pair pair;
-  send_raw(pair.theirs, parcel(2), {right.get().block.get(), null, null});
+  send_raw(pair.theirs, parcel(2), {detail::handles_of(right).block.get(), null, null});
   {
     net::io_context io;
     const channel_handles wrong = receive_handles(pair.mine);

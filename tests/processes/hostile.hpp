@@ -71,7 +71,7 @@ class victim {
   void look() {
     view_.reset();
     view_ = named_ ? std::make_unique<segment_file>(name_)
-                   : std::make_unique<segment_file>(::dup(handles_.get().block.get()));
+                   : std::make_unique<segment_file>(::dup(detail::handles_of(handles_).block.get()));
   }
   void tear_down() {
     rx_.reset();

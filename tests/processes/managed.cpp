@@ -359,7 +359,7 @@ TEST_CASE("an empty ring is all zeros", "[managed]") {
     const layout::identity id = detail::segment::describe(Channel::ring_type::traits, {}, f);
     REQUIRE_FALSE(f);
     std::vector<char> bytes(id.ring_bytes);
-    REQUIRE(::pread(h.get().block.get(), bytes.data(), bytes.size(),
+    REQUIRE(::pread(detail::handles_of(h).block.get(), bytes.data(), bytes.size(),
                     static_cast<off_t>(id.ring_offset)) == static_cast<ssize_t>(bytes.size()));
     CHECK(std::all_of(bytes.begin(), bytes.end(), [](char c) { return c == 0; }));
   };

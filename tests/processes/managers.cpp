@@ -3,8 +3,10 @@
 
 #include <atomic>
 #include <csignal>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <string>
 #include <thread>
@@ -88,6 +90,21 @@ TEST_CASE("a signal ends `belfry serve`", "[managers]") {
   shared_memory_manager m = client_of(directory);
   const auto block = m.shared_memory(100, name);
   REQUIRE(::kill(server.pid(), signal) == 0);
+  CHECK(server.wait() == 0);
+}
+
+TEST_CASE("a server process whose timeout is the greatest has no limit", "[managers]") {
+  const watchdog dog;
+  const life_directory directory;
+  manager_options options = directory.options();
+  options.timeout = std::chrono::nanoseconds::max();
+  shared_memory_manager m;
+  m.start(options);
+  m.shutdown();
+  // More than the library can be told.
+  child server = serve(directory, {"--timeout", std::to_string(std::numeric_limits<std::int64_t>::max())});
+  CHECK(client_of(directory).list_segments().empty());
+  client_of(directory).shutdown();
   CHECK(server.wait() == 0);
 }
 

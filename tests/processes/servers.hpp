@@ -1,13 +1,13 @@
 // Servers of managers and the processes that have started them.
 #pragma once
 
-#include "../../src/manager/server/collect.hpp"
 #include "../../src/platform/block.hpp"
 #include "../../src/platform/file.hpp"
 #include "../../src/platform/program.hpp"
 #include "support/process.hpp"
 #include "support/test.hpp"
 
+#include <belfry/collect_garbage.hpp>
 #include <belfry/shared_memory_manager.hpp>
 
 #include <chrono>
@@ -121,8 +121,10 @@ inline child tool(std::vector<std::string> arguments) {
 }
 
 /// A `belfry serve` that accepts connections.
-inline child serve(const life_directory& d) {
-  child server = tool({"serve", "--run-directory", d.path(), "--address", d.socket()});
+inline child serve(const life_directory& d, const std::vector<std::string>& more = {}) {
+  std::vector<std::string> arguments{"serve", "--run-directory", d.path(), "--address", d.socket()};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  child server = tool(std::move(arguments));
   await([&] {
     error_code ec;
     shared_memory_manager::connect(d.socket(), life_key, {}, ec);
@@ -140,10 +142,9 @@ inline void collect(const life_directory& d, collector who = collector::library)
     CHECK(tool({"gc", "--run-directory", d.path()}).wait() == 0);
     return;
   }
-  detail::failure f;
-  detail::collect_garbage(
-      d.path(), [](const std::string&, detail::block_fate) {}, f);
-  CHECK_FALSE(f);
+  error_code ec;
+  collect_garbage({}, d.path(), ec);
+  CHECK_FALSE(ec);
 }
 
 /// A process that has started a server, calls `then`, and sleeps until it is killed.

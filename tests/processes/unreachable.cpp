@@ -227,7 +227,7 @@ TEST_CASE("channels by handles need no descriptor to wake a newcomer", "[unreach
   });
   child producer([&] {
     sender<values> tx(h);
-    const segment_file file(::fcntl(h.get().block.get(), F_DUPFD_CLOEXEC, 3));
+    const segment_file file(::fcntl(detail::handles_of(h).block.get(), F_DUPFD_CLOEXEC, 3));
     const no_descriptors left;
     may_come.set();
     await([&] { return file.asleep(layout::role::consumer); });

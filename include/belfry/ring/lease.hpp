@@ -31,7 +31,7 @@ class lease_source {
 /// the lease is destroyed, or its consumer closed, before either call. Movable, not copyable. Not
 /// thread-safe: use it only where its consumer may be used.
 template <class T>
-class lease {
+class [[nodiscard]] lease {
  public:
   lease() noexcept = default;
   lease(detail::lease_source& source, const T& value, const detail::lease_ticket& ticket)

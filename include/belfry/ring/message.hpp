@@ -86,7 +86,7 @@ class message {
 ///
 /// While a claim is open its producer can send nothing else. A claim may outlive its producer; it then sends
 /// nothing. Movable, not copyable, not thread-safe.
-class claim {
+class [[nodiscard]] claim {
  public:
   claim() noexcept = default;
   claim(detail::claim_source& source, std::span<std::byte> bytes)

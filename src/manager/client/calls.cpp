@@ -98,9 +98,9 @@ class starting final : public connecting {
     if (options.remote) arguments.emplace_back("--remote");
     if (options.md5) arguments.emplace_back(*options.md5 ? "--md5" : "--no-md5");
     add("--connections", std::to_string(options.connections));
-    add("--request", std::to_string(options.request));
-    const auto timeout = std::chrono::duration_cast<std::chrono::milliseconds>(options.patience);
-    add("--patience", std::to_string(timeout.count()));
+    add("--request-bytes", std::to_string(options.request_bytes));
+    const auto timeout = std::chrono::ceil<std::chrono::milliseconds>(options.timeout);
+    add("--timeout", std::to_string(timeout.count()));
     const std::array handles{keyhole.get(), theirs.get(), native_handle_type{2}};
     platform::child_process child = platform::start_program(program_, arguments, handles, error_);
     if (error_) return false;

@@ -64,16 +64,16 @@ bool manager_client::owns_server() const noexcept {
   return child_.handle && fork_generation_ == fork_generation.load(std::memory_order_relaxed);
 }
 
-void manager_client::bury(std::chrono::milliseconds patience) noexcept {
+void manager_client::bury(std::chrono::milliseconds timeout) noexcept {
   using namespace std::chrono_literals;
   using clock = std::chrono::steady_clock;
   set_ready(false);
   drop_idle();
   if (!owns_server()) return;
   lifeline_.reset();
-  if (!platform::reap_process(child_, clock::now() + patience)) {
+  if (!platform::reap_process(child_, clock::now() + timeout)) {
     platform::end_process(child_, platform::how_to_end::please);
-    if (!platform::reap_process(child_, clock::now() + patience / 5)) {
+    if (!platform::reap_process(child_, clock::now() + timeout / 5)) {
       platform::end_process(child_, platform::how_to_end::now);
       platform::reap_process(child_, clock::time_point::max());
     }

@@ -6,7 +6,7 @@
 #include "client_session.hpp"
 
 #include <belfry/detail/manager/manager_call.hpp>
-#include <belfry/detail/manager/manager_service.hpp>
+#include <belfry/manager_options.hpp>
 
 #include <atomic>
 #include <chrono>
@@ -66,8 +66,8 @@ class manager_client {
   void started(platform::child_process child, unique_handle lifeline);
   /// Also false in the child of a fork.
   bool owns_server() const noexcept;
-  /// Makes sure that the server has ended, and removes what it has left. `patience`: for its own end.
-  void bury(std::chrono::milliseconds patience = std::chrono::seconds(5)) noexcept;
+  /// Makes sure that the server has ended, and removes what it has left. `timeout`: for its own end.
+  void bury(std::chrono::milliseconds timeout = std::chrono::seconds(5)) noexcept;
 
  private:
   const std::string key_;

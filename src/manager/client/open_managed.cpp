@@ -47,7 +47,7 @@ void endpoint::open(const shared_memory_manager& manager, std::string_view name,
   const layout::identity wanted = segment::describe(me_.traits(), options_, f);
   if (f) return;
   const std::int64_t any_capacity = options_.capacity == 0;
-  request_chain chain(manager.client());
+  request_chain chain(client_of(manager));
   chain.insist_on_new();
   request_chain::question wish{"join_channel", {}};
   wish.arguments.items.emplace_back(std::string(name));

@@ -13,6 +13,12 @@
 #include <asio/system_executor.hpp>
 #endif
 
+namespace belfry::detail {
+
+const client_ptr& client_of(const shared_memory_manager& manager) noexcept { return manager.client_; }
+
+}  // namespace belfry::detail
+
 namespace belfry::inline BELFRY_ASIO_FLAVOUR {
 
 using detail::call_ptr;
@@ -81,13 +87,6 @@ shared_memory_manager::~shared_memory_manager() {
   client_->bury();
 }
 
-std::string shared_memory_manager::random_key() {
-  detail::failure f;
-  std::string key = detail::random_digits(64, f);
-  if (f) f.raise();
-  return key;
-}
-
 bool shared_memory_manager::is_connected() const noexcept { return client_ && client_->ready(); }
 
 std::string shared_memory_manager::address() const {
@@ -99,6 +98,13 @@ std::string shared_memory_manager::authkey() const {
 }
 
 // ---- the calls ------------------------------------------------------------------------------------------
+
+call_ptr<nothing> shared_memory_manager::starting(const manager_options& options) {
+  failure f;
+  const std::string key = detail::random_digits(64, f);
+  if (f) return detail::failed_call<nothing>(std::move(f));
+  return starting({}, key, options);
+}
 
 call_ptr<nothing> shared_memory_manager::starting(std::string_view address,
                                                   std::string_view authkey,
@@ -175,6 +181,11 @@ call_ptr<nothing> shared_memory_manager::shutting_down() {
 }
 
 // ---- in this thread ---------------------------------------------------------------------------------------
+
+void shared_memory_manager::start(const manager_options& options) { finish(starting(options)); }
+void shared_memory_manager::start(const manager_options& options, error_code& ec) {
+  finish(starting(options), ec);
+}
 
 void shared_memory_manager::start(std::string_view address, std::string_view authkey,
                                   const manager_options& options) {

@@ -1,6 +1,7 @@
 // One connection to a manager's server, and the requests that it carries.
 #pragma once
 
+#include "../../base/deadline.hpp"
 #include "../wire/address.hpp"
 #include "channels.hpp"
 #include "server_session.hpp"
@@ -61,7 +62,7 @@ class manager_service::connection final : public std::enable_shared_from_this<co
       : server_(s),
         socket_(std::move(socket)),
         timer_(s.strand_),
-        session_(s.authkey_, s.md5_allowed_, s.options_.request, *this) {
+        session_(s.authkey_, s.md5_allowed_, s.options_.request_bytes, *this) {
     renew_deadline();
   }
 
@@ -108,9 +109,7 @@ class manager_service::connection final : public std::enable_shared_from_this<co
   static constexpr auto for_ever = std::chrono::steady_clock::time_point::max();
 
   void renew_deadline() {
-    deadline_ = session_.idle() && !handles_due_
-                    ? for_ever
-                    : std::chrono::steady_clock::now() + server_.options_.patience;
+    deadline_ = session_.idle() && !handles_due_ ? for_ever : deadline_after(server_.options_.timeout);
     if (deadline_ != for_ever) server_.sweep_later();
   }
 

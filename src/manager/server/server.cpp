@@ -184,7 +184,7 @@ bool manager_service::make_room() {
 /// deadline.
 void manager_service::sweep_later() {
   if (std::exchange(sweeping_, true)) return;
-  sweep_timer_.expires_after(options_.patience / 4);
+  sweep_timer_.expires_after(options_.timeout / 4);
   sweep_timer_.async_wait(
       net::bind_executor(strand_, [self = weak_from_this()](const error_code& ec) {
         if (const auto service = self.lock(); service && !ec) service->sweep();

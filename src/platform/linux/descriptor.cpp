@@ -24,12 +24,4 @@ unique_handle above_standard(native_handle_type descriptor) noexcept {
   return high;
 }
 
-void fill_standard_streams() noexcept {
-  int descriptor;
-  do {
-    descriptor = ::open("/dev/null", O_RDWR);
-  } while (is_standard(descriptor));
-  if (descriptor != -1) ::close(descriptor);
-}
-
 }  // namespace belfry::platform

@@ -10,7 +10,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -132,36 +131,5 @@ bool rename_file(const std::string& from, const std::string& to, failure& f) {
 }
 
 void remove_file(const std::string& path) noexcept { ::unlink(path.c_str()); }
-
-std::string read_whole_file(const std::string& path, bool secret, failure& f) {
-  const unique_handle file = above_standard(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  struct stat status {};
-  if (!file || ::fstat(file.get(), &status) != 0) {
-    fail(f, "open \"" + path + '"');
-    return {};
-  }
-  if (secret && S_ISREG(status.st_mode) && (status.st_mode & 077) != 0) {
-    fail(f, '"' + path + "\" can be read by other users (chmod 600 it)", EPERM);
-    return {};
-  }
-  return read_to_end(file.get(), f);
-}
-
-std::string read_to_end(native_handle_type handle, failure& f) {
-  std::string all;
-  for (;;) {
-    char bytes[4096];
-    const ssize_t n = ::read(handle, bytes, sizeof bytes);
-    if (n == -1 && errno == EINTR) continue;
-    if (n == -1 && errno == EAGAIN) {
-      pollfd ready{handle, POLLIN, 0};
-      ::poll(&ready, 1, -1);
-      continue;
-    }
-    if (n == -1) fail(f, "read from descriptor " + std::to_string(handle));
-    if (n <= 0) return all;
-    all.append(bytes, static_cast<std::size_t>(n));
-  }
-}
 
 }  // namespace belfry::platform

@@ -115,14 +115,6 @@ child_process start_program(const std::string& path, std::span<const std::string
   return child;
 }
 
-void ignore_interrupt() noexcept {
-  ::signal(SIGINT, SIG_IGN);
-  sigset_t interrupt;
-  sigemptyset(&interrupt);
-  sigaddset(&interrupt, SIGINT);
-  ::pthread_sigmask(SIG_UNBLOCK, &interrupt, nullptr);
-}
-
 void end_process(const child_process& child, how_to_end how) noexcept {
   if (child.handle) send_signal(child, how == how_to_end::please ? SIGTERM : SIGKILL);
 }

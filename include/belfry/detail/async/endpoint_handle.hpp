@@ -70,14 +70,14 @@ class endpoint_handle : public endpoint_owner<Endpoint, Executor> {
                   const channel_options& options = {})
       : endpoint_handle(executor, options) {
     failure f;
-    endpoint_->open(handles.get(), f);
+    endpoint_->open(handles_of(handles), f);
     throw_if(f);
   }
   endpoint_handle(const Executor& executor, const channel_handles& handles,
                   const channel_options& options, error_code& ec)
       : endpoint_handle(executor, options) {
     failure f;
-    endpoint_->open(handles.get(), f);
+    endpoint_->open(handles_of(handles), f);
     ec = to_net(f.code);
   }
   endpoint_handle(const Executor& executor, const channel_handles& handles, error_code& ec)
@@ -107,6 +107,7 @@ class endpoint_handle : public endpoint_owner<Endpoint, Executor> {
 
   /// The same with an execution context instead of an executor.
   template <std::derived_from<net::execution_context> Context, class... Arguments>
+    requires std::constructible_from<endpoint_handle, const Executor&, Arguments...>
   endpoint_handle(Context& context, Arguments&&... arguments)
       : endpoint_handle(Executor(context.get_executor()), std::forward<Arguments>(arguments)...) {}
 

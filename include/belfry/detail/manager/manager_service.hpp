@@ -4,15 +4,13 @@
 #include <belfry/asio.hpp>
 #include <belfry/detail/platform/native_handle.hpp>
 #include <belfry/error.hpp>
+#include <belfry/manager_options.hpp>
 
 #include <atomic>
-#include <chrono>
-#include <cstddef>
 #include <cstdint>
 #include <list>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -35,28 +33,6 @@
 #include <asio/steady_timer.hpp>
 #include <asio/strand.hpp>
 #endif
-
-namespace belfry {
-
-/// What a server permits, and its limits.
-struct manager_options {
-  /// Whether it may listen at an address that other machines can reach.
-  bool remote = false;
-  /// CPython to 3.11 can prove that it knows the key only by MD5. Not set: permitted for Unix sockets only.
-  std::optional<bool> md5{};
-  /// The most connections. Beyond them, a connection that has not proved that it knows the key is closed for
-  /// a new one.
-  std::size_t connections = 1024;
-  /// The longest request, in bytes.
-  std::size_t request = 64 << 10;
-  /// The time for the proof, and for the rest of a request once it has begun.
-  std::chrono::nanoseconds patience = std::chrono::seconds(10);
-  /// The directory of the record by which others clean up after a server that was killed. Empty: /run/belfry
-  /// for root, else $XDG_RUNTIME_DIR/belfry, /run/user/UID/belfry or /tmp/belfry-UID.
-  std::string run_directory{};
-};
-
-}  // namespace belfry
 
 namespace belfry::detail {
 class managed_channels;
