@@ -3,8 +3,6 @@
 
 #include <belfry/ring/ring.hpp>
 
-#include <cstddef>
-#include <cstdint>
 #include <utility>
 
 namespace belfry {
