@@ -12,7 +12,7 @@ import sys
 
 # From the bottom up. The first matching prefix says on which floor a path is.
 FLOORS = [
-    ("base", ["include/belfry/error.hpp", "src/base/"]),
+    ("base", ["include/belfry/error.hpp", "include/belfry/detail/base/", "src/base/"]),
     ("platform", ["include/belfry/detail/platform/", "src/platform/"]),
     ("ring", ["include/belfry/ring/", "include/belfry/detail/layout/", "include/belfry/shareable.hpp",
               "include/belfry/channel_options.hpp"]),

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <belfry/asio.hpp>
+#include <belfry/detail/base/api.hpp>
 #include <belfry/detail/platform/native_handle.hpp>
 #include <belfry/detail/segment/segment.hpp>
 
@@ -35,7 +36,7 @@ channel_handles channel_handles_of(segment_handles handles) noexcept;
 /// Send them to an unrelated process over a Unix socket (send_handles). Let a program that you start inherit
 /// them (to_inherit). Participants recognise dead peers by their pids, so all must be in one PID namespace.
 /// Movable, not copyable; not thread-safe.
-class channel_handles {
+class BELFRY_API channel_handles {
  public:
   channel_handles() noexcept = default;
 
@@ -73,10 +74,10 @@ inline channel_handles channel_handles_of(segment_handles handles) noexcept {
   return channel_handles(std::move(handles));
 }
 
-void send_handles(native_handle_type socket, const segment_handles& handles, failure& f);
+BELFRY_API void send_handles(native_handle_type socket, const segment_handles& handles, failure& f);
 /// False without a failure: the socket, which must not block, has no room.
 bool try_send_handles(native_handle_type socket, const segment_handles& handles, failure& f);
-segment_handles receive_handles(native_handle_type socket, failure& f);
+BELFRY_API segment_handles receive_handles(native_handle_type socket, failure& f);
 
 }  // namespace detail
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <belfry/asio.hpp>
+#include <belfry/detail/base/api.hpp>
 #include <belfry/error.hpp>
 
 #include <functional>
@@ -26,10 +27,10 @@ enum class garbage {
 /// `tell`, unless it is empty, is called for each of them. `run_directory`: the directory with the records, as in
 /// manager_options. An error does not stop the cleaning; the last one is thrown at the end, as std::system_error. Any
 /// number of threads and processes may clean up at the same time.
-void collect_garbage(const std::function<void(std::string_view name, garbage what)>& tell = {},
-                     std::string_view run_directory = {});
+BELFRY_API void collect_garbage(const std::function<void(std::string_view name, garbage what)>& tell = {},
+                                std::string_view run_directory = {});
 /// The same. Sets `ec`.
-void collect_garbage(const std::function<void(std::string_view name, garbage what)>& tell,
-                     std::string_view run_directory, error_code& ec);
+BELFRY_API void collect_garbage(const std::function<void(std::string_view name, garbage what)>& tell,
+                                std::string_view run_directory, error_code& ec);
 
 }  // namespace belfry

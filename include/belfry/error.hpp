@@ -1,6 +1,8 @@
 // The library's own errors. All other errors are the system's error codes.
 #pragma once
 
+#include <belfry/detail/base/api.hpp>
+
 #include <string>
 #include <system_error>
 
@@ -28,7 +30,7 @@ enum class errc {
 };
 
 /// The category `"belfry"`.
-const std::error_category& error_category() noexcept;
+BELFRY_API const std::error_category& error_category() noexcept;
 
 inline std::error_code make_error_code(errc e) noexcept {
   return {static_cast<int>(e), error_category()};

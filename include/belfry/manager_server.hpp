@@ -2,6 +2,7 @@
 #pragma once
 
 #include <belfry/asio.hpp>
+#include <belfry/detail/base/api.hpp>
 #include <belfry/detail/manager/manager_service.hpp>
 #include <belfry/error.hpp>
 #include <belfry/manager_options.hpp>
@@ -37,7 +38,7 @@ namespace belfry::inline BELFRY_ASIO_FLAVOUR {
 /// `debug_info` and `shutdown`.
 ///
 /// Thread safety: distinct objects are safe; a shared one is not. Any number of threads may run its context.
-class manager_server {
+class BELFRY_API manager_server {
  public:
   using executor_type = net::any_io_executor;
 

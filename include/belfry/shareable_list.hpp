@@ -1,6 +1,7 @@
 // A list in a block, the twin of CPython's multiprocessing.shared_memory.ShareableList.
 #pragma once
 
+#include <belfry/detail/base/api.hpp>
 #include <belfry/shared_memory.hpp>
 
 #include <concepts>
@@ -79,7 +80,7 @@ enum class equality {
 /// fit in their element, std::invalid_argument for text that is not UTF-8 and for a value that is not
 /// in the list, std::system_error for everything else. The forms of setup with an `error_code` set
 /// `std::errc::invalid_argument` where the others throw std::length_error or std::invalid_argument.
-class shareable_list {
+class BELFRY_API shareable_list {
  public:
   using value = std::variant<std::nullptr_t, bool, std::int64_t, double, std::string, bytes>;
   using value_type = value;
@@ -155,7 +156,7 @@ class shareable_list {
   explicit operator std::vector<value>() const { return to_vector(); }
 
   /// Equal types and values, element by element; the lists may be in different blocks.
-  friend bool operator==(const shareable_list& a, const shareable_list& b);
+  friend BELFRY_API bool operator==(const shareable_list& a, const shareable_list& b);
 
  private:
   friend class detail::block_maker;
@@ -182,7 +183,7 @@ class shareable_list {
   std::uint64_t data_bytes_ = 0;  // of all elements together
 };
 
-std::ostream& operator<<(std::ostream& out, const shareable_list::value& v);
+BELFRY_API std::ostream& operator<<(std::ostream& out, const shareable_list::value& v);
 
 /// A reference to an element of a list that is not const.
 class shareable_list::reference {

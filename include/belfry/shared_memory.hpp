@@ -2,6 +2,7 @@
 #pragma once
 
 #include <belfry/asio.hpp>
+#include <belfry/detail/base/api.hpp>
 #include <belfry/detail/platform/mapping.hpp>
 #include <belfry/detail/platform/native_handle.hpp>
 #include <belfry/error.hpp>
@@ -44,7 +45,7 @@ class block_member;
 ///   `invalid_argument`            an empty name, a slash or a NUL in it; size 0; an empty file opened
 ///   `filename_too_long`           more than 255 bytes
 ///   `file_exists`, `no_such_file_or_directory`, `no_space_on_device`, `permission_denied`, ...
-class shared_memory {
+class BELFRY_API shared_memory {
  public:
   shared_memory() noexcept = default;
 

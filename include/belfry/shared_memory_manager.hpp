@@ -2,6 +2,7 @@
 #pragma once
 
 #include <belfry/asio.hpp>
+#include <belfry/detail/base/api.hpp>
 #include <belfry/detail/manager/manager_call.hpp>
 #include <belfry/detail/manager/manager_service.hpp>
 #include <belfry/error.hpp>
@@ -61,7 +62,7 @@ namespace belfry::inline BELFRY_ASIO_FLAVOUR {
 ///
 /// Thread safety: distinct objects are safe; a shared one is not. Movable, not copyable. A forked child may
 /// use its copy; destroying that copy ends no server.
-class shared_memory_manager {
+class BELFRY_API shared_memory_manager {
   using list_value = belfry::shareable_list::value;
 
  public:

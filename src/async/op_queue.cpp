@@ -106,12 +106,6 @@ step op_queue::tried(bool would_block, std::error_code result) noexcept {
   return finish(result);
 }
 
-void op_queue::succeeded() noexcept {
-  if (!slept_) in_vain_ = false;
-  slept_ = false;
-  fresh_ = true;
-}
-
 step op_queue::looked(bool event, clock::time_point now) noexcept {
   if (event) {
     event_seen_ = true;

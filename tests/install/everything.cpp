@@ -1,5 +1,5 @@
 // A user's program that includes every public header and uses every ring. It is compiled with all warnings as
-// errors, and the headers are not system headers. It is not run.
+// errors, and the headers are not system headers. It is linked with the installed library, and not run.
 #include <belfry/asio.hpp>
 #include <belfry/belfry.hpp>
 #include <belfry/channel.hpp>
@@ -18,6 +18,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <iostream>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,10 @@ struct tick {
   std::uint64_t seq;
   double price;
   char text[5];
+};
+
+struct connection {
+  belfry::native_handle_type native_handle() const { return 0; }
 };
 
 template <class Ring>
@@ -62,9 +67,18 @@ net::awaitable<void> use(net::io_context& io) {
   co_await rx.async_wait(net::use_awaitable);
   rx.async_receive([](const belfry::error_code&, const received&) {});
   if (rx.prepare_wait()) rx.finish_wait();
+  if (rx.has_peer() && rx.native_handle() != tx.native_handle()) tx.cancel();
+  if constexpr (requires { rx.total_lost(); }) {
+    if (rx.lost() != rx.total_lost()) rx.close();
+  }
+  channel::unlink("everything");
 
   const belfry::channel_handles handles = channel::make_handles();
+  connection socket;
+  belfry::send_handles(socket, handles);
+  const belfry::channel_handles received_handles = belfry::receive_handles(socket);
   typename channel::consumer by_handles(io, handles, ec);
+  typename channel::consumer by_manager(io, belfry::shared_memory_manager(io), "everything");
   if constexpr (requires { rx.try_receive_lease(); }) {
     auto lease = co_await rx.async_receive_lease(net::use_awaitable);
     lease.ack();
@@ -82,11 +96,14 @@ net::awaitable<void> share(net::io_context& io) {
   const std::uint64_t seen = co_await w.async_changed(w.version(), net::use_awaitable);
   belfry::transaction t = co_await w.async_txn(net::use_awaitable);
   t.as<int>()[0] = static_cast<int>(seen);
+  if (w.notify() || w.notify(3) || list == belfry::shareable_list::open("other")) std::cout << list[2];
 
   belfry::shared_memory_manager manager(io);
   co_await manager.async_connect("@everything", "key", net::use_awaitable);
   auto block = co_await manager.async_shared_memory(128, net::use_awaitable);
   belfry::manager_server server(io, "@everything", "key");
+  if (server.is_open() && server.list_segments().empty()) server.close();
+  co_await server.async_wait(net::use_awaitable);
   belfry::collect_garbage({}, "/nowhere");
 }
 

@@ -41,6 +41,9 @@ flags=$(pkg-config --define-variable=prefix="$prefix" --cflags --libs belfry)
 $CXX -std=c++20 $sanitize "$here/consumer.cpp" -o "$dir/app" $flags
 "$dir/app" "belfry-test-install-$$"
 
+echo "a program that uses everything"
+$CXX -std=c++20 -O0 $sanitize "$here/everything.cpp" -o "$dir/everything" $flags
+
 echo "through CMake"
 cmake -G Ninja -S "$here" -B "$dir/cmake" -DCMAKE_PREFIX_PATH="$prefix" \
   -DCMAKE_CXX_FLAGS="$sanitize"

@@ -1,10 +1,19 @@
 #include "test.hpp"
 
+#include <cstdlib>
 #include <filesystem>
 
 #include <unistd.h>
 
 namespace belfry::test {
+
+#if defined(BELFRY_TEST_PROGRAM)
+namespace {
+/// The library looks for the program `belfry` beside itself; here it is part of a test. Runs before other
+/// initialisers, which may start a manager.
+[[gnu::constructor(101)]] void tell_program() { ::setenv("BELFRY_EXECUTABLE", BELFRY_TEST_PROGRAM, 0); }
+}  // namespace
+#endif
 
 std::string unique_name(std::string_view what) {
   static std::atomic<int> count{0};

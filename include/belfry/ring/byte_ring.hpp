@@ -1,6 +1,7 @@
 // One producer, one consumer, messages of any size, written and read in place.
 #pragma once
 
+#include <belfry/detail/base/api.hpp>
 #include <belfry/ring/message.hpp>
 #include <belfry/ring/ring.hpp>
 
@@ -65,8 +66,8 @@ class byte_ring {
   }
 
   // In src/segment/byte_ring.cpp: these depend on the size of a page.
-  static std::uint64_t capacity_for(std::uint64_t wish);
-  static detail::ring_layout layout_for(std::uint64_t capacity, std::uint64_t ring_offset);
+  BELFRY_API static std::uint64_t capacity_for(std::uint64_t wish);
+  BELFRY_API static detail::ring_layout layout_for(std::uint64_t capacity, std::uint64_t ring_offset);
 
  public:
   static constexpr detail::ring_traits traits{

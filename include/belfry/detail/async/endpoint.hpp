@@ -14,6 +14,7 @@
 #include <belfry/detail/async/reactor_waits.hpp>
 #include <belfry/detail/async/time_slice.hpp>
 #include <belfry/detail/async/waitable.hpp>
+#include <belfry/detail/base/api.hpp>
 #include <belfry/detail/layout/pause.hpp>
 #include <belfry/detail/platform/native_handle.hpp>
 #include <belfry/detail/segment/participant.hpp>
@@ -35,7 +36,7 @@ namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 
 class endpoint_service;
 
-class endpoint : public std::enable_shared_from_this<endpoint>, private waitable::listener {
+class BELFRY_API endpoint : public std::enable_shared_from_this<endpoint>, private waitable::listener {
  public:
   using clock = std::chrono::steady_clock;
 

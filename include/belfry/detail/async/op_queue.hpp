@@ -214,7 +214,11 @@ class op_queue {
   /// Called when parked: ends the conditions that hold. Whether the current request is ready.
   bool look_again() noexcept;
   /// An attempt that is no step has succeeded.
-  void succeeded() noexcept;
+  void succeeded() noexcept {
+    if (!slept_) in_vain_ = false;
+    slept_ = false;
+    fresh_ = true;
+  }
 
   /// The request to try, or to sleep for; null if only conditions are pending.
   request* current() const noexcept { return current_; }

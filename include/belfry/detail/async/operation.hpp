@@ -3,6 +3,7 @@
 
 #include <belfry/asio.hpp>
 #include <belfry/detail/async/outcome.hpp>
+#include <belfry/detail/base/api.hpp>
 #include <belfry/error.hpp>
 
 #include <cstdint>
@@ -15,9 +16,9 @@ class endpoint;
 class operation;
 
 /// Called on the executor of the operation, after it was posted there.
-void arrive(operation& op, std::shared_ptr<endpoint> e);
+BELFRY_API void arrive(operation& op, std::shared_ptr<endpoint> e);
 /// Called if the posted operation will never run: its context was destroyed, or had no memory for it.
-void lose(operation& op, std::shared_ptr<endpoint> e) noexcept;
+BELFRY_API void lose(operation& op, std::shared_ptr<endpoint> e) noexcept;
 
 /// What an operation or a blocking call does with the ring.
 class request {

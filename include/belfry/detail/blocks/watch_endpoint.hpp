@@ -5,6 +5,7 @@
 #include <belfry/detail/async/endpoint.hpp>
 #include <belfry/detail/platform/mapping.hpp>
 #include <belfry/detail/async/actions.hpp>
+#include <belfry/detail/base/api.hpp>
 #include <belfry/detail/layout/watch_view.hpp>
 #include <belfry/shared_memory.hpp>
 #include <belfry/transaction.hpp>
@@ -23,7 +24,7 @@ class block_lock;
 
 namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 
-class watch_endpoint final : public endpoint, private transaction_owner {
+class BELFRY_API watch_endpoint final : public endpoint, private transaction_owner {
  public:
   explicit watch_endpoint(net::any_io_executor executor);
   ~watch_endpoint();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <belfry/asio.hpp>
+#include <belfry/detail/base/api.hpp>
 #include <belfry/detail/platform/native_handle.hpp>
 #include <belfry/error.hpp>
 #include <belfry/manager_options.hpp>
@@ -51,17 +52,17 @@ class manager_service : public std::enable_shared_from_this<manager_service> {
   manager_service& operator=(const manager_service&) = delete;
 
   void start(std::string_view address, failure& f);
-  void end() noexcept;
+  BELFRY_API void end() noexcept;
   /// In the child of a fork: the server belongs to the parent.
   bool is_inherited() const noexcept {
     return fork_generation_ != fork_generation.load(std::memory_order_relaxed);
   }
-  bool is_open() const noexcept;
+  BELFRY_API bool is_open() const noexcept;
   bool has_ended() const noexcept { return ended_.load(std::memory_order_acquire); }
 
   const net::any_io_executor& executor() const noexcept { return executor_; }
   const std::string& address() const noexcept { return address_; }
-  std::vector<std::string> list_segments() const;
+  BELFRY_API std::vector<std::string> list_segments() const;
 
   using strand = net::strand<net::any_io_executor>;
   const strand& own_strand() const noexcept { return strand_; }

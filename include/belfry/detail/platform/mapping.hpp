@@ -1,6 +1,8 @@
 // A mapping of shared memory into this process.
 #pragma once
 
+#include <belfry/detail/base/api.hpp>
+
 #include <cstddef>
 #include <utility>
 
@@ -30,7 +32,7 @@ class mapping {
   /// Bytes of the block; the mirrored tail after them (see `map_block`) is not counted.
   std::size_t size() const noexcept { return bytes_; }
   explicit operator bool() const noexcept { return data_ != nullptr; }
-  void unmap() noexcept;
+  BELFRY_API void unmap() noexcept;
 
  private:
   std::byte* data_ = nullptr;

@@ -1,6 +1,8 @@
 // The operating system's handle, and a class that owns one.
 #pragma once
 
+#include <belfry/detail/base/api.hpp>
+
 #include <atomic>
 #include <utility>
 
@@ -21,9 +23,9 @@ inline constexpr native_handle_type no_handle = -1;
 #endif
 
 /// Grows by one in the child of every fork. What was opened at a lower value belongs to the parent.
-inline std::atomic<unsigned> fork_generation{0};
+BELFRY_API inline std::atomic<unsigned> fork_generation{0};
 
-void close_handle(native_handle_type handle) noexcept;
+BELFRY_API void close_handle(native_handle_type handle) noexcept;
 
 class unique_handle {
  public:

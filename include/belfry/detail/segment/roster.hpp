@@ -31,6 +31,7 @@
 //           a timer beside its bell. The death itself is known by then; only the lock is tried again.
 #pragma once
 
+#include <belfry/detail/base/api.hpp>
 #include <belfry/detail/platform/native_handle.hpp>
 #include <belfry/error.hpp>
 #include <belfry/detail/segment/doorbell.hpp>
@@ -149,7 +150,7 @@ class roster {
 
   /// Whether a participant of the other side is attached. For a consumer, true also if a producer has joined and left
   /// again and this was not reported: its values may be in the ring.
-  bool peer_came() const noexcept;
+  BELFRY_API bool peer_came() const noexcept;
 
   /// A sleeping participant must itself notice every death: another participant that is awake may be busy for hours,
   /// and report none. Adds to `changes` which slots to watch, and which no longer. An error: a peer could not be
@@ -216,8 +217,8 @@ class roster {
   void found_dead(std::size_t slot, std::uint32_t generation) noexcept;
   std::error_code watch_lock(std::vector<watch_change>& changes);
 
-  bool meet_newcomers() noexcept;
-  void ring_parked(layout::role role, std::size_t most) noexcept;
+  BELFRY_API bool meet_newcomers() noexcept;
+  BELFRY_API void ring_parked(layout::role role, std::size_t most) noexcept;
   ringer::state reach(std::size_t slot, std::uint32_t generation) noexcept;
   enum class rung { yes, deserted, not_reached };
   rung ring(std::size_t slot, std::uint32_t generation) noexcept;

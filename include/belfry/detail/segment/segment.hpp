@@ -2,6 +2,7 @@
 #pragma once
 
 #include <belfry/channel_options.hpp>
+#include <belfry/detail/base/api.hpp>
 #include <belfry/detail/platform/mapping.hpp>
 #include <belfry/detail/platform/native_handle.hpp>
 #include <belfry/error.hpp>
@@ -67,8 +68,8 @@ class segment {
                         std::unique_ptr<manager_session> session = nullptr);
 
   /// Creates a segment without a name; its handles are to be passed to other processes.
-  static segment_handles create_anonymous(const ring_traits& traits, const channel_options& options,
-                                          failure& f);
+  BELFRY_API static segment_handles create_anonymous(const ring_traits& traits, const channel_options& options,
+                                                     failure& f);
 
   /// The header of a new segment for this ring.
   static layout::identity describe(const ring_traits& traits, const channel_options& options,
@@ -81,7 +82,7 @@ class segment {
                         bool any_capacity, const std::string& label, failure& f);
 
   /// Removes a named segment and its bells, even if values are unread. Waits up to a second for the roster's lock.
-  static bool unlink(std::string_view name, std::size_t participants, failure& f);
+  BELFRY_API static bool unlink(std::string_view name, std::size_t participants, failure& f);
 
   const std::string& name() const noexcept { return name_; }  // empty if it has none
   bool named() const noexcept { return !name_.empty(); }
