@@ -16,6 +16,7 @@ import threading
 import time
 import traceback
 import unittest
+import unittest.mock
 
 from multiprocessing.shared_memory import SharedMemory
 
@@ -229,6 +230,16 @@ class Alone(unittest.TestCase):
                 # Only its owner could remove it, and need not have left last.
                 belfry_watch.roster.remove_companion_if_over(self.name)
                 self.assertEqual(support.files_of(self.name), [self.name])
+
+    def test_leaving_among_several_users_waits_a_moment_for_the_lock(self):
+        (support.SHM / self.name).chmod(0o666)
+        watch = Watch(self.name)
+        fd = os.open(support.SHM / (self.name + ".watch"), os.O_RDWR | os.O_CLOEXEC)
+        self.addCleanup(os.close, fd)
+        self.assertTrue(belfry_watch.system.lock(fd, layout.ROSTER_LOCK))
+        with unittest.mock.patch("time.sleep", lambda seconds: belfry_watch.system.unlock(fd, layout.ROSTER_LOCK)):
+            watch.close()
+        self.assertEqual(support.files_of(self.name), [self.name])
 
     @unittest.skipUnless(os.geteuid() == 0, "only root may give a file away")
     def test_another_user_has_made_the_companion(self):

@@ -127,7 +127,7 @@ class Member:
         self.state.tickets[self.slot] = 0
         # While its lock is held, only the owner changes the word of a slot; so this needs no roster lock.
         self.set_control(self.slot, self.control(self.slot)._replace(state=GOING, end=LEFT))
-        with self._roster() as locked:
+        with self._roster_for_leaving() as locked:
             if locked:  # in a sticky directory only a bell's owner can remove it
                 self._remove_bell(self.slot)
         system.unlock(self.fd, slot_lock(self.slot))
@@ -140,7 +140,7 @@ class Member:
         """If another participant holds the roster's lock, that one does this: when it leaves, or at once if it is
         leaving."""
         while True:
-            with self._roster() as locked:
+            with self._roster_for_leaving() as locked:
                 if not locked:
                     return
                 self._reap_locked()
@@ -191,9 +191,15 @@ class Member:
         controls = enumerate(self.controls.tolist())
         return [i for i, word in controls if word >> 56 == LIVE and i != self.slot]
 
+    def _roster_for_leaving(self):
+        """In a sticky directory no other user can remove the bell of this one. So where several users may participate,
+        leaving waits some milliseconds for the lock; a holder that is not stopped is done by then."""
+        return self._roster(tries=40 if self.bell_mode & 0o066 else 1)
+
     @contextlib.contextmanager
-    def _roster(self, wait=False):
-        locked = system.lock(self.fd, ROSTER_LOCK, wait)
+    def _roster(self, wait=False, tries=1):
+        while not (locked := system.lock(self.fd, ROSTER_LOCK, wait)) and (tries := tries - 1):
+            time.sleep(0.0001)
         try:
             yield locked
         finally:
