@@ -170,7 +170,7 @@ TEST_CASE("txn() that throws owner_died has reported the death, and ended the tr
   run_coroutine(io, [&]() -> net::awaitable<void> {
     bool thrown = false;
     try {
-      co_await w.async_txn(net::use_awaitable);
+      static_cast<void>(co_await w.async_txn(net::use_awaitable));
     } catch (const net_system_error& e) {
       thrown = true;
       CHECK(e.code() == errc::owner_died);
