@@ -72,7 +72,8 @@ struct op_connect {
   }
   template <class Token>
   static auto fail(manager_kit& k, Token&& token) {
-    return k.connected.async_connect(k.server.address(), server_key, {}, std::forward<Token>(token));
+    return k.connected.async_connect(k.server.address(), server_key, {},
+                                     std::forward<Token>(token));
   }
   static void check(manager_kit& k) { CHECK(k.fresh.is_connected()); }
   static void repeat(manager_kit& k) { k.fresh = shared_memory_manager(k.io); }

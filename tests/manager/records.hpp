@@ -85,7 +85,9 @@ struct gc_result {
 };
 inline gc_result collect_in(const record_directory& d) {
   gc_result r;
-  const auto tell = [&](const std::string& b, detail::block_fate fate) { r.told.emplace_back(b, fate); };
+  const auto tell = [&](const std::string& b, detail::block_fate fate) {
+    r.told.emplace_back(b, fate);
+  };
   detail::collect_records(d.path(), tell, r.error);
   return r;
 }

@@ -1,4 +1,5 @@
 #include "../owner.hpp"
+
 #include "fail.hpp"
 
 #include <algorithm>
