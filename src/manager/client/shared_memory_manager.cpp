@@ -1,6 +1,7 @@
 #include "../../base/utf8.hpp"
 #include "../../blocks/block_maker.hpp"
 #include "../../platform/random_digits.hpp"
+#include "../wire/authentication.hpp"
 #include "calls.hpp"
 
 #include <belfry/shared_memory_manager.hpp>
@@ -62,9 +63,15 @@ failure not_connected() {
   return {std::make_error_code(std::errc::not_connected), "the manager has no server"};
 }
 
+/// Its threads live until the end of the process.
+net::system_executor asios_threads() {
+  detail::authentication::initialize();
+  return {};
+}
+
 }  // namespace
 
-shared_memory_manager::shared_memory_manager() : shared_memory_manager(net::system_executor()) {}
+shared_memory_manager::shared_memory_manager() : shared_memory_manager(asios_threads()) {}
 
 shared_memory_manager::shared_memory_manager(const executor_type& executor) : executor_(executor) {}
 
