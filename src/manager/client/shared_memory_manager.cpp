@@ -63,17 +63,13 @@ failure not_connected() {
   return {std::make_error_code(std::errc::not_connected), "the manager has no server"};
 }
 
-/// Its threads live until the end of the process.
-net::system_executor asios_threads() {
-  detail::authentication::initialize();
-  return {};
-}
-
 }  // namespace
 
-shared_memory_manager::shared_memory_manager() : shared_memory_manager(asios_threads()) {}
+shared_memory_manager::shared_memory_manager() : shared_memory_manager(net::system_executor()) {}
 
-shared_memory_manager::shared_memory_manager(const executor_type& executor) : executor_(executor) {}
+shared_memory_manager::shared_memory_manager(const executor_type& executor) : executor_(executor) {
+  detail::authentication::initialize();  // the threads of the system executor end with the process
+}
 
 shared_memory_manager::shared_memory_manager(shared_memory_manager&& other) noexcept
     : executor_(other.executor_), client_(std::move(other.client_)) {}
