@@ -5,6 +5,10 @@
 
 #include <unistd.h>
 
+/// For the leak sanitizer. The threads of Asio's system executor end after libcrypto, which then no longer frees what it
+/// keeps for each thread.
+extern "C" const char* __lsan_default_suppressions() { return "leak:libcrypto.so"; }
+
 namespace belfry::test {
 
 #if defined(BELFRY_TEST_PROGRAM)

@@ -1,7 +1,6 @@
 #include "../../base/utf8.hpp"
 #include "../../blocks/block_maker.hpp"
 #include "../../platform/random_digits.hpp"
-#include "../wire/authentication.hpp"
 #include "calls.hpp"
 
 #include <belfry/shared_memory_manager.hpp>
@@ -67,9 +66,7 @@ failure not_connected() {
 
 shared_memory_manager::shared_memory_manager() : shared_memory_manager(net::system_executor()) {}
 
-shared_memory_manager::shared_memory_manager(const executor_type& executor) : executor_(executor) {
-  detail::authentication::initialize();  // the threads of the system executor end with the process
-}
+shared_memory_manager::shared_memory_manager(const executor_type& executor) : executor_(executor) {}
 
 shared_memory_manager::shared_memory_manager(shared_memory_manager&& other) noexcept
     : executor_(other.executor_), client_(std::move(other.client_)) {}

@@ -80,8 +80,6 @@ class mac {
 
 }  // namespace
 
-void initialize() noexcept { ::OPENSSL_init_crypto(0, nullptr); }
-
 std::string make_challenge() {
   std::string challenge(preferred.prefix.size() + random_bytes, '\0');
   std::copy(preferred.prefix.begin(), preferred.prefix.end(), challenge.begin());

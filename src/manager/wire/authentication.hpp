@@ -21,10 +21,6 @@ inline constexpr std::string_view challenge_prefix = "#CHALLENGE#";
 inline constexpr std::string_view welcome = "#WELCOME#";
 inline constexpr std::string_view refusal = "#FAILURE#";
 
-/// To be called before threads are started that may use this and live until the end of the process: libcrypto then ends
-/// after them, and frees what it keeps for each.
-void initialize() noexcept;
-
 /// A new challenge (without challenge_prefix) in the form of 3.12, which older versions can also answer.
 /// Throws std::system_error if the system has no random bytes.
 std::string make_challenge();
