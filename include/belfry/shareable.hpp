@@ -88,5 +88,16 @@ constexpr bool looks_shareable() {
   }
 }
 
+/// What every ring of values demands of their type. Always true: the compiler names what is missing.
+template <class T>
+constexpr bool can_be_sent() {
+  static_assert(std::is_trivially_copyable_v<T>,
+                "a value is shared with other processes as its bytes");
+  static_assert(shareable<T>,
+                "a value holds an address, which means nothing elsewhere: see belfry::shareable");
+  static_assert(std::is_default_constructible_v<T>, "a failed receive completes with T{}");
+  return true;
+}
+
 }  // namespace detail
 }  // namespace belfry

@@ -15,7 +15,6 @@
 #include <cstdint>
 #include <new>
 #include <span>
-#include <type_traits>
 
 namespace belfry {
 
@@ -48,11 +47,7 @@ enum class overflow : std::uint64_t {
 /// `errc::corrupted`, and accesses nothing outside the ring.
 template <class T, std::size_t N, overflow Mode = overflow::block>
 class broadcast_ring {
-  static_assert(std::is_trivially_copyable_v<T>,
-                "a value is shared with other processes as its bytes");
-  static_assert(shareable<T>,
-                "a value holds an address, which means nothing elsewhere: see belfry::shareable");
-  static_assert(std::is_default_constructible_v<T>, "a failed receive completes with T{}");
+  static_assert(detail::can_be_sent<T>());
   static_assert(N > 0 && N <= (std::size_t{1} << 24));
 
   using attempt = detail::attempt;

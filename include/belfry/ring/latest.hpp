@@ -12,7 +12,6 @@
 #include <cstdint>
 #include <new>
 #include <span>
-#include <type_traits>
 
 namespace belfry {
 
@@ -30,11 +29,7 @@ namespace belfry {
 /// value or `errc::corrupted`, and accesses nothing outside the ring.
 template <class T>
 class latest {
-  static_assert(std::is_trivially_copyable_v<T>,
-                "a value is shared with other processes as its bytes");
-  static_assert(shareable<T>,
-                "a value holds an address, which means nothing elsewhere: see belfry::shareable");
-  static_assert(std::is_default_constructible_v<T>, "a failed receive completes with T{}");
+  static_assert(detail::can_be_sent<T>());
 
   using attempt = detail::attempt;
   using ring_memory = detail::ring_memory;

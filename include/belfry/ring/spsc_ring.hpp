@@ -13,7 +13,6 @@
 #include <memory>
 #include <new>
 #include <span>
-#include <type_traits>
 
 namespace belfry {
 
@@ -32,11 +31,7 @@ namespace belfry {
 /// `incompatible`.
 template <class T, std::size_t N>
 class spsc_ring {
-  static_assert(std::is_trivially_copyable_v<T>,
-                "a value is shared with other processes as its bytes");
-  static_assert(shareable<T>,
-                "a value holds an address, which means nothing elsewhere: see belfry::shareable");
-  static_assert(std::is_default_constructible_v<T>, "a failed receive completes with T{}");
+  static_assert(detail::can_be_sent<T>());
   static_assert(N > 0);
   static_assert(alignof(T) <= 128, "boost::lockfree aligns its storage to no more");
 
