@@ -2,9 +2,12 @@
 // support/rings.hpp.
 #include "support/raw_ring.hpp"
 
+#include <algorithm>
 #include <bit>
+#include <cstring>
 #include <deque>
 #include <random>
+#include <utility>
 
 using namespace belfry;
 using namespace belfry::test;
@@ -103,7 +106,6 @@ TEMPLATE_LIST_TEST_CASE("a ring's traits agree with its types", "[conformance]",
     CHECK(t.value_align == alignof(typename ring::received));
     CHECK(t.type_fingerprint == type_fingerprint<typename ring::received>());
   }
-  CHECK(t.abi() == t.abi());
   CHECK(std::has_single_bit(t.align));
   CHECK(t.align >= std::max<std::size_t>(layout::cache_line, t.value_align));
 
@@ -144,7 +146,8 @@ TEMPLATE_LIST_TEST_CASE("a fresh ring is empty", "[conformance]", every_ring) {
   CHECK(c.memory.drained());
 }
 
-TEMPLATE_LIST_TEST_CASE("a ring is full when it is, and has room again at once", "[conformance]", every_ring) {
+TEMPLATE_LIST_TEST_CASE("a full ring takes no more, and has room again as soon as one value is received",
+                        "[conformance]", every_ring) {
   trial<TestType> c;
   std::uint64_t n = 0;
   if (c.traits.never_full) {
@@ -214,7 +217,7 @@ TEMPLATE_LIST_TEST_CASE("a ring behaves like a deque", "[conformance]", every_ri
   std::uint64_t lost = 0;
   const auto sent = [&](std::size_t count) {
     for (; count != 0; --count) there.push_back(next++);
-    // What a consumer is not told of, it has never been sent.
+    // If a consumer is not told of a loss, the values that were overwritten do not count as sent.
     while (!lossy_ring<ring> && c.traits.never_full && there.size() > c.room) there.pop_front();
   };
   const auto room = [&] { return c.traits.never_full ? ~std::size_t{0} : c.room - there.size(); };
@@ -223,7 +226,7 @@ TEMPLATE_LIST_TEST_CASE("a ring behaves like a deque", "[conformance]", every_ri
     same = same && !there.empty() && n == there.front();
     if (!there.empty()) there.pop_front();
   };
-  /// The answer to an attempt for so many values, which has got `count`.
+  // The answer to an attempt to receive so many values, which has received `count`.
   const auto answered = [&](attempt answer, std::size_t wanted, std::size_t count) {
     if constexpr (lossy_ring<ring>) {
       if (answer == attempt::lagged) {
@@ -356,7 +359,7 @@ TEMPLATE_LIST_TEST_CASE("a successor continues where its predecessor was killed,
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("each value goes to one consumer, or to every one", "[conformance]", every_ring) {
+TEMPLATE_LIST_TEST_CASE("each value goes to one consumer, or to all of them", "[conformance]", every_ring) {
   using ring = typename trial<TestType>::ring;
   if (ring::traits.consumers == 1) return;
   trial<TestType> c;
@@ -557,7 +560,7 @@ constexpr bool trusts_its_peer = false;
 template <class T, std::size_t N>
 constexpr bool trusts_its_peer<spsc_ring<T, N>> = true;
 
-/// Everything that a participant calls, in any order, on memory that holds anything.
+/// Both sides of a ring, called in any order, while a hostile process writes into its memory.
 template <class Kit>
 class attacked : trial<Kit> {
   using typename trial<Kit>::ring;
