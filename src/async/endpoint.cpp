@@ -159,6 +159,7 @@ void endpoint::cancel_all() noexcept {
 }
 
 void endpoint::retry() noexcept {
+  if (queue_.is_idle()) return;  // as after almost every message; without the lock
   handle([&] { return queue_.retried(); });
 }
 
