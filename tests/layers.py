@@ -16,7 +16,7 @@ FLOORS = [
     ("platform", ["include/belfry/detail/platform/", "src/platform/"]),
     ("ring", ["include/belfry/ring/", "include/belfry/detail/layout/", "include/belfry/shareable.hpp",
               "include/belfry/channel_options.hpp"]),
-    ("segment", ["include/belfry/detail/segment/", "src/segment/"]),
+    ("segment", ["include/belfry/detail/segment/", "include/belfry/log.hpp", "src/segment/"]),
     ("async", ["include/belfry/asio.hpp", "include/belfry/detail/async/", "src/async/", "src/pch/",
                "include/belfry/channel_handles.hpp"]),
     ("blocks", ["include/belfry/detail/blocks/", "include/belfry/shared_memory.hpp", "src/blocks/",

@@ -7,6 +7,7 @@
 #include <belfry/channel_options.hpp>
 #include <belfry/collect_garbage.hpp>
 #include <belfry/error.hpp>
+#include <belfry/log.hpp>
 #include <belfry/manager_options.hpp>
 #include <belfry/manager_server.hpp>
 #include <belfry/ring/broadcast_ring.hpp>

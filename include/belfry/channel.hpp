@@ -380,11 +380,11 @@ struct channel {
   /// this name creates a new channel. Throws std::system_error, for instance `std::errc::no_such_file_or_directory`.
   static void unlink(std::string_view name) {
     detail::failure f;
-    if (!detail::segment::unlink(name, Ring::traits.participants(), f)) f.raise();
+    if (!detail::segment::unlink(name, f)) f.raise();
   }
   static void unlink(std::string_view name, error_code& ec) {
     detail::failure f;
-    detail::segment::unlink(name, Ring::traits.participants(), f);
+    detail::segment::unlink(name, f);
     ec = detail::to_net(f.code);
   }
 };

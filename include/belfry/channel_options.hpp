@@ -14,8 +14,8 @@ enum class lifetime {
   persistent,  ///< until `channel<Ring>::unlink(name)`
 };
 
-/// What an endpoint asks for. `capacity`, `lifetime` and `mode` describe the segment and count only for the
-/// process that creates it. `start` and `spin` belong to the endpoint.
+/// What an endpoint asks for. `capacity`, `participants`, `lifetime` and `mode` describe the segment and count only
+/// for the process that creates it. `start` and `spin` belong to the endpoint.
 ///
 ///     belfry::channel_options options;
 ///     options.capacity = 8 << 20;                       // bytes, for a byte_ring
@@ -27,6 +27,12 @@ struct channel_options {
   /// fails with `errc::incompatible`. `std::errc::invalid_argument`: the capacity is too large, or the ring's
   /// type already fixes it.
   std::size_t capacity = 0;
+
+  /// How many producers and consumers there may be at a time, together: 2 to 250. A ring for many on both sides has as
+  /// many places for consumers as for producers (one more if the number is odd); a ring with one producer gives all
+  /// others to consumers; a ring for one of each ignores it. A place takes 192 bytes of the segment, and a bell if the
+  /// channel has no name. Another number is `std::errc::invalid_argument`.
+  std::size_t participants = 64;
 
   belfry::lifetime lifetime = belfry::lifetime::drained;
 

@@ -1,5 +1,6 @@
 // Endpoints: opening and closing, and the one loop that does what the queue decides.
 #include "../platform/machine.hpp"
+#include "../segment/log.hpp"
 #include "endpoint_service.hpp"
 
 #include <belfry/detail/async/endpoint.hpp>
@@ -37,7 +38,7 @@ void endpoint::open(const segment_handles& handles, failure& f,
 
 void endpoint::joined(failure& f) {
   try {
-    waits_.open(me_.bell().handle(), me_.traits().participants());
+    waits_.open(me_.bell().handle(), me_.segment().participants());
     service_ = &net::use_service<endpoint_service>(net::query(executor_, net::execution::context));
     service_->add(*this);
   } catch (const net_system_error& e) {
@@ -99,7 +100,10 @@ bool endpoint::has_peer() noexcept {
 
 std::error_code endpoint::error_of(outcome o) const noexcept {
   switch (o) {
-    case outcome::corrupted: return make_error_code(errc::corrupted);
+    case outcome::corrupted:
+      log(log_level::error, "corrupted", me_.segment().name(),
+          {{"role", name_of(me_.role())}, {"slot", digits(peers().slot())}});
+      return make_error_code(errc::corrupted);
     case outcome::too_large: return make_error_code(errc::message_too_large);
     case outcome::lagged: return make_error_code(errc::lagged);
     case outcome::denied: return std::make_error_code(std::errc::permission_denied);

@@ -65,7 +65,7 @@ std::error_code endpoint::finish_wait() {
   if (!queue_.is_idle()) return std::make_error_code(std::errc::operation_in_progress);
   me_.end_foreign_sleep();
   if (me_.error()) return me_.take_error();
-  if (corrupted()) return make_error_code(errc::corrupted);
+  if (corrupted()) return error_of(outcome::corrupted);
   if (const std::error_code notice = take_notice()) return notice;
   // Why the last attempt has done nothing, if a peer still cannot be reached.
   if (peers().unreachable() && !peers().reaches_peers()) return peers().unreachable();

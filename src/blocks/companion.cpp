@@ -23,7 +23,7 @@ struct content {
 };
 
 bool read(const unique_handle& file, content& out) {
-  const std::size_t ring = layout::header_bytes(layout::max_participants);
+  const std::size_t ring = layout::header_bytes(layout::watch_state::participants, 0);
   std::vector<std::byte> bytes(ring + sizeof(layout::watch_state));
   if (!platform::peek_block(file, bytes)) return false;
   layout::identity id;
@@ -37,7 +37,7 @@ bool read(const unique_handle& file, content& out) {
 
 /// Under the companion's roster's lock.
 bool has_participants(const unique_handle& companion) {
-  for (std::size_t i = 0; i != layout::max_participants; ++i) {
+  for (std::size_t i = 0; i != layout::watch_state::participants; ++i) {
     if (platform::is_locked_by_another(companion, layout::slot_lock(i))) return true;
   }
   return false;
@@ -49,7 +49,7 @@ bool remove_if_over(const std::string& name, std::string_view block, const uniqu
   content found;
   if (platform::named_block_id(name) != platform::id_of(file) || !read(file, found)) return false;
   if (found.dirty && platform::named_block_id(block) == found.subject) return false;
-  for (std::size_t i = 0; i != layout::max_participants; ++i) {
+  for (std::size_t i = 0; i != layout::watch_state::participants; ++i) {
     platform::unlink_named_bell(bell_name(name, i));
   }
   failure f;

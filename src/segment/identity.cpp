@@ -2,6 +2,7 @@
 
 #include <belfry/detail/segment/segment.hpp>
 
+#include <algorithm>
 #include <string_view>
 
 namespace belfry::detail {
@@ -51,47 +52,70 @@ bool check_mode(unsigned mode, std::string_view name, failure& f) {
   return false;
 }
 
-bool granted_capacity(const ring_traits& traits, const channel_options& options,
-                      std::uint64_t& capacity, failure& f) {
+bool check_options(const ring_traits& traits, const channel_options& options, failure& f) {
+  if (options.participants < 2 || options.participants > layout::max_participants) {
+    f = {std::make_error_code(std::errc::invalid_argument),
+         std::to_string(options.participants) + " participants: a channel has 2 to " +
+             std::to_string(layout::max_participants)};
+    return false;
+  }
   if (options.capacity != 0 && !traits.chosen_capacity) {
     f = {std::make_error_code(std::errc::invalid_argument),
          "a capacity of " + std::to_string(options.capacity) + ": the type of this ring fixes its capacity"};
     return false;
   }
   if (!usable(traits, f)) return false;
-  capacity = traits.capacity(options.capacity);
-  if (capacity != 0) return true;
+  if (traits.capacity(options.capacity) != 0) return true;
   f = {std::make_error_code(std::errc::invalid_argument),
        "a capacity of " + std::to_string(options.capacity) + " is not possible for this ring"};
   return false;
 }
 
-layout::identity identity_of(const ring_traits& traits, std::uint64_t capacity,
-                             const channel_options& options) {
+namespace {
+
+/// What a segment of this ring looks like, without what only its creator knows.
+layout::identity identity_of(const ring_traits& traits, std::uint64_t capacity, seats places,
+                             std::size_t description_bytes) {
   layout::identity id{};
   id.magic = layout::magic;
   id.version = layout::version;
-  id.header_bytes = static_cast<std::uint32_t>(layout::header_bytes(traits.participants()));
+  id.header_bytes =
+      static_cast<std::uint32_t>(layout::header_bytes(places.all(), description_bytes));
   id.kind = traits.kind;
-  id.flags = options.lifetime == lifetime::persistent ? layout::flag_persistent : 0;
-  id.producers = traits.producers;
-  id.consumers = traits.consumers;
-  id.bell_mode = options.mode & 0777;
+  id.producers = places.producers;
+  id.consumers = places.consumers;
   id.value_bytes = traits.value_bytes;
   id.value_align = traits.value_align;
   id.type_fingerprint = traits.type_fingerprint;
   id.abi_fingerprint = traits.abi();
   id.capacity = capacity;
   id.ring_offset = align_up(id.header_bytes, traits.align);
-  id.ring_bytes = traits.layout(capacity, id.ring_offset).bytes;
+  const ring_layout shape = traits.layout(capacity, places.all(), id.ring_offset);
+  id.ring_bytes = shape.bytes;
   id.segment_bytes = id.ring_offset + id.ring_bytes;
+  id.places = shape.places;
+  id.description_bytes = static_cast<std::uint32_t>(description_bytes);
   return id;
 }
 
-bool plausible(const layout::identity& id) noexcept {
+}  // namespace
+
+described_segment description_of(const ring_traits& traits, const channel_options& options) {
+  described_segment wanted;
+  wanted.id = identity_of(traits, traits.capacity(options.capacity),
+                          traits.seats_for(options.participants), wanted.description.size());
+  wanted.id.flags = options.lifetime == lifetime::persistent ? layout::flag_persistent : 0;
+  wanted.id.bell_mode = options.mode & 0777;
+  return wanted;
+}
+
+bool plausible(const described_segment& wanted) noexcept {
+  const layout::identity& id = wanted.id;
   const std::size_t count = participants(id);
   return id.magic == layout::magic && id.version == layout::version && count != 0 &&
-         count <= layout::max_participants && id.header_bytes == layout::header_bytes(count) &&
+         count <= layout::max_participants && id.description_bytes == wanted.description.size() &&
+         id.description_bytes <= layout::max_description &&
+         id.header_bytes == layout::header_bytes(count, id.description_bytes) &&
          id.ring_offset >= id.header_bytes && id.ring_offset <= id.segment_bytes &&
          id.ring_bytes == id.segment_bytes - id.ring_offset;
 }
@@ -126,22 +150,25 @@ bool check_identity(const layout::identity& found, std::uint64_t file_bytes,
   const std::uint64_t wish = options.capacity != 0 ? options.capacity : found.capacity;
   std::uint64_t capacity = traits.capacity(wish);
   if (capacity == 0) capacity = traits.capacity(0);  // any other, so that the capacities differ
-  const layout::identity expected = identity_of(traits, capacity, options);
+  // The number of participants, and the text, are the creator's choice.
+  const std::size_t seats = std::clamp<std::size_t>(participants(found), 2, layout::max_participants);
+  const std::size_t text = std::min<std::size_t>(found.description_bytes, layout::max_description);
+  const layout::identity expected = identity_of(traits, capacity, traits.seats_for(seats), text);
   return segment::same_ring(found, expected, false, label, f) &&
          same("number of producers", found.producers, expected.producers, label, f) &&
          same("number of consumers", found.consumers, expected.consumers, label, f) &&
+         same("size of the description", found.description_bytes, expected.description_bytes, label, f) &&
          same("header size", found.header_bytes, expected.header_bytes, label, f) &&
          same("ring offset", found.ring_offset, expected.ring_offset, label, f) &&
          same("ring size", found.ring_bytes, expected.ring_bytes, label, f) &&
+         (found.places == expected.places || refuse("place of its values", "another one", "that of this ring", label, f)) &&
          same("segment size", found.segment_bytes, expected.segment_bytes, label, f) &&
          same("size of the file", file_bytes, expected.segment_bytes, label, f);
 }
 
-layout::identity segment::describe(const ring_traits& traits, const channel_options& options,
-                                   failure& f) {
-  std::uint64_t capacity = 0;
-  if (!granted_capacity(traits, options, capacity, f)) return {};
-  return identity_of(traits, capacity, options);
+described_segment segment::describe(const ring_traits& traits, const channel_options& options,
+                                    failure& f) {
+  return check_options(traits, options, f) ? description_of(traits, options) : described_segment();
 }
 
 }  // namespace belfry::detail

@@ -3,6 +3,7 @@
 
 #include <belfry/channel_options.hpp>
 #include <belfry/detail/layout/layout.hpp>
+#include <belfry/detail/segment/segment.hpp>
 #include <belfry/error.hpp>
 #include <belfry/ring/ring.hpp>
 
@@ -21,16 +22,14 @@ inline std::size_t participants(const layout::identity& id) noexcept {
 /// could still lock the roster, and block every join.
 bool check_mode(unsigned mode, std::string_view name, failure& f);
 
-/// The capacity that a new segment gets, if this ring can have the capacity in the options.
-bool granted_capacity(const ring_traits& traits, const channel_options& options,
-                      std::uint64_t& capacity, failure& f);
+/// Whether this ring can have the capacity and the participants that the options ask for.
+bool check_options(const ring_traits& traits, const channel_options& options, failure& f);
 
-/// The header of a segment of this kind and capacity, without its random id.
-layout::identity identity_of(const ring_traits& traits, std::uint64_t capacity,
-                             const channel_options& options);
+/// A new segment for this ring, with options that were checked; its header is without random id and creator.
+described_segment description_of(const ring_traits& traits, const channel_options& options);
 
-/// Whether a segment can be created from a header that another process has sent.
-bool plausible(const layout::identity& id) noexcept;
+/// Whether a segment can be created from what another process has sent.
+bool plausible(const described_segment& wanted) noexcept;
 
 /// Whether `found`, in a file of `file_bytes`, is the header that this ring needs. If not, `f` is `errc::incompatible`;
 /// its text begins with `label`.

@@ -2,13 +2,22 @@
 #include "../platform/barrier.hpp"
 #include "../platform/handle.hpp"
 #include "../platform/wait.hpp"
+#include "log.hpp"
 
 #include <belfry/detail/segment/participant.hpp>
 
-#include <bit>
 #include <span>
+#include <utility>
 
 namespace belfry::detail {
+namespace {
+
+void log_refusal(std::string_view channel, const failure& f) {
+  if (current_log() == nullptr) return;
+  log(log_level::warning, "refused", channel, {{"error", f.code.message()}, {"text", f.what}});
+}
+
+}  // namespace
 
 // ---- joining and leaving ----------------------------------------------------------------------------
 
@@ -16,9 +25,10 @@ void participant::open(std::string_view name, const channel_options& options, fa
                        const begin_side& begin, const subject& block) {
   for (;;) {
     segment_ = segment::create_or_open(name, traits_, options, f, block);
-    if (f) return;
     // Gone: the last participant has removed the segment meanwhile, so open the name again.
-    if (join(begin, f) != roster::joined::gone) return;
+    if (!f && join(begin, f) == roster::joined::gone) continue;
+    if (f) log_refusal(name, f);
+    return;
   }
 }
 
@@ -26,11 +36,12 @@ void participant::open(const segment_handles& handles, const channel_options& op
                        const begin_side& begin, std::unique_ptr<manager_session> session) {
   segment_ = segment::attach(handles, traits_, options, f, std::move(session));
   if (!f) join(begin, f);
+  if (f) log_refusal(segment_.name(), f);
 }
 
 roster::joined participant::join(const begin_side& begin, failure& f) {
-  watched_ = std::vector<unique_handle>(traits_.participants());
-  watch_changes_.reserve(traits_.participants());
+  watched_ = std::vector<unique_handle>(segment_.participants());
+  watch_changes_.reserve(segment_.participants());
   roster_.emplace(segment_, role_);
   return roster_->join(f, [&](std::size_t slot) {
     if (begin) begin(segment_.ring(), slot);
@@ -83,7 +94,7 @@ void participant::watch_peers() noexcept {
 }
 
 void participant::unwatch(std::size_t slot) noexcept {
-  deaths_ &= ~(std::uint64_t{1} << slot);
+  deaths_.reset(slot);
   if (!watched_[slot]) return;
   if (observer_ != nullptr) observer_->unwatch(slot);
   if (wait_set_) platform::remove_from_wait_set(wait_set_, watched_[slot].get());
@@ -95,9 +106,9 @@ void participant::unwatch(std::size_t slot) noexcept {
 // A wait in Asio may complete without reason: an event for a descriptor that was just closed can reach the descriptor
 // that took its place in the reactor. So check the handle before its owner is taken for dead.
 void participant::look_into_deaths() noexcept {
-  while (deaths_ != 0) {
-    const auto slot = static_cast<std::size_t>(std::countr_zero(deaths_));
-    deaths_ &= ~(std::uint64_t{1} << slot);
+  const auto heard = std::exchange(deaths_, {});
+  for (std::size_t slot = 0; slot != watched_.size(); ++slot) {
+    if (!heard[slot]) continue;
     // Not ready: keep watching it; the next sleep waits for it again.
     if (!platform::is_ready(watched_[slot].get())) continue;
     unwatch(slot);

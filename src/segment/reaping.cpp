@@ -1,5 +1,6 @@
 // The roster: noticing deaths, and the events of the other side.
 #include "../platform/wait.hpp"
+#include "log.hpp"
 #include "roster_guard.hpp"
 
 #include <belfry/detail/segment/roster.hpp>
@@ -24,7 +25,7 @@ void increment(std::atomic<std::uint64_t>& counter) noexcept {
 
 bool roster::reap_locked() noexcept {
   bool any = false;
-  for (std::size_t i = 0; i != segment_->traits().participants(); ++i) {
+  for (std::size_t i = 0; i != segment_->participants(); ++i) {
     slot_control slot = control(i);
     if ((member_ && i == slot_) || slot.state == slot_state::free) continue;
     if (known_dead_[i] != slot.generation && holds_lock(i)) continue;
@@ -37,13 +38,15 @@ bool roster::reap_locked() noexcept {
       slot.state = slot_state::going;
       increment(segment_->header().count.deaths);
       set_control(i, slot);
+      log(log_level::warning, "died", segment_->name(),
+          {{"role", name_of(role_of(i))},
+           {"slot", digits(i)},
+           {"pid", digits(segment_->slot(i).pid.load(std::memory_order_relaxed))}});
     } else if (slot.state == slot_state::going && slot.end == slot_end::left) {
       increment(segment_->header().count.leaves);
     }
     segment_->remove_bell(i);
-    parked(i < first_slot(layout::role::consumer) ? layout::role::producer : layout::role::consumer)
-        .slots[i]
-        .store(0, std::memory_order_relaxed);
+    parked(role_of(i)).slots[i].store(0, std::memory_order_relaxed);
     slot.state = slot_state::free;
     set_control(i, slot);
     any = true;

@@ -1,4 +1,6 @@
 // The roster: notifying other participants.
+#include "log.hpp"
+
 #include <belfry/detail/segment/roster.hpp>
 
 #include <utility>
@@ -19,6 +21,8 @@ ringer::state roster::reach(std::size_t slot, std::uint32_t generation) noexcept
   if (found == ringer::state::reachable || found == ringer::state::deserted) return found;
   if (!is_there(slot, generation)) return ringer::state::unreachable;
   unreachable_ = error;
+  log(log_level::warning, "unreachable", segment_->name(),
+      {{"slot", digits(slot)}, {"error", digits(static_cast<std::uint64_t>(error.value()))}});
   return ringer::state::failed;
 }
 

@@ -1,12 +1,16 @@
 // The roster: joining and leaving.
+#include "../base/clock.hpp"
 #include "../platform/barrier.hpp"
 #include "../platform/block.hpp"
 #include "../platform/lock.hpp"
 #include "../platform/process.hpp"
+#include "log.hpp"
 #include "roster_guard.hpp"
 
 #include <belfry/detail/segment/roster.hpp>
 
+#include <array>
+#include <bit>
 #include <thread>
 #include <utility>
 
@@ -30,26 +34,26 @@ roster_guard::how how_to_leave(const segment& s) noexcept {
 roster::roster(segment& s, layout::role role)
     : segment_(&s),
       role_(role),
-      opposite_(s.traits().producers == 0 ? role : opposite(role)),
+      opposite_(s.places().producers == 0 ? role : opposite(role)),
       fences_(!platform::is_reached_by_barriers()),
-      past_(s.traits().participants()),
-      gone_(s.traits().participants()),
-      watched_(s.traits().participants()),
-      known_dead_(s.traits().participants()),
-      ringers_(s.traits().participants()) {
+      past_(s.participants()),
+      gone_(s.participants()),
+      watched_(s.participants()),
+      known_dead_(s.participants()),
+      ringers_(s.participants()) {
   auto* const marks = reinterpret_cast<std::uint64_t*>(parked(opposite_).slots.data());
-  peer_marks_ = std::span(marks, layout::max_participants / 8)
+  peer_marks_ = std::span(marks, sizeof(layout::control_header::parked_marks) / sizeof(std::uint64_t))
                     .first((end_slot(opposite_) + 7) / 8)
                     .subspan(first_slot(opposite_) / 8);
 }
 
 std::size_t roster::first_slot(layout::role role) const noexcept {
-  return role == layout::role::producer ? 0 : segment_->traits().producers;
+  return role == layout::role::producer ? 0 : segment_->places().producers;
 }
 
 std::size_t roster::end_slot(layout::role role) const noexcept {
-  return role == layout::role::producer ? segment_->traits().producers
-                                        : segment_->traits().participants();
+  return role == layout::role::producer ? segment_->places().producers
+                                        : segment_->participants();
 }
 
 roster::count roster::census(layout::role role) const noexcept {
@@ -86,6 +90,9 @@ roster::joined roster::join(failure& f, const std::function<void(std::size_t)>& 
   }
   if (!done) clear_up();
   ring_everyone();
+  if (done) {
+    log(log_level::debug, "joined", segment_->name(), {{"role", name_of(role_)}, {"slot", digits(slot_)}});
+  }
   return done ? joined::yes : joined::no;
 }
 
@@ -149,6 +156,10 @@ bool roster::settle_in(std::size_t free, failure& f,
   set_control(free, next);
 
   slot.pid.store(segment_->knows_pids() ? platform::process_id() : 0, std::memory_order_relaxed);
+  slot.since.store(now_since_1970(), std::memory_order_relaxed);
+  const auto program = std::bit_cast<std::array<std::uint64_t, 2>>(platform::program_name());
+  for (std::size_t i = 0; i != program.size(); ++i)
+    slot.program[i].store(program[i], std::memory_order_relaxed);
   bell_ = doorbell::make(*segment_, free, f);
   if (f) {
     next.state = slot_state::free;
@@ -173,6 +184,7 @@ bool roster::settle_in(std::size_t free, failure& f,
   joins.store(joins.load(std::memory_order_relaxed) + 1, std::memory_order_release);
 
   parking_.attach(segment_->header(), slot, role_, free);
+  traffic_ = &slot.count;
   slot_ = free;
   member_ = true;
   fork_generation_ = fork_generation.load(std::memory_order_relaxed);
@@ -201,6 +213,7 @@ void roster::leave() noexcept {
   for (ringer& r : ringers_) r.close();
   bell_.close();
   segment_->release_block();
+  log(log_level::debug, "left", segment_->name(), {{"role", name_of(role_)}, {"slot", digits(slot_)}});
 }
 
 /// Called by a participant that has left, or a newcomer that failed to join.
@@ -221,13 +234,16 @@ void roster::discard_if_over() noexcept {
   const std::uint64_t joins = segment_->header().count.joins.load(std::memory_order_relaxed);
   const bool unused = joins == (undone_ ? 1 : 0);
   const bool over = segment_->traits().drained(segment_->ring()) || segment_->has_lost_subject();
-  if (alone && (unused || (over && !segment_->persistent()))) segment_->discard();
+  if (alone && (unused || (over && !segment_->persistent()))) {
+    segment_->discard();
+    log(log_level::debug, "removed", segment_->name());
+  }
 }
 
 /// Whether a participant has left while this one held the roster's lock, and left the reaping to it. The other one
 /// released its slot's lock before it tried the roster's, so this check, after the roster's lock was released, sees it.
 bool roster::any_slot_going() const noexcept {
-  for (std::size_t i = 0; i != segment_->traits().participants(); ++i) {
+  for (std::size_t i = 0; i != segment_->participants(); ++i) {
     if (control(i).state == slot_state::going && !holds_lock(i)) return true;
   }
   return false;

@@ -1,3 +1,4 @@
+#include "../base/clock.hpp"
 #include "../platform/bell.hpp"
 #include "../platform/block.hpp"
 #include "../platform/handle.hpp"
@@ -6,45 +7,54 @@
 #include "../platform/owner.hpp"
 #include "../platform/process.hpp"
 #include "identity.hpp"
+#include "log.hpp"
 
 #include <belfry/detail/segment/segment.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <new>
+#include <span>
 #include <thread>
 
 namespace belfry::detail {
 namespace {
 
 /// Builds the header in the block's raw, zeroed bytes.
-bool build_header(const mapping& map, layout::identity& id, failure& f) {
+bool build_header(const mapping& map, described_segment& wanted, failure& f) {
+  layout::identity& id = wanted.id;
   if (!platform::fill_random(id.segment_id, f)) return false;
   id.process_namespace = platform::process_namespace();
+  id.creator = platform::process_id();
+  id.program = platform::program_name();
+  id.created = now_since_1970();
   auto* header = new (map.data()) layout::control_header{};
   for (std::size_t i = 0; i < participants(id); ++i) {
     new (map.data() + sizeof *header + i * sizeof(layout::participant_slot))
         layout::participant_slot{};
   }
   header->id = id;
+  std::ranges::copy(std::as_bytes(std::span(wanted.description)),
+                    map.data() + layout::description_offset(participants(id)));
   return true;
 }
 
 mapping map_segment(const unique_handle& block, const ring_traits& traits,
                     const layout::identity& id, failure& f) {
-  const ring_layout shape = traits.layout(id.capacity, id.ring_offset);
+  const ring_layout shape = traits.layout(id.capacity, participants(id), id.ring_offset);
   return platform::map_block(block, id.segment_bytes, shape.mirrored, true, f);
 }
 
 ring_memory ring_in(const mapping& map, const layout::identity& id) noexcept {
-  return {map.data() + id.ring_offset, id.ring_bytes, id.capacity};
+  return {map.data() + id.ring_offset, id.ring_bytes, id.capacity, participants(id)};
 }
 
 /// Builds header and ring, mapped through this description. Empty on failure.
-mapping build(const unique_handle& block, const ring_traits& traits, layout::identity& id,
+mapping build(const unique_handle& block, const ring_traits& traits, described_segment& wanted,
               failure& f) {
-  mapping map = map_segment(block, traits, id, f);
-  if (!map || !build_header(map, id, f)) return {};
-  traits.construct(ring_in(map, id));
+  mapping map = map_segment(block, traits, wanted.id, f);
+  if (!map || !build_header(map, wanted, f)) return {};
+  traits.construct(ring_in(map, wanted.id));
   return map;
 }
 
@@ -94,8 +104,7 @@ std::string bell_name(std::string_view segment, std::size_t slot) {
 segment segment::create_or_open(std::string_view name, const ring_traits& traits,
                                 const channel_options& options, failure& f, const subject& block) {
   if (!check_name(name, block.id != 0, f) || !check_mode(options.mode, name, f)) return {};
-  std::uint64_t capacity = 0;
-  if (!granted_capacity(traits, options, capacity, f)) return {};
+  if (!check_options(traits, options, f)) return {};
 
   segment s;
   s.name_ = name;
@@ -108,9 +117,9 @@ segment segment::create_or_open(std::string_view name, const ring_traits& traits
     if (f.code != std::errc::no_such_file_or_directory) return {};
 
     f = {};
-    s.id_ = identity_of(traits, capacity, options);
-    s.id_.subject = block.id;
-    const unique_handle made = platform::new_block(s.id_.segment_bytes, options.mode, f);
+    described_segment wanted = description_of(traits, options);
+    wanted.id.subject = block.id;
+    const unique_handle made = platform::new_block(wanted.id.segment_bytes, options.mode, f);
     if (f.code == std::errc::no_space_on_device && --attempts != 0) {
       // Perhaps another process is creating the same segment, and publishes it soon. Or both take the space from each
       // other: the random pause separates them.
@@ -124,11 +133,15 @@ segment segment::create_or_open(std::string_view name, const ring_traits& traits
     if (made && block.id != 0 && !platform::give_to_users(made, of_block, f)) return {};
     // The name comes last: a failure before it leaves nothing behind. The memory is mapped through the description that
     // created it, and locked through another one, as in map().
-    if (!made || !(s.map_ = build(made, traits, s.id_, f))) return {};
+    if (!made || !(s.map_ = build(made, traits, wanted, f))) return {};
+    s.id_ = wanted.id;
     s.ring_ = ring_in(s.map_, s.id_);
     s.block_ = guarded_copy(made, f);
     if (!s.block_) return {};
-    if (platform::publish_block(s.block_, name, f)) return s;
+    if (platform::publish_block(s.block_, name, f)) {
+      log(log_level::debug, "created", name, {{"bytes", digits(s.id_.segment_bytes)}});
+      return s;
+    }
     if (f.code != std::errc::file_exists) return {};
     // Another process was faster: join its segment.
   }
@@ -137,17 +150,10 @@ segment segment::create_or_open(std::string_view name, const ring_traits& traits
 segment segment::attach(const segment_handles& handles, const ring_traits& traits,
                         const channel_options& options, failure& f,
                         std::unique_ptr<manager_session> session) {
-  std::uint64_t capacity = 0;
-  if (!granted_capacity(traits, options, capacity, f)) return {};
+  if (!check_options(traits, options, f)) return {};
   segment s;
   s.traits_ = &traits;
   s.session_ = std::move(session);
-  if (handles.bells.size() != traits.participants()) {
-    f = {make_error_code(errc::incompatible),
-         "the handles carry " + std::to_string(handles.bells.size()) + " bells, expected " +
-             std::to_string(traits.participants())};
-    return {};
-  }
   if (!platform::check_sealed(handles.block, f)) return {};
   s.block_ = guarded_copy(handles.block, f);
   if (!s.block_) return {};
@@ -163,7 +169,10 @@ segment segment::attach(const segment_handles& handles, const ring_traits& trait
       return {};
     }
   }
-  if (!s.check(options, f)) return {};
+  if (!s.check(options, f) ||
+      !same("number of bells", handles.bells.size(), s.participants(), "the handles", f)) {
+    return {};
+  }
   // Without a name deaths are watched by pid, and a pid from another namespace means another process. With a session,
   // the manager reports deaths as well.
   s.knows_pids_ = s.id_.process_namespace == platform::process_namespace();
@@ -177,17 +186,17 @@ segment segment::attach(const segment_handles& handles, const ring_traits& trait
 segment_handles segment::create_anonymous(const ring_traits& traits, const channel_options& options,
                                           failure& f) {
   segment_handles handles;
-  std::uint64_t capacity = 0;
-  if (!granted_capacity(traits, options, capacity, f)) return {};
-  layout::identity id = identity_of(traits, capacity, options);
-  handles.block = platform::new_anonymous_block(id.segment_bytes, f);
-  if (!handles.block || !build(handles.block, traits, id, f)) return {};
-  return make_bells(participants(id), handles, f) ? std::move(handles) : segment_handles();
+  if (!check_options(traits, options, f)) return {};
+  described_segment wanted = description_of(traits, options);
+  handles.block = platform::new_anonymous_block(wanted.id.segment_bytes, f);
+  if (!handles.block || !build(handles.block, traits, wanted, f)) return {};
+  return make_bells(detail::participants(wanted.id), handles, f) ? std::move(handles) : segment_handles();
 }
 
-segment_handles segment::create_described(layout::identity id, failure& f) {
-  const std::size_t count = participants(id);
-  if (!plausible(id)) {
+segment_handles segment::create_described(const described_segment& given, failure& f) {
+  described_segment wanted = given;
+  const layout::identity& id = wanted.id;
+  if (!plausible(wanted)) {
     f = {make_error_code(errc::incompatible), "not a valid description of a segment"};
     return {};
   }
@@ -195,15 +204,15 @@ segment_handles segment::create_described(layout::identity id, failure& f) {
   handles.block = platform::new_anonymous_block(id.segment_bytes, f);
   if (!handles.block) return {};
   const mapping map = platform::map_block(handles.block, id.header_bytes, 0, true, f);
-  if (!map || !build_header(map, id, f)) return {};
-  return make_bells(count, handles, f) ? std::move(handles) : segment_handles();
+  if (!map || !build_header(map, wanted, f)) return {};
+  return make_bells(detail::participants(id), handles, f) ? std::move(handles) : segment_handles();
 }
 
 // Under the roster's lock, as every removal of a segment's name or bells: while it is held the name cannot come to
 // mean another segment, whose name or bells would then be removed. The bells are removed first, because once the name
 // is free another segment may take it. A process killed in between leaves a channel whose bells are reached through
 // their owners; if it has no participants, the next participant to join and leave removes it.
-bool segment::unlink(std::string_view name, std::size_t participants, failure& f) {
+bool segment::unlink(std::string_view name, failure& f) {
   if (!check_name(name, false, f)) return false;
   for (;;) {
     failure not_opened;
@@ -212,7 +221,8 @@ bool segment::unlink(std::string_view name, std::size_t participants, failure& f
     if (block && platform::owns(block)) {
       await_lock(block);
       if (!platform::is_name_of(name, block)) continue;  // removed meanwhile, perhaps created again
-      for (std::size_t i = 0; i < participants; ++i)
+      // The header may be damaged, and need not be this channel's.
+      for (std::size_t i = 0; i != layout::max_participants; ++i)
         platform::unlink_named_bell(bell_name(name, i));
     }
     return platform::unlink_block(name, f);
@@ -245,7 +255,7 @@ bool segment::replace(failure& f) {
          '"' + subject_.name + "\" now names another block, or none"};
     return false;
   }
-  for (std::size_t i = 0; i != traits_->participants(); ++i)
+  for (std::size_t i = 0; i != participants(); ++i)
     platform::unlink_named_bell(bell_name(name_, i));
   platform::unlink_this_block(name_, block_);
   if (!platform::has_name(block_)) return true;

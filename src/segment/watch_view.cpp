@@ -1,24 +1,14 @@
+#include "../base/clock.hpp"
+
 #include <belfry/detail/layout/watch_view.hpp>
 
-#include <chrono>
 #include <new>
 
 namespace belfry::detail {
-namespace {
-
-/// Higher than all versions of an earlier companion: no block changes once a nanosecond.
-std::uint64_t first_version() noexcept {
-  const auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
-  return static_cast<std::uint64_t>(
-      std::chrono::duration_cast<std::chrono::nanoseconds>(since_1970).count());
-}
-
-}  // namespace
 
 constinit const ring_traits watch_view::traits{
     .kind = layout::ring_kind::watch,
-    .producers = 0,
-    .consumers = layout::max_participants,
+    .most = {.producers = 0, .consumers = layout::watch_state::participants},
     .value_bytes = 0,
     .value_align = alignof(layout::watch_state),
     .type_fingerprint = 0,
@@ -26,13 +16,14 @@ constinit const ring_traits watch_view::traits{
     .align = layout::cache_line,
     .capacity = [](std::uint64_t) -> std::uint64_t { return layout::watch_state::max_elements; },
     .layout =
-        [](std::uint64_t, std::uint64_t) {
-          return ring_layout{sizeof(layout::watch_state), 0};
+        [](std::uint64_t, std::size_t, std::uint64_t) {
+          return ring_layout{.bytes = sizeof(layout::watch_state)};
         },
     .construct =
         [](const ring_memory& memory) {
           auto* const state = new (memory.at) layout::watch_state{};
-          const std::uint64_t first = first_version();
+          // Higher than all versions of an earlier companion: no block changes once a nanosecond.
+          const std::uint64_t first = now_since_1970();
           state->changes[0].store(first, std::memory_order_relaxed);
           state->whole[0].store(first, std::memory_order_relaxed);
         },

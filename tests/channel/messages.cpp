@@ -176,7 +176,9 @@ TEST_CASE("a ring with forged indices is corrupted for all participants", "[mess
   linked<of_bytes> c("corrupted");
   const shared_memory raw = shared_memory::open(c.name);
   // At the ring's offset, see layout.hpp: the tail; 64 bytes further, the head.
-  auto* const tail = reinterpret_cast<std::uint64_t*>(const_cast<std::byte*>(std::as_const(raw).buf().data()) + 576);
+  std::byte* const bytes = const_cast<std::byte*>(std::as_const(raw).buf().data());
+  const std::uint64_t offset = reinterpret_cast<const layout::identity*>(bytes)->ring_offset;
+  auto* const tail = reinterpret_cast<std::uint64_t*>(bytes + offset);
   told t;
   std::array<message, 2> out;
   *tail = 4;

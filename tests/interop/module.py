@@ -68,9 +68,11 @@ class Alone(unittest.TestCase):
         agent.do("close")
         agent.finish()
         self.assertEqual(len(ours), len(theirs))
-        own = [  # differences: the segment's id; the only slot's pid, bell descriptor, and bell inode;
+        own = [  # differences: the segment's id; the only slot's pid, bell descriptor, bell inode, time and program;
             range(24, 40),  # and the version, which is the time
+            range(180, 208),  # the creator's pid, the time, the creator's name
             range(8 * (layout.ROSTER + layout.PID), 8 * (layout.ROSTER + layout.BELL + 1)),
+            range(8 * (layout.ROSTER + layout.SINCE), 8 * (layout.ROSTER + layout.PROGRAM + 2)),
             range(8 * layout.CHANGES, 8 * layout.CHANGES + 8),
             range(8 * layout.WHOLE, 8 * layout.WHOLE + 8),
         ]
@@ -157,15 +159,15 @@ class Alone(unittest.TestCase):
 
     def test_long_names(self):
         name = support.unique_name("long")
-        for length in 241, 242, 255:
+        for length in 240, 241, 255:
             path = support.SHM / (name + "x" * (length - len(name)))
             path.write_bytes(bytes(64))
             try:
-                if length == 241:
+                if length == 240:
                     with Watch(path.name) as watch, watch.txn():
                         pass
                 else:
-                    with self.assertRaisesRegex(OSError, "companion.* 241 bytes") as caught:
+                    with self.assertRaisesRegex(OSError, "companion.* 240 bytes") as caught:
                         Watch(path.name)
                     self.assertEqual(caught.exception.errno, errno.ENAMETOOLONG)
             finally:

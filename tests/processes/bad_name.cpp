@@ -41,7 +41,7 @@ TEST_CASE("the longest name works, with its bells", "[bad-name]") {
   const watchdog dog;
   std::string name = unique_name("");
   const nothing_left check(name);
-  name.resize(247, 'n');
+  name.resize(246, 'n');
   child producer([&] {
     sender<values> tx(name);
     for (std::uint64_t seq = 0; seq != 200; ++seq) EXPECT_EQ(tx.send({1, seq}), error_code());

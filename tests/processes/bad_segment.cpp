@@ -204,7 +204,7 @@ TEMPLATE_TEST_CASE("a truncated segment is refused", "[bad-segment]", values, fr
 TEST_CASE("a foreign file is refused", "[bad-segment]") {
   const std::string name = unique_name("foreign");
   const nothing_left check(name);
-  for (const std::size_t size : {std::size_t{128}, std::size_t{4096}, std::size_t{1} << 20}) {
+  for (const std::size_t size : {std::size_t{256}, std::size_t{4096}, std::size_t{1} << 20}) {
     for (const char byte : {'\0', 'x', '\xff'}) {
       write_file(name, std::vector<char>(size, byte));
       check_both_refused<values>(name, "magic");

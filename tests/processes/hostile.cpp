@@ -44,7 +44,7 @@ class byte_attack {
 
   void scribble() {
     segment_file& file = victim_.view();
-    std::byte* const ring = file.data() + layout::header_bytes(2);
+    std::byte* const ring = file.ring();
     std::byte* const data = file.data() + file.size() - capacity;
     switch (random_() % 8) {
       case 0:
@@ -184,8 +184,7 @@ class byte_attack {
   }
 
   layout::byte_ring_control& control() {
-    return *reinterpret_cast<layout::byte_ring_control*>(victim_.view().data() +
-                                                         layout::header_bytes(2));
+    return *reinterpret_cast<layout::byte_ring_control*>(victim_.view().ring());
   }
   /// The ring's address in the mapping of a new endpoint, if it can be known.
   void learn_write_base() {
@@ -267,10 +266,10 @@ class value_attack {
   /// A byte of the header, of the ring's control words, or any word of the ring.
   void scribble() {
     segment_file& file = victim_.view();
-    const detail::ring_traits& traits = Channel::ring_type::traits;
+    const std::size_t producers = Channel::ring_type::traits.seats_for(64).producers;
     if (!trusts_nobody<Channel> || random_() % 3 == 0)
-      return scribble_over_header(random_, file, 64, traits.producers);
-    std::byte* const ring = file.data() + layout::header_bytes(traits.producers + traits.consumers);
+      return scribble_over_header(random_, file, 64, producers);
+    std::byte* const ring = file.ring();
     const auto words = static_cast<std::size_t>(file.data() + file.size() - ring) / 8;
     const std::size_t word = random_() % 2 == 0 ? random_() % 32 : random_() % words;
     scribble_at(random_, ring + word * 8, random_() % 2 == 0 ? 8 : 1, 64);

@@ -81,8 +81,7 @@ class victim {
     view_.reset();
     // The endpoints may not have cleaned up, because of the forged bytes.
     ::unlink(path_of(name_).c_str());
-    const detail::ring_traits& traits = Channel::ring_type::traits;
-    for (std::size_t i = 0; i != traits.producers + traits.consumers; ++i)
+    for (std::size_t i = 0; i != layout::max_participants; ++i)
       ::unlink(path_of(detail::bell_name(name_, i)).c_str());
   }
 
@@ -149,11 +148,12 @@ void scribble_over_header(Random& random, segment_file& file, std::uint64_t capa
       {slot + offsetof(participant_slot, bell), 8},
       {slot + offsetof(participant_slot, parks), 8},
       {slot + offsetof(participant_slot, rings), 8},
+      {slot + offsetof(participant_slot, count) + random() % 3 * 8, 8},
       {slot + offsetof(participant_slot, park), 8},
       {slot + offsetof(participant_slot, park), 1},
       {slot + random() % sizeof(participant_slot) / 8 * 8, 8},
-      {header + offsetof(layout::control_header, parked) + random() % 128, 1},
-      {header + offsetof(layout::control_header, parked) + random() % 16 * 8, 8},
+      {header + offsetof(layout::control_header, parked) + random() % 512, 1},
+      {header + offsetof(layout::control_header, parked) + random() % 64 * 8, 8},
       {header + offsetof(layout::control_header, count) + random() % 3 * 8, 8},
       {header + random() % sizeof(layout::identity), 1},
       {header + random() % (sizeof(layout::identity) / 8) * 8, 8},

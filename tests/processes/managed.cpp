@@ -356,7 +356,7 @@ TEST_CASE("an empty ring is all zeros", "[managed]") {
   const auto check = []<class Channel>(Channel) {
     const channel_handles h = Channel::make_handles();
     detail::failure f;
-    const layout::identity id = detail::segment::describe(Channel::ring_type::traits, {}, f);
+    const layout::identity id = detail::segment::describe(Channel::ring_type::traits, {}, f).id;
     REQUIRE_FALSE(f);
     std::vector<char> bytes(id.ring_bytes);
     REQUIRE(::pread(detail::handles_of(h).block.get(), bytes.data(), bytes.size(),

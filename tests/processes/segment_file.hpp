@@ -43,6 +43,7 @@ class segment_file {
     void* const memory = ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, fd_, 0);
     if (memory == MAP_FAILED) throw std::bad_alloc();
     memory_ = static_cast<std::byte*>(memory);
+    ring_offset_ = header().id.ring_offset;
   }
   segment_file(const segment_file&) = delete;
   segment_file& operator=(const segment_file&) = delete;
@@ -54,6 +55,8 @@ class segment_file {
   int descriptor() const noexcept { return fd_; }
   std::byte* data() const noexcept { return memory_; }
   std::size_t size() const noexcept { return bytes_; }
+  /// Where the ring began when this was made.
+  std::byte* ring() const noexcept { return memory_ + ring_offset_; }
 
   layout::control_header& header() const noexcept {
     return *reinterpret_cast<layout::control_header*>(memory_);
@@ -76,6 +79,7 @@ class segment_file {
   int fd_;
   std::byte* memory_ = nullptr;
   std::size_t bytes_ = 0;
+  std::size_t ring_offset_ = 0;
 };
 
 /// Waits until the segment exists.

@@ -34,7 +34,7 @@ constexpr std::errc at_the_limit = std::errc::too_many_files_open;
 
 template <class Channel>
 std::size_t first_consumer() {
-  return Channel::ring_type::traits.producers;
+  return Channel::ring_type::traits.seats_for(64).producers;
 }
 
 bool asleep(const segment_file& file, std::size_t slot) {

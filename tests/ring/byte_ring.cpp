@@ -14,9 +14,9 @@ TEST_CASE("a capacity is a power of two of at least a page", "[byte_ring]") {
   CHECK(capacity(std::uint64_t{1} << 32) == std::uint64_t{1} << 32);
   CHECK(capacity((std::uint64_t{1} << 32) + 1) == 0);
   CHECK(capacity(~std::uint64_t{0}) == 0);
-  CHECK(byte_ring::traits.layout(8192, 576).bytes == 4096 - 576 + 8192);
-  CHECK(byte_ring::traits.layout(8192, 576).mirrored == 8192);
-  CHECK(byte_ring::traits.layout(4096, 4096 - 128).bytes == 128 + 4096);
+  CHECK(byte_ring::traits.layout(8192, 2, 576).bytes == 4096 - 576 + 8192);
+  CHECK(byte_ring::traits.layout(8192, 2, 576).mirrored == 8192);
+  CHECK(byte_ring::traits.layout(4096, 2, 4096 - 128).bytes == 128 + 4096);
 }
 
 TEST_CASE("records are at exact offsets", "[byte_ring]") {

@@ -53,11 +53,12 @@ template <class Kit>
 struct trial {
   using ring = typename Kit::channel::ring_type;
   static constexpr const detail::ring_traits& traits = ring::traits;
+  static constexpr detail::seats places = raw_ring<ring>::places;
   /// How many values can be there that a consumer has not received.
   static constexpr std::size_t room = Kit::room;
   static constexpr std::size_t first_consumer = raw_ring<ring>::first_consumer;
   /// Each value is for one consumer.
-  static constexpr bool to_one = traits.consumers == 1 || traits.competing;
+  static constexpr bool to_one = places.consumers == 1 || traits.competing;
 
   attempt push(std::uint64_t n) { return tx.push(values.make(n)); }
   /// Numbers from `first` on; those before `end` were sent.
@@ -95,10 +96,16 @@ TEMPLATE_LIST_TEST_CASE("a ring's traits agree with its types", "[conformance]",
   static_assert(belfry::ring<ring>);
   const detail::ring_traits& t = ring::traits;
   CHECK_FALSE(layout::name_of(t.kind).empty());
-  CHECK(t.producers > 0);
-  CHECK(t.consumers > 0);
-  CHECK(t.participants() <= layout::max_participants);
-  CHECK((!t.competing || t.participants() > 2));
+  CHECK(t.most.producers > 0);
+  CHECK(t.most.consumers > 0);
+  CHECK(t.most.all() <= layout::max_participants);
+  CHECK((!t.competing || t.most.all() > 2));
+  for (const std::size_t participants : {2u, 3u, 64u, 250u}) {
+    const detail::seats places = t.seats_for(participants);
+    CHECK(places.all() == (t.chosen_seats ? participants : t.most.all()));
+    CHECK((places.producers > 0 && places.producers <= t.most.producers));
+    CHECK((places.consumers > 0 && places.consumers <= t.most.consumers));
+  }
   if constexpr (in_place_ring<ring>) {
     CHECK(t.value_bytes == 0);
   } else {
@@ -122,7 +129,7 @@ TEMPLATE_LIST_TEST_CASE("a ring's traits agree with its types", "[conformance]",
   }
   const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
   for (const std::uint64_t offset : {std::uint64_t{0}, t.align, 7 * t.align, page}) {
-    const ring_layout shape = t.layout(capacity, offset);
+    const ring_layout shape = t.layout(capacity, 64, offset);
     CHECK(shape.bytes >= capacity * std::max<std::uint64_t>(t.value_bytes, 1));
     CHECK(shape.mirrored <= shape.bytes);
     if (shape.mirrored != 0) CHECK((offset + shape.bytes - shape.mirrored) % page == 0);
@@ -310,7 +317,7 @@ TEMPLATE_LIST_TEST_CASE("recover changes nothing for a participant that held not
   const std::uint64_t half = std::max<std::uint64_t>(c.room / 2, 1);
   c.push_all(0, half);
   for (int times = 0; times != 2; ++times) {
-    for (std::size_t slot = 0; slot != c.traits.participants(); ++slot) {
+    for (std::size_t slot = 0; slot != c.places.all(); ++slot) {
       if (slot != c.first_consumer) c.memory.recover(slot);
     }
   }
@@ -361,10 +368,10 @@ TEMPLATE_LIST_TEST_CASE("a successor continues where its predecessor was killed,
 
 TEMPLATE_LIST_TEST_CASE("each value goes to one consumer, or to all of them", "[conformance]", every_ring) {
   using ring = typename trial<TestType>::ring;
-  if (ring::traits.consumers == 1) return;
+  if (raw_ring<ring>::places.consumers == 1) return;
   trial<TestType> c;
   std::vector<typename ring::reader> others;
-  for (std::size_t i = 1; i != ring::traits.consumers; ++i) others.push_back(c.reader(c.first_consumer + i));
+  for (std::size_t i = 1; i != c.places.consumers; ++i) others.push_back(c.reader(c.first_consumer + i));
   for (std::uint64_t first = 0; first != 10 * c.room; first += c.room) {
     c.push_all(first, first + c.room);
     numbers all;
@@ -383,8 +390,7 @@ TEMPLATE_LIST_TEST_CASE("each value goes to one consumer, or to all of them", "[
 }
 
 TEMPLATE_LIST_TEST_CASE("a consumer that was killed, or has left, holds nothing up", "[conformance]", every_ring) {
-  using ring = typename trial<TestType>::ring;
-  if (ring::traits.consumers == 1) return;
+  if (raw_ring<typename TestType::channel::ring_type>::places.consumers == 1) return;
   trial<TestType> c;
   const std::size_t slot = c.first_consumer + 1;
   const bool killed = GENERATE(true, false);
@@ -403,10 +409,10 @@ TEMPLATE_LIST_TEST_CASE("a consumer that was killed, or has left, holds nothing 
 
 TEMPLATE_LIST_TEST_CASE("many producers fill the same ring", "[conformance]", every_ring) {
   using ring = typename trial<TestType>::ring;
-  if (ring::traits.producers == 1) return;
+  if (raw_ring<ring>::places.producers == 1) return;
   trial<TestType> c;
   std::vector<typename ring::writer> others;
-  for (std::size_t slot = 0; slot != ring::traits.producers; ++slot) others.push_back(c.memory.writer(slot));
+  for (std::size_t slot = 0; slot != c.places.producers; ++slot) others.push_back(c.memory.writer(slot));
   for (std::uint64_t first = 0; first != 10 * c.room; first += c.room) {
     for (const std::uint64_t n : from_to(first, first + c.room))
       CHECK(others[n % others.size()].push(c.values.make(n)) == attempt::done);
@@ -590,7 +596,7 @@ class attacked : trial<Kit> {
       case 2: note(this->pop(n)); break;
       case 3: take_many(); break;
       case 4: look(); break;
-      case 5: this->memory.recover(random_() % this->traits.participants()); break;
+      case 5: this->memory.recover(random_() % this->places.all()); break;
       case 6: replace(); break;
       default: refined(); break;
     }
@@ -620,10 +626,10 @@ class attacked : trial<Kit> {
         this->tx.size() <= this->memory.memory.capacity;
   }
   void replace() {
-    if (random_() % 2 == 0) this->tx = this->memory.writer(random_() % this->traits.producers);
+    if (random_() % 2 == 0) this->tx = this->memory.writer(random_() % this->places.producers);
     if (random_() % 4 == 0) this->rx.leave();
     if (random_() % 2 == 0) {
-      this->rx = this->memory.reader(this->first_consumer + random_() % this->traits.consumers,
+      this->rx = this->memory.reader(this->first_consumer + random_() % this->places.consumers,
                                      random_() % 2 == 0 ? start::oldest : start::newest);
       forget();
     }

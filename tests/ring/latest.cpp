@@ -157,11 +157,11 @@ TEST_CASE("readers of latest race its writer", "[latest]") {
 
 TEST_CASE("the traits of latest", "[latest]") {
   CHECK(newest::traits.kind == layout::ring_kind::latest);
-  CHECK(newest::traits.producers == 1);
-  CHECK(newest::traits.consumers == 63);
+  CHECK(newest::traits.most.producers == 1);
+  CHECK(newest::traits.seats_for(64).consumers == 63);
   CHECK(newest::traits.capacity(0) == 1);
   CHECK(newest::traits.value_bytes == 132);
-  CHECK(newest::traits.layout(1, 0).bytes == 128 + 8 * 136);
+  CHECK(newest::traits.layout(1, 64, 0).bytes == 128 + 8 * 136);
 }
 
 TEST_CASE("a channel of latest: each of many consumers receives only the newest version", "[latest]") {

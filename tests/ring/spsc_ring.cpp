@@ -37,15 +37,15 @@ TEST_CASE("batches send and receive as many values as possible", "[spsc_ring]") 
 TEST_CASE("the traits of an spsc_ring", "[spsc_ring]") {
   using ring = spsc_ring<tick, 64>;
   CHECK(ring::traits.kind == layout::ring_kind::spsc);
-  CHECK(ring::traits.producers == 1);
-  CHECK(ring::traits.consumers == 1);
-  CHECK(ring::traits.participants() == 2);
+  CHECK(ring::traits.most.producers == 1);
+  CHECK(ring::traits.most.consumers == 1);
+  CHECK(ring::traits.most.all() == 2);
   CHECK(ring::traits.value_bytes == sizeof(tick));
   CHECK(ring::traits.value_align == alignof(tick));
   CHECK(ring::traits.type_fingerprint == type_fingerprint<tick>());
   CHECK(ring::traits.capacity(0) == 64);
   CHECK(ring::traits.capacity(7) == 64);  // the type fixes the capacity
-  CHECK(ring::traits.layout(64, 576).mirrored == 0);
+  CHECK(ring::traits.layout(64, 2, 576).mirrored == 0);
   CHECK(ring::traits.align >= 64);
   CHECK(ring::traits.abi() != 0);
   CHECK(ring::traits.abi() != spsc_ring<tick, 128>::traits.abi());

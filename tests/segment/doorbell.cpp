@@ -32,7 +32,7 @@ struct house {
   }
   ~house() {
     failure ignored;
-    if (!name.empty()) segment::unlink(name, 2, ignored);
+    if (!name.empty()) segment::unlink(name, ignored);
   }
   doorbell make(std::size_t slot) {
     failure f;

@@ -43,7 +43,7 @@ std::string pristine(const ring_traits& traits, const channel_options& options) 
   REQUIRE_FALSE(f);
   std::ifstream in("/dev/shm/" + name, std::ios::binary);
   std::string content{std::istreambuf_iterator<char>(in), {}};
-  segment::unlink(name, 2, f);
+  segment::unlink(name, f);
   return content;
 }
 
@@ -105,6 +105,22 @@ TEST_CASE("a capacity that does not fit in the file is incompatible", "[incompat
   CHECK(file.now() == content);
 }
 
+TEST_CASE("a description that is too large, or does not fit into the header, is incompatible", "[incompatible]") {
+  const std::string good = pristine(byte_ring::traits, of_bytes::options());
+  for (const std::uint32_t bytes : {1u, 16u << 10, (16u << 10) + 1, ~0u}) {
+    std::string content = good;
+    const auto real = reinterpret_cast<const layout::identity*>(good.data())->description_bytes;
+    const std::uint32_t wrong = bytes + (bytes == real ? 128 : 0);
+    std::memcpy(content.data() + offsetof(layout::identity, description_bytes), &wrong, sizeof wrong);
+    const copied file(content);
+    const failure f = file.open(byte_ring::traits);
+    INFO(f.what);
+    CHECK(f.code == errc::incompatible);
+    CHECK_THAT(f.what, contains(wrong > layout::max_description ? "size of the description is" : "header size is"));
+    CHECK(file.now() == content);
+  }
+}
+
 TEST_CASE("a file without the magic is not a segment", "[incompatible]") {
   std::string content = pristine(byte_ring::traits, of_bytes::options());
   content[3] = 'F';
@@ -115,13 +131,13 @@ TEST_CASE("a file without the magic is not a segment", "[incompatible]") {
 
 TEST_CASE("a file that is too short or too long is incompatible", "[incompatible]") {
   const std::string good = pristine(byte_ring::traits, of_bytes::options());
-  for (const std::size_t size : {0, 1, 127}) {
+  for (const std::size_t size : {0, 1, 255}) {
     const failure f = copied(good.substr(0, size)).open(byte_ring::traits);
     INFO(f.what);
     CHECK(f.code == errc::incompatible);
     CHECK_THAT(f.what, contains("the size is " + std::to_string(size) + " bytes, too small"));
   }
-  for (const std::size_t size : {std::size_t{128}, std::size_t{576}, good.size() - 1, good.size() + 1}) {
+  for (const std::size_t size : {std::size_t{256}, std::size_t{1216}, good.size() - 1, good.size() + 1}) {
     std::string content = good;
     content.resize(size);
     const failure f = copied(content).open(byte_ring::traits);

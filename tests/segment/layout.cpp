@@ -35,7 +35,7 @@ std::vector<char> created(const detail::ring_traits& traits, const channel_optio
   INFO(f.what);
   REQUIRE_FALSE(f);
   std::vector<char> file = file_of(name);
-  REQUIRE(detail::segment::unlink(name, traits.participants(), f));
+  REQUIRE(detail::segment::unlink(name, f));
   return file;
 }
 
@@ -64,16 +64,31 @@ TEST_CASE("the offsets within the header", "[layout]") {
   CHECK(offsetof(identity, ring_bytes) == 104);
   CHECK(offsetof(identity, process_namespace) == 112);
   CHECK(offsetof(identity, subject) == 120);
-  CHECK(offsetof(control_header, parked) == 128);
-  CHECK(sizeof(control_header::parked_line) == 64);
-  CHECK(offsetof(control_header, count) == 256);
+  CHECK(offsetof(identity, places) == 128);
+  CHECK(offsetof(identity, description_bytes) == 176);
+  CHECK(offsetof(identity, creator) == 180);
+  CHECK(offsetof(identity, created) == 184);
+  CHECK(offsetof(identity, program) == 192);
+  CHECK(offsetof(layout::geometry, places) == 0);
+  CHECK(offsetof(layout::geometry, first) == 8);
+  CHECK(offsetof(layout::geometry, stride) == 16);
+  CHECK(offsetof(layout::geometry, value) == 24);
+  CHECK(offsetof(layout::geometry, written) == 32);
+  CHECK(offsetof(layout::geometry, read) == 40);
+  CHECK(offsetof(control_header, parked) == 256);
+  CHECK(sizeof(control_header::parked_marks) == 256);
+  CHECK(offsetof(control_header, count) == 768);
   CHECK(offsetof(participant_slot, control) == 0);
   CHECK(offsetof(participant_slot, pid) == 8);
   CHECK(offsetof(participant_slot, bell_handle) == 12);
   CHECK(offsetof(participant_slot, bell) == 16);
   CHECK(offsetof(participant_slot, parks) == 24);
   CHECK(offsetof(participant_slot, rings) == 32);
+  CHECK(offsetof(participant_slot, since) == 40);
+  CHECK(offsetof(participant_slot, program) == 48);
   CHECK(offsetof(participant_slot, park) == 64);
+  CHECK(offsetof(participant_slot, flags) == 72);
+  CHECK(offsetof(participant_slot, count) == 128);
   CHECK(offsetof(layout::slot_control, generation) == 0);
   CHECK(offsetof(layout::slot_control, deaths) == 4);
   CHECK(offsetof(layout::slot_control, end) == 6);
@@ -83,11 +98,14 @@ TEST_CASE("the offsets within the header", "[layout]") {
 }
 
 TEST_CASE("the sizes that depend on the number of participants and of bytes", "[layout]") {
-  CHECK(layout::header_bytes(2) == 576);
-  CHECK(layout::header_bytes(64) == 8512);
+  CHECK(layout::description_offset(2) == 1216);
+  CHECK(layout::description_offset(250) == 48832);
+  CHECK(layout::header_bytes(2, 0) == 1216);
+  CHECK(layout::header_bytes(2, 1) == 1280);
+  CHECK(layout::header_bytes(64, 64) == 13184);
   CHECK(layout::roster_lock == 0);
   CHECK(layout::slot_lock(0) == 1);
-  CHECK(layout::slot_lock(63) == 64);
+  CHECK(layout::slot_lock(249) == 250);
   CHECK(layout::record_bytes(0) == 8);
   CHECK(layout::record_bytes(1) == 16);
   CHECK(layout::record_bytes(8) == 16);
@@ -99,8 +117,8 @@ TEST_CASE("the file of a segment with an spsc_ring", "[layout]") {
   using ring = spsc_ring<tick, 64>;
   const std::vector<char> file = created(ring::traits, {});
   CHECK(std::string(file.data(), 8) == "Belfry\r\n");
-  CHECK(at<std::uint32_t>(file, 8) == 1);
-  CHECK(at<std::uint32_t>(file, 12) == 576);
+  CHECK(at<std::uint32_t>(file, 8) == 2);
+  CHECK(at<std::uint32_t>(file, 12) == layout::header_bytes(2, at<std::uint32_t>(file, 176)));
   CHECK(at<std::uint64_t>(file, 16) == file.size());
   CHECK(at<std::uint32_t>(file, 40) == 1);
   CHECK(at<std::uint32_t>(file, 44) == 0);
@@ -113,11 +131,17 @@ TEST_CASE("the file of a segment with an spsc_ring", "[layout]") {
   CHECK(at<std::uint64_t>(file, 80) == 64);
   CHECK(at<std::uint64_t>(file, 88) == ring::traits.abi());
   CHECK(at<std::uint64_t>(file, 88) != 0);
-  CHECK(at<std::uint64_t>(file, 96) == 576);
-  CHECK(at<std::uint64_t>(file, 104) == file.size() - 576);
+  const auto ring_offset = at<std::uint64_t>(file, 96);
+  CHECK(ring_offset == at<std::uint32_t>(file, 12));
+  CHECK(at<std::uint64_t>(file, 104) == file.size() - ring_offset);
   CHECK(at<std::uint64_t>(file, 120) == 0);
+  CHECK(at<std::uint64_t>(file, 128) == 65);  // places
+  CHECK(at<std::uint64_t>(file, 144) == 16);  // stride
+  CHECK(at<std::uint32_t>(file, 180) == static_cast<std::uint32_t>(::getpid()));
+  CHECK(at<std::uint64_t>(file, 184) / 1'000'000'000 <= static_cast<std::uint64_t>(std::time(nullptr)));
+  CHECK(std::string(program_invocation_short_name).starts_with(std::string(&file[192], ::strnlen(&file[192], 16))));
   // No participant, none parked, nothing counted.
-  CHECK(std::all_of(file.begin() + 128, file.begin() + 576, [](char c) { return c == 0; }));
+  CHECK(std::all_of(file.begin() + 208, file.begin() + 1216, [](char c) { return c == 0; }));
 }
 
 TEST_CASE("the file of a segment with a byte_ring", "[layout]") {
@@ -137,9 +161,11 @@ TEST_CASE("the file of a segment with a byte_ring", "[layout]") {
   CHECK(at<std::uint64_t>(file, 72) == 0);
   CHECK(at<std::uint64_t>(file, 80) == 2 * page);
   CHECK(at<std::uint64_t>(file, 88) == 0);
-  CHECK(at<std::uint64_t>(file, 96) == 576);
-  CHECK(at<std::uint64_t>(file, 104) == file.size() - 576);
-  CHECK(std::all_of(file.begin() + 128, file.end(), [](char c) { return c == 0; }));
+  const auto ring_offset = at<std::uint64_t>(file, 96);
+  CHECK(at<std::uint64_t>(file, 104) == file.size() - ring_offset);
+  CHECK(at<std::uint64_t>(file, 128) == 0);                             // places
+  CHECK(at<std::uint64_t>(file, 136) == file.size() - 2 * page - ring_offset);  // where the data begins
+  CHECK(std::all_of(file.begin() + static_cast<std::ptrdiff_t>(ring_offset), file.end(), [](char c) { return c == 0; }));
 }
 
 TEST_CASE("every segment has a different random id", "[layout]") {
@@ -158,18 +184,23 @@ TEST_CASE("the bytes of a sent message in the file", "[layout]") {
     REQUIRE(tx.try_send(as_message("12345678")));
     const std::vector<char> file = file_of(name);
     const std::size_t page = file.size() - 4096;
-    CHECK(at<std::uint64_t>(file, 576) == 32);       // tail
-    CHECK(at<std::uint64_t>(file, 576 + 64) == 0);   // head
+    const auto ring_offset = at<std::uint64_t>(file, 96);
+    CHECK(at<std::uint64_t>(file, ring_offset) == 32);      // tail
+    CHECK(at<std::uint64_t>(file, ring_offset + 64) == 0);  // head
     CHECK(at<std::uint32_t>(file, page) == 5);
     CHECK(at<std::uint32_t>(file, page + 4) == 0);
     CHECK(std::string(file.data() + page + 8, 5) == "hello");
     CHECK(at<std::uint32_t>(file, page + 16) == 8);
     CHECK(std::string(file.data() + page + 24, 8) == "12345678");
     // Slot 0, the producer's: generation 1, no deaths, no end, live; slot 1 is free.
-    CHECK(at<std::uint64_t>(file, 320) == 0x0200'0000'0000'0001);
-    CHECK(at<std::uint32_t>(file, 328) == static_cast<std::uint32_t>(::getpid()));
-    CHECK(at<std::uint64_t>(file, 320 + 128) == 0);
-    CHECK(at<std::uint64_t>(file, 256) == 1);  // joins
+    CHECK(at<std::uint64_t>(file, 832) == 0x0200'0000'0000'0001);
+    CHECK(at<std::uint32_t>(file, 840) == static_cast<std::uint32_t>(::getpid()));
+    CHECK(at<std::uint64_t>(file, 872) >= at<std::uint64_t>(file, 184));  // it joined after the creation
+    CHECK(std::memcmp(&file[880], &file[192], 16) == 0);                  // by the same program
+    CHECK(at<std::uint64_t>(file, 832 + 128) == 2);                       // messages sent
+    CHECK(at<std::uint64_t>(file, 832 + 136) == 13);                      // bytes
+    CHECK(at<std::uint64_t>(file, 832 + 192) == 0);
+    CHECK(at<std::uint64_t>(file, 768) == 1);  // joins
   }
   of_bytes::channel::unlink(name);
 }

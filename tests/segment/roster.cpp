@@ -152,7 +152,7 @@ TEST_CASE("to a producer a consumer of the past is nothing, also while the next 
   member next(name, consumer_role, kept);
   detail::failure f;
   CHECK(next->join(f, [&](std::size_t) { CHECK_FALSE(tx->peek_event()); }) == member::joined::yes);
-  detail::segment::unlink(name, 2, f);
+  detail::segment::unlink(name, f);
   CHECK_FALSE(f);
 }
 

@@ -36,7 +36,7 @@ struct named {
   explicit named(std::string_view what) : name(unique_name(what)) {}
   ~named() {
     failure ignored;
-    segment::unlink(name, 2, ignored);
+    segment::unlink(name, ignored);
   }
   std::string name;
 };
@@ -52,7 +52,7 @@ TEST_CASE("the first participant creates the segment, the next one opens it", "[
   CHECK(a.named());
   CHECK_FALSE(a.persistent());
   CHECK(a.ring().capacity == 64);
-  CHECK(a.ring().at == reinterpret_cast<std::byte*>(&a.header()) + 576);
+  CHECK(a.ring().at == reinterpret_cast<std::byte*>(&a.header()) + a.header().id.ring_offset);
 
   const segment b = segment::create_or_open(n.name, values, {}, f);
   REQUIRE_FALSE(f);
@@ -104,11 +104,11 @@ TEST_CASE("impossible names, and the longest possible one", "[segment]") {
   named n("long");
   n.name.resize(248, 'x');
   CHECK(code_for(n.name) == std::errc::filename_too_long);
-  n.name.resize(247);
+  n.name.resize(246);
   failure f;
   segment::create_or_open(n.name, values, {}, f);
   CHECK_FALSE(f);
-  CHECK(detail::bell_name(n.name, 63).size() == 255);
+  CHECK(detail::bell_name(n.name, layout::max_participants - 1).size() == 255);
   CHECK(detail::bell_name("a", 7) == "a.bell.7");
 }
 
@@ -272,7 +272,7 @@ TEST_CASE("incomplete handles are refused", "[segment]") {
   handles.bells.pop_back();
   segment::attach(handles, values, {}, f);
   CHECK(f.code == errc::incompatible);
-  CHECK(f.what.find("1 bells, expected 2") != std::string::npos);
+  CHECK(f.what.find("the number of bells is 1, expected 2") != std::string::npos);
 
   f = {};
   segment::attach(detail::segment_handles{}, values, {}, f);

@@ -26,7 +26,8 @@ struct raw_ring {
   explicit raw_ring(std::uint64_t capacity = 0) {
     const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
     memory.capacity = Ring::traits.capacity(capacity);
-    const ring_layout shape = Ring::traits.layout(memory.capacity, 0);
+    memory.participants = places.all();
+    const ring_layout shape = Ring::traits.layout(memory.capacity, memory.participants, 0);
     memory.bytes = shape.bytes;
     const std::size_t once = (shape.bytes + page - 1) / page * page;
     reserved_ = page + once + shape.mirrored + page;
@@ -49,7 +50,8 @@ struct raw_ring {
   using writer_type = typename Ring::writer;
   using reader_type = typename Ring::reader;
   /// The first producer has slot 0; the first consumer comes after the last producer.
-  static constexpr std::size_t first_consumer = Ring::traits.producers;
+  static constexpr detail::seats places = Ring::traits.seats_for(64);
+  static constexpr std::size_t first_consumer = places.producers;
   writer_type writer(std::size_t slot = 0) const { return writer_type(memory, slot); }
   reader_type reader(std::size_t slot = first_consumer, start where = start::newest) const {
     return reader_type(memory, slot, where);

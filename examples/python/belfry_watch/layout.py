@@ -27,17 +27,17 @@ def fence():
 # ---- offsets -----------------------------------------------------------------------------------------
 
 DIRECTORY = "/dev/shm/"
-LONGEST_NAME = 255 - len(".watch") - len(".bell.63")  # of a block with a companion, in bytes
-SLOTS = 64  # max_participants
+LONGEST_NAME = 255 - len(".watch") - len(".bell.249")  # of a block with a companion, in bytes
+SLOTS = 64  # watch_state::participants
 ELEMENTS = 1024  # max_elements
 
-MARKS = 192  # in bytes: control_header::parked[consumer]
+MARKS = 512  # in bytes: control_header::parked[consumer]
 
 # In words of 8 bytes.
-JOINS, LEAVES, DEATHS = 32, 33, 34  # control_header::count
-ROSTER, SLOT_WORDS = 40, 16  # an array of participant_slot ...
-CONTROL, PID, BELL, PARKS, RINGS, PARK = 0, 1, 2, 3, 4, 8  # ... and its fields
-# PID: bell_handle in the upper half.
+JOINS, LEAVES, DEATHS = 96, 97, 98  # control_header::count
+ROSTER, SLOT_WORDS = 104, 24  # an array of participant_slot ...
+CONTROL, PID, BELL, PARKS, RINGS, SINCE, PROGRAM, PARK = 0, 1, 2, 3, 4, 5, 6, 8  # ... and its fields
+# PID: bell_handle in the upper half. PROGRAM: two words.
 STATE = ROSTER + SLOTS * SLOT_WORDS  # watch_state: arrays with an entry per slot, and other fields
 CHANGES, WHOLE, BUSY, TICKET = (STATE + i * SLOTS for i in range(4))
 DIRTY = STATE + 4 * SLOTS
@@ -45,10 +45,10 @@ ELEMENT = DIRTY + 1
 SIZE = 8 * (ELEMENT + ELEMENTS)  # in bytes
 
 # The identity's fields in order; None: differs between companions.
-IDENTITY = struct.Struct("<8s2IQ16s2I2HI9Q")
+IDENTITY = struct.Struct("<8s2IQ16s2I2HI15Q2IQ16s6Q")
 FIELDS = dict(
     magic=b"Belfry\r\n",
-    version=1,
+    version=2,
     header_bytes=8 * STATE,
     segment_bytes=SIZE,
     segment_id=None,
@@ -66,6 +66,12 @@ FIELDS = dict(
     ring_bytes=SIZE - 8 * STATE,
     process_namespace=None,
     subject=None,
+    **{field: 0 for field in ("places", "first", "stride", "value", "written", "read")},
+    description_bytes=0,
+    creator=None,
+    created=None,
+    program=None,
+    **{"reserved%d" % i: 0 for i in range(6)},
 )
 FLAG_PERSISTENT = 1
 

@@ -6,12 +6,13 @@ import errno
 import mmap
 import os
 import select
+import struct
 import time
 import weakref
 
 from . import layout, system
 from .layout import AWAKE, DIED, FREE, GOING, JOINING, LEFT, LIVE, PARKED
-from .layout import BELL, CONTROL, DEATHS, DIRTY, JOINS, LEAVES, MARKS, PARK, PARKS, PID, RINGS, ROSTER
+from .layout import BELL, CONTROL, DEATHS, DIRTY, JOINS, LEAVES, MARKS, PARK, PARKS, PID, PROGRAM, RINGS, ROSTER, SINCE
 from .layout import FLAG_PERSISTENT, ROSTER_LOCK, SIZE, SLOT_WORDS, SLOTS, STATE
 from .layout import Control, State, fence, slot_lock
 
@@ -94,6 +95,9 @@ class Member:
         control = self.control(slot)._replace(state=JOINING)
         self.set_control(slot, control)
         self._put(slot, PID, os.getpid())
+        self._put(slot, SINCE, time.time_ns())
+        for i, word in enumerate(struct.unpack("<2Q", system.program_name())):
+            self._put(slot, PROGRAM + i, word)
         try:
             self.bell = system.make_bell(self._bell_path(slot), self.fd, self.bell_mode)
         except BaseException:

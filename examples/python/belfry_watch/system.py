@@ -7,6 +7,7 @@ import os
 import signal
 import stat
 import struct
+import sys
 import time
 
 from . import layout
@@ -56,6 +57,9 @@ def open_or_create(path, block):
                 bell_mode=mode,
                 process_namespace=os.stat("/proc/thread-self/ns/pid").st_ino,
                 subject=os.fstat(block).st_ino,
+                creator=os.getpid(),
+                created=time.time_ns(),
+                program=program_name(),
             )
             os.pwrite(fd, layout.IDENTITY.pack(*header.values()), 0)
             first = struct.pack("<Q", time.time_ns())  # higher than the versions of an earlier companion
@@ -69,6 +73,11 @@ def open_or_create(path, block):
         except BaseException:
             os.close(fd)
             raise
+
+
+def program_name():
+    """As in the header and in the slots: cut off, padded with zeros."""
+    return os.fsencode(os.path.basename(sys.argv[0]))[:16].ljust(16, b"\0")
 
 
 def mode_for_users(block):

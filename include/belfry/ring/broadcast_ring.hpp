@@ -29,7 +29,7 @@ enum class overflow : std::uint64_t {
 ///     struct item { std::uint64_t id; std::array<char, 48> what; };
 ///     using news = belfry::channel<belfry::broadcast_ring<item, 1024, belfry::overflow::block>>;
 ///
-/// Up to 63 consumers, each with its own position in the stream.
+/// Up to 63 consumers, or more with `channel_options::participants`, each with its own position in the stream.
 ///
 /// `block`: the producer waits while the slowest live consumer is `N` values behind. A consumer that is dead,
 /// or has left, does not hold the producer back.
@@ -63,8 +63,9 @@ class broadcast_ring {
     detail::atomic_words<T> value;
   };
 
-  static constexpr std::size_t slots_offset =
-      sizeof(control) + (blocks ? layout::max_participants * sizeof(cursor) : 0);
+  static constexpr std::size_t slots_offset(std::size_t participants) noexcept {
+    return sizeof(control) + (blocks ? participants * sizeof(cursor) : 0);
+  }
   /// No valid position comes near this; so the sum of two positions cannot overflow.
   static constexpr std::uint64_t end_of_time = std::uint64_t{1} << 62;
 
@@ -75,7 +76,7 @@ class broadcast_ring {
     return reinterpret_cast<cursor*>(memory.at + sizeof(control));
   }
   static slot* slots_of(const ring_memory& memory) noexcept {
-    return reinterpret_cast<slot*>(memory.at + slots_offset);
+    return reinterpret_cast<slot*>(memory.at + slots_offset(memory.participants));
   }
 
   static constexpr std::uint64_t writing(std::uint64_t position) noexcept {
@@ -94,12 +95,14 @@ class broadcast_ring {
     return next.stamp.load(std::memory_order_acquire) == whole(tail) ? tail + 1 : tail;
   }
 
+  /// The word of `attached` with this slot's bit, and the bit.
+  static word& word_of(control& c, std::size_t slot) noexcept { return c.attached[slot / 64]; }
   static constexpr std::uint64_t bit_of(std::size_t slot) noexcept {
-    return std::uint64_t{1} << slot % layout::max_participants;
+    return std::uint64_t{1} << slot % 64;
   }
   static void detach(const ring_memory& memory, std::size_t slot) noexcept {
     // Our reads are done. Pairs with the acquire in writer::room().
-    control_of(memory).attached.fetch_and(~bit_of(slot), std::memory_order_release);
+    word_of(control_of(memory), slot).fetch_and(~bit_of(slot), std::memory_order_release);
   }
 
  public:
@@ -114,6 +117,8 @@ class broadcast_ring {
         : control_(&control_of(memory)),
           cursors_(cursors_of(memory)),
           slots_(slots_of(memory)),
+          participants_(memory.participants),
+          words_((memory.participants + 63) / 64),
           tail_(end_of(memory)),
           limit_(tail_),
           claim_(control_->claim.load(std::memory_order_relaxed)) {
@@ -154,7 +159,7 @@ class broadcast_ring {
     /// With attached consumers that block: how many values the slowest has not received, as far as its cursor
     /// tells. Otherwise: how many of the values still in the ring no consumer has received. A snapshot.
     std::size_t size() noexcept {
-      if (blocks && control_->attached.load(std::memory_order_relaxed) != 0) return N - room();
+      if (blocks && any_attached()) return N - room();
       const std::uint64_t received = control_->received.load(std::memory_order_relaxed);
       return received < tail_
                  ? static_cast<std::size_t>(std::min<std::uint64_t>(tail_ - received, N))
@@ -194,28 +199,45 @@ class broadcast_ring {
 
     /// How many slots no consumer needs; one, if there is no consumer.
     std::uint64_t room() noexcept {
-      // If we see a bit set, we see its owner's cursor, not a former owner's: pairs with reader::join(). If
-      // we see it cleared, we may overwrite what that consumer read: pairs with detach().
-      std::uint64_t attached = control_->attached.load(std::memory_order_acquire);
-      if (attached == 0) return 1;
+      bool any = false;
       std::uint64_t behind = 0;
-      for (; attached != 0; attached &= attached - 1) {
-        const cursor& c = cursors_[std::countr_zero(attached)];
-        // That consumer's reads are done. Pairs with the release in reader::take().
-        const std::uint64_t position = c.position.load(std::memory_order_acquire);
-        if (position > tail_) [[unlikely]] {
-          corrupted_ = true;
-          return 0;
+      for (std::size_t i = 0; i != words_; ++i) {
+        // If we see a bit set, we see its owner's cursor, not a former owner's: pairs with reader::join(). If
+        // we see it cleared, we may overwrite what that consumer read: pairs with detach().
+        std::uint64_t attached = control_->attached[i].load(std::memory_order_acquire) & valid_bits(i);
+        any |= attached != 0;
+        for (; attached != 0; attached &= attached - 1) {
+          const cursor& c = cursors_[64 * i + static_cast<std::size_t>(std::countr_zero(attached))];
+          // That consumer's reads are done. Pairs with the release in reader::take().
+          const std::uint64_t position = c.position.load(std::memory_order_acquire);
+          if (position > tail_) [[unlikely]] {
+            corrupted_ = true;
+            return 0;
+          }
+          behind = std::max(behind, tail_ - position);
         }
-        behind = std::max(behind, tail_ - position);
       }
+      if (!any) return 1;
       // A consumer more than N behind is just joining, and about to move its cursor up.
       return behind < N ? N - behind : 0;
+    }
+
+    bool any_attached() const noexcept {
+      return std::any_of(control_->attached.begin(), control_->attached.end(), [](const word& w) {
+        return w.load(std::memory_order_relaxed) != 0;
+      });
+    }
+    /// The bits of slots that exist: another process may have set others.
+    std::uint64_t valid_bits(std::size_t i) const noexcept {
+      const std::size_t left = participants_ - 64 * i;
+      return left >= 64 ? ~std::uint64_t{0} : bit_of(left) - 1;
     }
 
     control* control_;
     cursor* cursors_;
     slot* slots_;
+    std::size_t participants_;
+    std::size_t words_;  // of `attached`
     std::uint64_t tail_;
     std::uint64_t limit_;  // up to this position there is room
     std::uint64_t claim_;  // copy of the shared claim
@@ -231,7 +253,7 @@ class broadcast_ring {
         : memory_(memory),
           control_(&control_of(memory)),
           slots_(slots_of(memory)),
-          own_(slot % layout::max_participants) {
+          own_(slot) {
       if constexpr (blocks) {
         join(where);
       } else {
@@ -297,7 +319,7 @@ class broadcast_ring {
       next_ = oldest();
       own_cursor().store(next_, std::memory_order_relaxed);  // C1
       // C2. Pairs with the acquire in writer::room().
-      control_->attached.fetch_or(bit_of(own_), std::memory_order_release);
+      word_of(*control_, own_).fetch_or(bit_of(own_), std::memory_order_release);
       // C3. Pairs with the fence in writer::make_room(): either that sees our cursor, or we see its claim.
       detail::seq_cst_fence();
       next_ = oldest();  // C4
@@ -372,8 +394,7 @@ class broadcast_ring {
 
   static constexpr detail::ring_traits traits{
       .kind = layout::ring_kind::broadcast,
-      .producers = 1,
-      .consumers = layout::max_participants - 1,
+      .most = {.producers = 1, .consumers = layout::max_participants - 1},
       .value_bytes = sizeof(T),
       .value_align = alignof(T),
       .type_fingerprint = type_fingerprint<T>(),
@@ -381,14 +402,18 @@ class broadcast_ring {
       .align = layout::cache_line,
       .capacity = [](std::uint64_t) -> std::uint64_t { return N; },
       .layout =
-          [](std::uint64_t, std::uint64_t) {
-            return detail::ring_layout{slots_offset + N * sizeof(slot), 0};
+          [](std::uint64_t, std::size_t participants, std::uint64_t) {
+            return detail::ring_layout{.bytes = slots_offset(participants) + N * sizeof(slot),
+                                       .places = {.places = N,
+                                                  .first = slots_offset(participants),
+                                                  .stride = sizeof(slot),
+                                                  .value = offsetof(slot, value)}};
           },
       .construct =
           [](const ring_memory& memory) {
             new (memory.at) control{};
             if constexpr (blocks) {
-              for (std::size_t i = 0; i != layout::max_participants; ++i) {
+              for (std::size_t i = 0; i != memory.participants; ++i) {
                 new (cursors_of(memory) + i) cursor{};
               }
             }
@@ -403,6 +428,7 @@ class broadcast_ring {
             if (blocks) detach(memory, slot);  // readers ignore a half-written value
           },
       .never_full = !blocks,
+      .chosen_seats = true,
   };
 };
 

@@ -67,13 +67,13 @@ class byte_ring {
 
   // In src/segment/byte_ring.cpp: these depend on the size of a page.
   BELFRY_API static std::uint64_t capacity_for(std::uint64_t wish);
-  BELFRY_API static detail::ring_layout layout_for(std::uint64_t capacity, std::uint64_t ring_offset);
+  BELFRY_API static detail::ring_layout layout_for(std::uint64_t capacity, std::size_t participants,
+                                                   std::uint64_t ring_offset);
 
  public:
   static constexpr detail::ring_traits traits{
       .kind = layout::ring_kind::byte,
-      .producers = 1,
-      .consumers = 1,
+      .most = {.producers = 1, .consumers = 1},
       .value_bytes = 0,
       .value_align = alignof(layout::record_header),
       .type_fingerprint = 0,

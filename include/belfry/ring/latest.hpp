@@ -25,8 +25,9 @@ namespace belfry {
 /// received; a consumer that joins late receives the newest at once. A value is always whole: if a producer
 /// is killed while it writes, the previous value stays.
 ///
-/// Up to 63 consumers. The ring trusts no process: whatever a process writes over it, a receive gives some
-/// value or `errc::corrupted`, and accesses nothing outside the ring.
+/// Up to 63 consumers, or more with `channel_options::participants`. The ring trusts no process: whatever a
+/// process writes over it, a receive gives some value or `errc::corrupted`, and accesses nothing outside the
+/// ring.
 template <class T>
 class latest {
   static_assert(detail::can_be_sent<T>());
@@ -142,8 +143,7 @@ class latest {
 
   static constexpr detail::ring_traits traits{
       .kind = layout::ring_kind::latest,
-      .producers = 1,
-      .consumers = layout::max_participants - 1,
+      .most = {.producers = 1, .consumers = layout::max_participants - 1},
       .value_bytes = sizeof(T),
       .value_align = alignof(T),
       .type_fingerprint = type_fingerprint<T>(),
@@ -151,8 +151,13 @@ class latest {
       .align = layout::cache_line,
       .capacity = [](std::uint64_t) -> std::uint64_t { return 1; },
       .layout =
-          [](std::uint64_t, std::uint64_t) {
-            return detail::ring_layout{sizeof(control) + control::places * sizeof(value_words), 0};
+          [](std::uint64_t, std::size_t, std::uint64_t) {
+            return detail::ring_layout{
+                .bytes = sizeof(control) + control::places * sizeof(value_words),
+                .places = {.places = control::places,
+                           .first = sizeof(control),
+                           .stride = sizeof(value_words),
+                           .value = 0}};
           },
       .construct =
           [](const ring_memory& memory) {
@@ -168,6 +173,7 @@ class latest {
           },
       .recover = [](const ring_memory&, std::size_t) {},  // readers ignore a half-written value
       .never_full = true,
+      .chosen_seats = true,
   };
 };
 

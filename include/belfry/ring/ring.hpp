@@ -30,19 +30,29 @@ struct ring_memory {
   std::byte* at = nullptr;
   std::uint64_t bytes = 0;
   std::uint64_t capacity = 0;
+  std::size_t participants = 0;  // slots of the roster
 };
 
 /// How much of the segment a ring needs. Its last `mirrored` bytes are mapped twice.
 struct ring_layout {
   std::uint64_t bytes = 0;
   std::uint64_t mirrored = 0;
+  layout::geometry places{};
+};
+
+/// How many participants a segment has room for.
+struct seats {
+  std::uint16_t producers = 0;
+  std::uint16_t consumers = 0;
+
+  constexpr std::size_t all() const noexcept { return std::size_t{producers} + consumers; }
+  friend constexpr bool operator==(seats, seats) noexcept = default;
 };
 
 /// What a segment must know of its ring; includes everything that a joining process compares.
 struct ring_traits {
   layout::ring_kind kind;
-  std::uint16_t producers;  // how many at the same time
-  std::uint16_t consumers;
+  seats most;  // how many participants at the same time
   std::uint64_t value_bytes;  // 0: messages of any size
   std::uint64_t value_align;
   std::uint64_t type_fingerprint;
@@ -52,7 +62,7 @@ struct ring_traits {
   /// The capacity for a requested one; 0 requests none in particular. Answers 0 if the request cannot be met.
   /// A ring with a capacity in its type answers with that.
   std::uint64_t (*capacity)(std::uint64_t wish);
-  ring_layout (*layout)(std::uint64_t capacity, std::uint64_t ring_offset);
+  ring_layout (*layout)(std::uint64_t capacity, std::size_t participants, std::uint64_t ring_offset);
   void (*construct)(const ring_memory&);
   /// Whether every value was received. Called under the roster's lock when no participant is attached.
   bool (*drained)(const ring_memory&);
@@ -65,6 +75,8 @@ struct ring_traits {
   bool never_full = false;
   /// Whether the capacity is chosen at run time. If not, none can be requested.
   bool chosen_capacity = false;
+  /// Whether a segment may have fewer seats than `most`.
+  bool chosen_seats = false;
   /// For a layout that belongs to a library: computes a number for the layout that this build of the library
   /// has, which enters the ABI fingerprint. 0: the ring does not know that layout and cannot be used.
   std::uint64_t (*library_layout)() = nullptr;
@@ -73,7 +85,12 @@ struct ring_traits {
   std::uint64_t abi() const {
     return library_layout == nullptr ? abi_fingerprint : mix(abi_fingerprint, library_layout());
   }
-  constexpr std::size_t participants() const noexcept { return std::size_t{producers} + consumers; }
+  /// The seats of a segment for this many participants.
+  constexpr seats seats_for(std::size_t participants) const noexcept {
+    if (!chosen_seats) return most;
+    const std::size_t producers = most.producers == 1 ? 1 : participants / 2;
+    return {static_cast<std::uint16_t>(producers), static_cast<std::uint16_t>(participants - producers)};
+  }
 };
 
 /// A ring's answer to an attempt.

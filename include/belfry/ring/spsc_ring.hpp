@@ -177,8 +177,7 @@ class spsc_ring {
 
   static constexpr detail::ring_traits traits{
       .kind = layout::ring_kind::spsc,
-      .producers = 1,
-      .consumers = 1,
+      .most = {.producers = 1, .consumers = 1},
       .value_bytes = sizeof(T),
       .value_align = alignof(T),
       .type_fingerprint = type_fingerprint<T>(),
@@ -186,8 +185,14 @@ class spsc_ring {
       .align = alignof(queue) > layout::cache_line ? alignof(queue) : layout::cache_line,
       .capacity = [](std::uint64_t) -> std::uint64_t { return N; },
       .layout =
-          [](std::uint64_t, std::uint64_t) {
-            return detail::ring_layout{sizeof(queue), 0};
+          [](std::uint64_t, std::size_t, std::uint64_t) {
+            return detail::ring_layout{.bytes = sizeof(queue),
+                                       .places = {.places = N + 1,
+                                                  .first = inside().values,
+                                                  .stride = sizeof(T),
+                                                  .value = 0,
+                                                  .written = inside().written,
+                                                  .read = inside().read}};
           },
       .construct = [](const ring_memory& memory) { new (memory.at) queue; },
       .drained = [](const ring_memory& memory) { return at(memory)->empty(); },

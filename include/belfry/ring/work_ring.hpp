@@ -25,10 +25,10 @@ namespace belfry {
 ///     struct job { std::uint64_t id; std::array<char, 48> what; };
 ///     using jobs = belfry::channel<belfry::work_ring<job, 1024>>;
 ///
-/// Up to 32 producers and 32 consumers. Items are received roughly in the order in which they were sent;
-/// consumers skip an item that is still being written. A slow, stopped or dead process that holds an item
-/// holds up no other. One exception: if a consumer was woken for an item and is stopped before it takes it,
-/// the item waits until the next send, or until that consumer is killed.
+/// Up to 32 producers and 32 consumers, or as many as `channel_options::participants` says. Items are received
+/// roughly in the order in which they were sent; consumers skip an item that is still being written. A slow,
+/// stopped or dead process that holds an item holds up no other. One exception: if a consumer was woken for an
+/// item and is stopped before it takes it, the item waits until the next send, or until that consumer is killed.
 ///
 /// When a producer is killed, an item that it had not finished is discarded. When a consumer is killed, an
 /// item that it had received and not acknowledged is delivered again, to one other consumer. `async_receive`
@@ -169,7 +169,7 @@ class work_ring {
     };
     /// Few enough that the producers together cannot hold the whole ring when all but one are stopped.
     static constexpr std::size_t most_held =
-        std::clamp<std::size_t>(N / (layout::max_participants / 2), 1, 32);
+        std::clamp<std::size_t>(N / 32, 1, 32);
 
     /// Claims the first free slot from `position` on, and moves `position` behind it. The caller must raise
     /// the tail past it.
@@ -404,8 +404,7 @@ class work_ring {
   /// Many may wait for the same thing: as many are woken as there are items or free slots.
   static constexpr detail::ring_traits traits{
       .kind = layout::ring_kind::work,
-      .producers = layout::max_participants / 2,
-      .consumers = layout::max_participants / 2,
+      .most = {.producers = layout::max_participants / 2, .consumers = layout::max_participants / 2},
       .value_bytes = sizeof(T),
       .value_align = alignof(T),
       .type_fingerprint = type_fingerprint<T>(),
@@ -413,8 +412,12 @@ class work_ring {
       .align = layout::cache_line,
       .capacity = [](std::uint64_t) -> std::uint64_t { return N; },
       .layout =
-          [](std::uint64_t, std::uint64_t) {
-            return detail::ring_layout{sizeof(control) + N * sizeof(slot), 0};
+          [](std::uint64_t, std::size_t, std::uint64_t) {
+            return detail::ring_layout{.bytes = sizeof(control) + N * sizeof(slot),
+                                       .places = {.places = N,
+                                                  .first = sizeof(control),
+                                                  .stride = sizeof(slot),
+                                                  .value = offsetof(slot, value)}};
           },
       .construct =
           [](const ring_memory& memory) {
@@ -448,6 +451,7 @@ class work_ring {
             control_of(memory).late.fetch_add(1, std::memory_order_release);
           },
       .competing = true,
+      .chosen_seats = true,
   };
 };
 

@@ -44,14 +44,15 @@ void endpoint::open(const shared_memory_manager& manager, std::string_view name,
     f = {std::make_error_code(std::errc::invalid_argument), "the name is not UTF-8"};
     return;
   }
-  const layout::identity wanted = segment::describe(me_.traits(), options_, f);
+  const described_segment wanted = segment::describe(me_.traits(), options_, f);
   if (f) return;
   const std::int64_t any_capacity = options_.capacity == 0;
   request_chain chain(client_of(manager));
   chain.insist_on_new();
   request_chain::question wish{"join_channel", {}};
   wish.arguments.items.emplace_back(std::string(name));
-  wish.arguments.items.emplace_back(to_text(wanted));
+  wish.arguments.items.emplace_back(to_text(wanted.id));
+  wish.arguments.items.emplace_back(wanted.description);
   wish.arguments.items.emplace_back(any_capacity);
 
   const auto deadline = clock::now() + timeout;

@@ -23,16 +23,16 @@ struct managed_channels::channel {
 };
 
 std::shared_ptr<managed_channels::channel> managed_channels::join(const std::string& name,
-                                                                  const layout::identity& wanted,
+                                                                  const described_segment& wanted,
                                                                   bool any_capacity, failure& f) {
   auto& found = channels_[name];
   if (!found) {
     auto made = std::make_shared<channel>();
     made->name = name;
-    made->id = wanted;
+    made->id = wanted.id;
     made->handles = segment::create_described(wanted, f);
     if (!f)
-      made->header = platform::map_block(made->handles.block, wanted.header_bytes, 0, true, f);
+      made->header = platform::map_block(made->handles.block, wanted.id.header_bytes, 0, true, f);
     if (f) {
       channels_.erase(name);
       return nullptr;
@@ -40,7 +40,7 @@ std::shared_ptr<managed_channels::channel> managed_channels::join(const std::str
     found = std::move(made);
   }
   const std::string shown = '"' + name + '"';
-  if (!segment::same_ring(found->id, wanted, any_capacity, shown, f)) return nullptr;
+  if (!segment::same_ring(found->id, wanted.id, any_capacity, shown, f)) return nullptr;
   ++found->peers;
   return found;
 }

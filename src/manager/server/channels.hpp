@@ -16,7 +16,7 @@ class managed_channels {
   struct channel;
 
   /// The channel of this name, made if there is none. `errc::incompatible` if the channel has another ring.
-  std::shared_ptr<channel> join(const std::string& name, const layout::identity& wanted,
+  std::shared_ptr<channel> join(const std::string& name, const described_segment& wanted,
                                 bool any_capacity, failure& f);
   static const segment_handles& handles(const channel& c) noexcept;
 

@@ -166,7 +166,7 @@ class manager_service::connection final : public std::enable_shared_from_this<co
         {"list_segments", 0, 0, &connection::list_segments},
         {"shutdown", 0, 0, &connection::shutdown},
         {"belfry", 0, 0, &connection::belfry},
-        {"join_channel", 3, 3, &connection::join_channel},
+        {"join_channel", 4, 4, &connection::join_channel},
         {"leave_channel", 1, 1, &connection::leave_channel},
     };
     const auto found = std::find_if(std::begin(methods), std::end(methods),
@@ -233,14 +233,15 @@ class manager_service::connection final : public std::enable_shared_from_this<co
     return {};
   }
 
-  /// (name, layout::identity, 1 if any capacity is accepted)
+  /// (name, layout::identity, description, 1 if any capacity is accepted)
   reply join_channel(const arguments& a) {
-    layout::identity wanted;
-    const auto* const any_capacity = std::get_if<std::int64_t>(&a[2]);
-    if (text(a[0]) == nullptr || text(a[1]) == nullptr || !from_text(*text(a[1]), wanted) ||
-        any_capacity == nullptr) {
-      return refuse("TypeError: join_channel(name, identity, any_capacity)");
+    described_segment wanted;
+    const auto* const any_capacity = std::get_if<std::int64_t>(&a[3]);
+    if (text(a[0]) == nullptr || text(a[1]) == nullptr || !from_text(*text(a[1]), wanted.id) ||
+        text(a[2]) == nullptr || any_capacity == nullptr) {
+      return refuse("TypeError: join_channel(name, identity, description, any_capacity)");
     }
+    wanted.description = *text(a[2]);
     if (!server_.parts_->address.is_local())
       return refuse("TypeError: channels need a Unix socket");
     if (attended_) return refuse("ValueError: one channel per connection");

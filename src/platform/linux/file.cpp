@@ -1,11 +1,11 @@
 // The files of a server, in a directory that only its user can access.
 #include "../file.hpp"
 #include "../handle.hpp"
+#include "../process.hpp"
 #include "fail.hpp"
 #include "signal_guard.hpp"
 
 #include <cerrno>
-#include <cstdlib>
 #include <memory>
 
 #include <dirent.h>
@@ -42,7 +42,7 @@ bool use_directory(const std::string& path, failure& f) {
 
 std::string run_directory(failure& f) {
   const uid_t user = ::geteuid();
-  const char* const session = ::secure_getenv("XDG_RUNTIME_DIR");
+  const char* const session = trusted_environment("XDG_RUNTIME_DIR");
   const std::string users = "/run/user/" + std::to_string(user);
   std::string path;
   if (user == 0) {

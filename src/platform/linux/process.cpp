@@ -3,9 +3,12 @@
 #include "../machine.hpp"
 #include "../process.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <cstdlib>
 #include <mutex>
+#include <string_view>
 #include <unordered_set>
 
 #include <fcntl.h>
@@ -76,6 +79,15 @@ class fork_guard {
 };
 
 }  // namespace
+
+std::array<char, 16> program_name() noexcept {
+  std::array<char, 16> name{};
+  const std::string_view full = program_invocation_short_name;
+  std::ranges::copy(full.substr(0, name.size()), name.begin());
+  return name;
+}
+
+const char* trusted_environment(const char* variable) noexcept { return ::secure_getenv(variable); }
 
 std::uint32_t process_id() noexcept { return static_cast<std::uint32_t>(::getpid()); }
 

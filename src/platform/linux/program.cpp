@@ -130,7 +130,7 @@ bool reap_process(child_process& child, std::chrono::steady_clock::time_point de
 }
 
 std::string belfry_program() {
-  if (const char* const told = ::secure_getenv("BELFRY_EXECUTABLE");
+  if (const char* const told = trusted_environment("BELFRY_EXECUTABLE");
       told != nullptr && *told != '\0')
     return told;
   const std::string here = own_directory();

@@ -43,7 +43,7 @@ class endpoint_handle : public endpoint_owner<Endpoint, Executor> {
   /// Throws std::system_error; its text names the field or argument that was wrong:
   ///   `errc::role_taken`, `errc::roster_full`   all places of this role are taken by living participants
   ///   `errc::incompatible`                      the segment has another type, ring, size or version
-  ///   `invalid_argument`, `filename_too_long`   not a valid name (247 bytes at most), capacity or mode
+  ///   `invalid_argument`, `filename_too_long`   not a valid name (246 bytes at most), capacity, number of participants or mode
   ///   `permission_denied`                       no access, or another user has created the channel: see `mode`
   ///   `no_space_on_device`, `file_too_large`, ... an error of the system
   endpoint_handle(const Executor& executor, std::string_view name,

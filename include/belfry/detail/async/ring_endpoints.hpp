@@ -29,7 +29,10 @@ class basic_producer_endpoint : public endpoint {
     if (!peers().reaches_peers()) [[unlikely]]
       return outcome::unreachable;
     const attempt a = writer_->push(value);
-    if (a == attempt::done) peers().notify();
+    if (a == attempt::done) {
+      count({&value, 1});
+      peers().notify();
+    }
     return outcome_of(a);
   }
   /// `sent`: how many values were sent. One fence for all of them.
@@ -38,7 +41,10 @@ class basic_producer_endpoint : public endpoint {
     if (!peers().reaches_peers()) [[unlikely]]
       return outcome::unreachable;
     const attempt a = writer_->push_n(values, sent);
-    if (sent != 0) peers().notify(sent);
+    if (sent != 0) {
+      count(values.first(sent));
+      peers().notify(sent);
+    }
     return outcome_of(a);
   }
   bool can_put(const sendable& value) noexcept {
@@ -60,6 +66,14 @@ class basic_producer_endpoint : public endpoint {
   using endpoint::peers;
 
  private:
+  void count(std::span<const sendable> sent) noexcept {
+    if constexpr (in_place_ring<Ring>) {
+      for (const sendable& message : sent) peers().count_messages(1, message.size());
+    } else {
+      peers().count_messages(sent.size());
+    }
+  }
+
   std::optional<typename Ring::writer> writer_;
 };
 
@@ -91,6 +105,7 @@ class producer_endpoint<Ring> final : public basic_producer_endpoint<Ring>, priv
   void commit(std::size_t bytes) noexcept override {
     if (this->is_open()) {  // after close() the ring may have another producer
       this->writer().commit(bytes);
+      this->peers().count_messages(1, bytes);
       this->peers().notify();
     }
     end_claim();
@@ -137,7 +152,10 @@ class basic_consumer_endpoint : public endpoint {
   }
   /// Marks the loss as reported.
   outcome tell_loss() noexcept {
-    if constexpr (lossy_ring<Ring>) lost_ = reader_->total_lost() - std::exchange(told_lost_, reader_->total_lost());
+    if constexpr (lossy_ring<Ring>) {
+      lost_ = reader_->total_lost() - std::exchange(told_lost_, reader_->total_lost());
+      peers().count_lost(lost_);
+    }
     return outcome::lagged;
   }
   std::error_code take_notice() noexcept override {
@@ -155,7 +173,7 @@ class basic_consumer_endpoint : public endpoint {
   /// Notifies for the freed room at once: this consumer may wait for something else next.
   void freed(std::uint64_t amount) noexcept {
     if constexpr (Ring::traits.never_full) return;  // producers never wait for room
-    if (peers().template room_may_be_wanted<Ring::traits.producers>()) [[unlikely]]
+    if (peers().template room_may_be_wanted<Ring::traits.most.producers>()) [[unlikely]]
       tell_room(amount);
   }
   void closing() noexcept override { reader_->leave(); }
@@ -201,14 +219,20 @@ class copying_consumer_endpoint : public basic_consumer_endpoint<Ring> {
     if (!this->reaches_producers()) [[unlikely]]
       return outcome::unreachable;
     const attempt a = this->reader().pop(value);
-    if (a == attempt::done) this->freed(1);
+    if (a == attempt::done) {
+      this->peers().count_messages(1);
+      this->freed(1);
+    }
     return outcome_of(a);
   }
   outcome pop_n(std::span<received> values, std::size_t& taken) noexcept {
     if (!this->reaches_producers()) [[unlikely]]
       return outcome::unreachable;
     const attempt a = this->reader().pop_n(values, taken);
-    if (taken != 0) this->freed(taken);
+    if (taken != 0) {
+      this->peers().count_messages(taken);
+      this->freed(taken);
+    }
     return outcome_of(a);
   }
 };
@@ -232,6 +256,7 @@ class consumer_endpoint<Ring> final : public basic_consumer_endpoint<Ring>, priv
     const attempt a = this->reader().pop(view);
     if (a == attempt::done) {
       ++lent_;
+      this->peers().count_messages(1, view.bytes.size());
       out = message(*this, view.bytes, view.position);
     }
     return outcome_of(a);
@@ -278,6 +303,7 @@ class consumer_endpoint<Ring> final : public copying_consumer_endpoint<Ring>, pr
     const attempt a = this->reader().lease(value, ticket);
     if (a == attempt::done) {
       ++held_;
+      this->peers().count_messages(1);
       out = lease<received>(*this, value, ticket);
       this->freed(1);  // a producer can skip a leased place, but not an item that no consumer has taken
     }

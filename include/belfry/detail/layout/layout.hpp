@@ -1,8 +1,10 @@
-// The shared bytes of a segment, layout version 1. This file alone defines them.
+// The shared bytes of a segment, layout version 2. This file alone defines them.
 //
-//   0                   control_header: what this segment is, which are parked, counters
-//   header_bytes - ...  the roster: one participant_slot per producer, then per consumer
-//   ring_offset         the ring
+//   0             control_header: what this segment is, which participants are parked, counters
+//   832           the roster: one participant_slot per producer, then per consumer
+//   behind it     the description, JSON in UTF-8 without a terminating zero; header_bytes is its end, rounded up to a
+//                 cache line
+//   ring_offset   the ring
 //
 // All integers are little-endian. Offsets count from the start of the segment. There are no pointers: every
 // process may map the segment at another address. The constant fields are written before the segment gets its
@@ -41,14 +43,19 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 static_assert(sizeof(std::atomic<std::uint64_t>) == 8 && sizeof(std::atomic<std::uint32_t>) == 4);
 
 inline constexpr std::array<char, 8> magic{'B', 'e', 'l', 'f', 'r', 'y', '\r', '\n'};
-inline constexpr std::uint32_t version = 1;
+inline constexpr std::uint32_t version = 2;
 inline constexpr std::size_t cache_line = 64;
-inline constexpr std::size_t max_participants = 64;  // one byte each in a `parked` line
+inline constexpr std::size_t max_participants = 250;  // so that slot + 1 fits a byte, and all bells one message
+inline constexpr std::size_t max_description = 16 << 10;
 
 enum class role : std::uint8_t { producer = 0, consumer = 1 };
 
 constexpr role opposite(role r) noexcept {
   return r == role::producer ? role::consumer : role::producer;
+}
+
+constexpr std::string_view name_of(role r) noexcept {
+  return r == role::producer ? "producer" : "consumer";
 }
 
 enum class ring_kind : std::uint32_t {
@@ -75,6 +82,20 @@ constexpr std::string_view name_of(ring_kind kind) noexcept {
 
 inline constexpr std::uint32_t flag_persistent = 1;
 
+/// Where the values of a ring are, for programs that do not have its type, or the library that it is made of. Offsets
+/// count from the start of the ring.
+struct geometry {
+  std::uint64_t places = 0;   // how many values have a place; 0 for a byte ring
+  std::uint64_t first = 0;    // offset of place 0; of the data of a byte ring
+  std::uint64_t stride = 0;   // from one place to the next
+  std::uint64_t value = 0;    // offset of the value within its place; before it is the place's word, if it has one
+  std::uint64_t written = 0;  // spsc_ring: offset of the index of the place that is written next
+  std::uint64_t read = 0;     // spsc_ring: offset of the index of the place that is read next
+
+  friend constexpr bool operator==(const geometry&, const geometry&) noexcept = default;
+};
+static_assert(sizeof(geometry) == 48);
+
 /// The part of the header that never changes: a joining process compares it with what it expects.
 struct identity {
   std::array<char, 8> magic;
@@ -96,18 +117,25 @@ struct identity {
   std::uint64_t ring_bytes;
   std::uint64_t process_namespace;  // of the creator; only meaningful where peers are identified by pid
   std::uint64_t subject;  // in a block's companion: the inode of the block; else 0
+  geometry places;
+  std::uint32_t description_bytes;  // 0: none
+  std::uint32_t creator;            // its pid
+  std::uint64_t created;            // nanoseconds since 1970
+  std::array<char, 16> program;     // the creator's name, cut off, padded with zeros
+  std::array<std::uint64_t, 6> reserved;  // 0
 };
-static_assert(sizeof(identity) == 128);
+static_assert(sizeof(identity) == 256);
+static_assert(offsetof(identity, places) == 128);
 static_assert(std::is_trivially_copyable_v<identity>);
 
 struct control_header {
   identity id;
-  /// Which participants are parked, so that a notifier reads one cache line instead of the roster: a line per
-  /// role, a byte per slot. Written by the slot's owner, and by its reaper. Read eight bytes at a time.
-  struct alignas(cache_line) parked_line {
-    std::array<std::atomic<std::uint8_t>, max_participants> slots;
+  /// Which participants are parked, so that a notifier reads one cache line for 64 of them instead of the roster: a
+  /// byte per slot, for each role. Written by the slot's owner, and by its reaper. Read eight bytes at a time.
+  struct alignas(cache_line) parked_marks {
+    std::array<std::atomic<std::uint8_t>, 256> slots;
   };
-  std::array<parked_line, 2> parked;
+  std::array<parked_marks, 2> parked;
   /// For tools that inspect a segment. Nothing depends on them, with one exception: a segment without joins
   /// was left by a creator that could not join it, and may be removed. Changed under the roster's lock.
   struct alignas(cache_line) counters {
@@ -119,9 +147,10 @@ struct control_header {
     std::atomic<std::uint64_t> alarms;
   } count;
 };
-static_assert(sizeof(control_header) == 320);
-static_assert(offsetof(control_header, parked) == 128);
-static_assert(offsetof(control_header, count) == 256);
+static_assert(sizeof(control_header) == 832);
+static_assert(offsetof(control_header, parked) == 256);
+static_assert(offsetof(control_header, count) == 768);
+static_assert(max_participants <= sizeof(control_header::parked_marks));
 
 // ---- the roster -----------------------------------------------------------------------------------
 
@@ -153,11 +182,23 @@ struct alignas(cache_line) participant_slot {
   std::atomic<std::uint64_t> bell;         // identity of the named bell (inode), else 0
   std::atomic<std::uint64_t> parks;        // how often the owner has slept
   std::atomic<std::uint64_t> rings;        // how often the owner has woken another participant
+  std::atomic<std::uint64_t> since;        // when the owner joined, nanoseconds since 1970
+  /// The name of the owner's program, cut off, padded with zeros.
+  std::array<std::atomic<std::uint64_t>, 2> program;
   /// epoch << 2 | park_state, see detail/segment/parking.hpp; the epoch survives the owner.
   alignas(cache_line) std::atomic<std::uint64_t> park;
+  std::atomic<std::uint32_t> flags;  // none is defined yet: 0
+  /// What the owners of this slot have sent, or received. For tools: nothing depends on it. Written by the owner alone,
+  /// on a cache line that nothing else uses; a new owner continues to count.
+  struct alignas(cache_line) traffic {
+    std::atomic<std::uint64_t> messages;
+    std::atomic<std::uint64_t> bytes;  // of messages of any size; 0 where all values have the same size
+    std::atomic<std::uint64_t> lost;  // values that were overwritten before this consumer received them
+  } count;
 };
-static_assert(sizeof(participant_slot) == 128);
+static_assert(sizeof(participant_slot) == 192);
 static_assert(offsetof(participant_slot, park) == 64);
+static_assert(offsetof(participant_slot, count) == 128);
 static_assert(std::atomic<slot_control>::is_always_lock_free);
 static_assert(sizeof(std::atomic<slot_control>) == 8);
 
@@ -166,8 +207,12 @@ enum class park_state : std::uint64_t { awake = 0, parked = 1, rung = 2 };
 inline constexpr std::uint64_t roster_lock = 0;
 constexpr std::uint64_t slot_lock(std::size_t slot) noexcept { return 1 + slot; }
 
-constexpr std::size_t header_bytes(std::size_t participants) noexcept {
+constexpr std::size_t description_offset(std::size_t participants) noexcept {
   return sizeof(control_header) + participants * sizeof(participant_slot);
+}
+constexpr std::size_t header_bytes(std::size_t participants, std::size_t description_bytes) noexcept {
+  const std::size_t end = description_offset(participants) + description_bytes;
+  return (end + cache_line - 1) / cache_line * cache_line;
 }
 
 // ---- byte_ring --------------------------------------------------------------------------------------
@@ -268,7 +313,7 @@ constexpr std::uint64_t broadcast_whole(std::uint64_t position) noexcept {
   return 2 * position + 2;
 }
 
-/// At ring_offset. After it, if the ring blocks, follow max_participants cursors, by slot of the roster; then
+/// At ring_offset. After it, if the ring blocks, follow the cursors, one for each slot of the roster; then
 /// `capacity` slots: the stamp, and the value in whole words. Positions are 0, 1, 2, ...; position p is in
 /// slot p % capacity. The identity's abi_fingerprint says whether the ring blocks (0) or overwrites (1).
 ///
@@ -306,11 +351,11 @@ struct broadcast_control {
   alignas(cache_line) std::atomic<std::uint64_t> received;
   /// A bit per slot: its cursor counts. If the bit is clear, the cursor is a former owner's. Only if the ring
   /// blocks.
-  alignas(cache_line) std::atomic<std::uint64_t> attached;
+  alignas(cache_line) std::array<std::atomic<std::uint64_t>, 4> attached;
 };
 static_assert(sizeof(broadcast_control) == 192);
 static_assert(offsetof(broadcast_control, claim) == 8);
-static_assert(max_participants <= 64, "a bit of `attached` for each");
+static_assert(max_participants <= 4 * 64, "a bit of `attached` for each");
 
 /// Written by the slot's owner: the end of what it has received.
 struct alignas(cache_line) broadcast_cursor {
@@ -321,8 +366,8 @@ static_assert(sizeof(broadcast_cursor) == 64);
 // ---- watch ----------------------------------------------------------------------------------------
 
 /// At ring_offset of a block's companion segment, `<name>.watch`, all of whose 64 participants are consumers.
-/// Its identity has value_align 8, capacity max_elements, and 0 for the other properties of values;
-/// ring_offset is header_bytes. The last participant to leave removes the file, unless `dirty` or
+/// Its identity has value_align 8, capacity max_elements, and 0 for the other properties of values; it has no
+/// description; ring_offset is header_bytes. The last participant to leave removes the file, unless `dirty` or
 /// flag_persistent is set. examples/python/belfry_watch implements all this without C++.
 ///
 /// Every array has an entry per slot, written only by the slot's owner and its reaper. So no
@@ -361,17 +406,19 @@ static_assert(sizeof(broadcast_cursor) == 64);
 /// retries after a short time.
 struct watch_state {
   static constexpr std::size_t max_elements = 1024;
+  static constexpr std::size_t participants = 64;
+  template <class T>
+  using per_slot = std::array<std::atomic<T>, participants>;
 
-  std::array<std::atomic<std::uint64_t>, max_participants> changes;
-  std::array<std::atomic<std::uint64_t>, max_participants>
-      whole;                                                      // version of the last such change
-  std::array<std::atomic<std::uint64_t>, max_participants> busy;  // 1 while notifying
-  std::array<std::atomic<std::uint64_t>, max_participants> ticket;  // 0: not waiting
+  per_slot<std::uint64_t> changes;
+  per_slot<std::uint64_t> whole;     // version of the last such change
+  per_slot<std::uint64_t> busy;      // 1 while notifying
+  per_slot<std::uint64_t> ticket;    // 0: not waiting
   std::atomic<std::uint64_t> dirty;  // the holder: generation << 32 | slot + 1; 0: none
   /// Version of the last change of an element, modulo max_elements. Only ever grows.
   std::array<std::atomic<std::uint64_t>, max_elements> elements;
 };
-static_assert(sizeof(watch_state) == 8 * (4 * max_participants + 1 + watch_state::max_elements));
+static_assert(sizeof(watch_state) == 8 * (4 * watch_state::participants + 1 + watch_state::max_elements));
 
 inline constexpr std::uint64_t txn_lock = 0;
 

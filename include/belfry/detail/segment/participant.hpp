@@ -9,6 +9,7 @@
 #include <belfry/ring/ring.hpp>
 
 #include <array>
+#include <bitset>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -140,7 +141,7 @@ class participant {
   std::error_code take_error() noexcept { return std::exchange(error_, {}); }
 
   /// Whether a notification or a death has woken it since it last parked.
-  bool woken() const noexcept { return rung_ || deaths_ != 0; }
+  bool woken() const noexcept { return rung_ || deaths_.any(); }
   /// Whether a notifier has woken it since it last parked: for something that other participants may wait for, too. The
   /// next call returns false.
   bool take_wake_up() noexcept { return std::exchange(rung_, false); }
@@ -152,9 +153,9 @@ class participant {
   /// Called when a thread of this process has notified the own bell.
   void notified_itself() noexcept { undrained_ = true; }
   /// Called when the handle of this slot is ready. handle_deaths() checks it later.
-  void heard_death(std::size_t slot) noexcept { deaths_ |= std::uint64_t{1} << slot; }
+  void heard_death(std::size_t slot) noexcept { deaths_.set(slot); }
   void handle_deaths() noexcept {
-    if (deaths_ != 0) look_into_deaths();
+    if (deaths_.any()) look_into_deaths();
   }
 
   // ---- sleeping in a thread
@@ -200,7 +201,7 @@ class participant {
   std::vector<roster::watch_change> watch_changes_;   // kept, so that parking allocates nothing
   unique_handle wait_set_;                            // bell and deaths in one, for foreign loops
   std::error_code error_;                             // of the last parking or sleep
-  std::uint64_t deaths_ = 0;                          // bit per slot: its handle was ready, not checked yet
+  std::bitset<layout::max_participants> deaths_;      // per slot: its handle was ready, not checked yet
   bool rung_ = false;                                 // since the last parking
   bool undrained_ = false;                            // the bell was ready, not drained yet
 };

@@ -81,7 +81,7 @@ class roster {
   std::uint32_t generation() const noexcept { return control(slot_).generation; }
   /// Whether the owner of this generation is still live according to its slot; it may have died unnoticed.
   bool lives(std::size_t slot, std::uint32_t generation) const noexcept {
-    if (slot >= segment_->traits().participants()) return false;
+    if (slot >= segment_->participants()) return false;
     const layout::slot_control found = control(slot);
     return found.state == layout::slot_state::live && found.generation == generation;
   }
@@ -114,11 +114,8 @@ class roster {
   template <std::size_t Producers>
   bool room_may_be_wanted() const noexcept {
     std::atomic_signal_fence(std::memory_order_seq_cst);  // N1 before N3, for the compiler as well
-    std::uint64_t any = fences_;
-    for (std::size_t eight = 0; eight != (Producers + 7) / 8; ++eight) {
-      any |= std::atomic_ref(peer_marks_[eight]).load(std::memory_order_relaxed);
-    }
-    return any != 0;
+    if constexpr (Producers > 8) return fences_ || peer_parked();
+    return fences_ || std::atomic_ref(peer_marks_[0]).load(std::memory_order_relaxed) != 0;
   }
   void notify_room(std::size_t amount) noexcept {
     if (fences_) publish_fence();
@@ -130,6 +127,13 @@ class roster {
     publish_fence();
     ring_parked(role_, 1);
   }
+
+  /// For tools: what this participant has sent or received. `bytes`: of messages that have a size of their own.
+  void count_messages(std::uint64_t messages, std::uint64_t bytes = 0) noexcept {
+    add(traffic_->messages, messages);
+    if (bytes != 0) add(traffic_->bytes, bytes);
+  }
+  void count_lost(std::uint64_t values) noexcept { add(traffic_->lost, values); }
 
   /// Frees the slots of dead participants; later, if another process holds the roster's lock.
   void reap() noexcept;
@@ -177,6 +181,9 @@ class roster {
   count census(layout::role role) const noexcept;
   std::size_t first_slot(layout::role role) const noexcept;
   std::size_t end_slot(layout::role role) const noexcept;
+  layout::role role_of(std::size_t slot) const noexcept {
+    return slot < first_slot(layout::role::consumer) ? layout::role::producer : layout::role::consumer;
+  }
   layout::slot_control control(std::size_t slot) const noexcept {
     // Pairs with the release in set_control().
     return segment_->slot(slot).control.load(std::memory_order_acquire);
@@ -185,7 +192,7 @@ class roster {
     // Release: a participant that sees the new state sees everything done before it. Pairs with control().
     segment_->slot(slot).control.store(value, std::memory_order_release);
   }
-  layout::control_header::parked_line& parked(layout::role role) const noexcept {
+  layout::control_header::parked_marks& parked(layout::role role) const noexcept {
     return segment_->header().parked[static_cast<std::size_t>(role)];
   }
   /// One load for up to eight peers.
@@ -224,6 +231,11 @@ class roster {
   rung ring(std::size_t slot, std::uint32_t generation) noexcept;
   void ring_everyone() noexcept;
 
+  /// A counter that only this participant writes.
+  static void add(std::atomic<std::uint64_t>& counter, std::uint64_t more) noexcept {
+    counter.store(counter.load(std::memory_order_relaxed) + more, std::memory_order_relaxed);
+  }
+
   segment* segment_;
   layout::role role_;
   layout::role opposite_;                // the role to notify; role_ itself where there is only one role
@@ -235,6 +247,7 @@ class roster {
   unsigned fork_generation_ = fork_generation.load(std::memory_order_relaxed);
   doorbell bell_;
   parking parking_;
+  layout::participant_slot::traffic* traffic_ = nullptr;
   std::uint16_t told_deaths_ = 0;
   std::uint64_t heeded_alarms_ = 0;
   std::vector<std::uint32_t> past_;  // per slot: the generation that had left before the join

@@ -16,8 +16,8 @@
 
 namespace belfry::detail {
 
-/// The longest name of a segment, in bytes: the names of its bells, `<name>.bell.63`, must fit, too.
-inline constexpr std::size_t max_segment_name = 255 - 8;
+/// The longest name of a segment, in bytes: the names of its bells, `<name>.bell.249`, must fit, too.
+inline constexpr std::size_t max_segment_name = 255 - 9;
 
 /// The permission bits that let a process participate: owner, group and others each keep theirs only if they may both
 /// read and write.
@@ -31,6 +31,12 @@ std::string bell_name(std::string_view segment, std::size_t slot);
 struct segment_handles {
   unique_handle block;
   std::vector<unique_handle> bells;
+};
+
+/// What does not change of a segment: a header, and the text behind the roster.
+struct described_segment {
+  layout::identity id{};
+  std::string description;
 };
 
 /// The block that a companion segment belongs to; none for a channel.
@@ -72,17 +78,17 @@ class segment {
                                                      failure& f);
 
   /// The header of a new segment for this ring.
-  static layout::identity describe(const ring_traits& traits, const channel_options& options,
-                                   failure& f);
+  static described_segment describe(const ring_traits& traits, const channel_options& options,
+                                    failure& f);
   /// Creates a segment without a name from such a header, for a process that does not know the ring type: all bytes of
   /// an empty ring are zero.
-  static segment_handles create_described(layout::identity id, failure& f);
+  static segment_handles create_described(const described_segment& wanted, failure& f);
   /// Whether both headers describe the same ring. If not, `f` is `errc::incompatible`; its text begins with `label`.
   static bool same_ring(const layout::identity& found, const layout::identity& expected,
                         bool any_capacity, const std::string& label, failure& f);
 
   /// Removes a named segment and its bells, even if values are unread. Waits up to a second for the roster's lock.
-  BELFRY_API static bool unlink(std::string_view name, std::size_t participants, failure& f);
+  BELFRY_API static bool unlink(std::string_view name, failure& f);
 
   const std::string& name() const noexcept { return name_; }  // empty if it has none
   bool named() const noexcept { return !name_.empty(); }
@@ -99,6 +105,9 @@ class segment {
                                                        sizeof(layout::control_header))[index];
   }
   const ring_memory& ring() const noexcept { return ring_; }
+  /// How many participants it has room for.
+  seats places() const noexcept { return {id_.producers, id_.consumers}; }
+  std::size_t participants() const noexcept { return places().all(); }
 
   /// It is the companion of another block, which had the name of ours before.
   bool outdated() const noexcept { return id_.subject != subject_.id; }
