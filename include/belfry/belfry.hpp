@@ -6,6 +6,7 @@
 #include <belfry/channel_handles.hpp>
 #include <belfry/channel_options.hpp>
 #include <belfry/collect_garbage.hpp>
+#include <belfry/describe.hpp>
 #include <belfry/error.hpp>
 #include <belfry/log.hpp>
 #include <belfry/manager_options.hpp>

@@ -1,4 +1,5 @@
 // Prints the fingerprints of some types, which must be the same for every compiler and dialect.
+#include <belfry/describe.hpp>
 #include <belfry/ring/type_fingerprint.hpp>
 
 #include <array>
@@ -44,6 +45,83 @@ struct named {
   int a;
 };
 
+// Structures whose fields are known, and such whose fields must not be known to any compiler.
+enum class side : std::uint8_t { buy, sell };
+struct leg {
+  std::uint32_t quantity;
+  side way;
+  long price;
+};
+BOOST_DESCRIBE_STRUCT(leg, (), (quantity, way, price))
+struct header {
+  std::chrono::sys_time<std::chrono::nanoseconds> at;
+};
+BOOST_DESCRIBE_STRUCT(header, (), (at))
+struct order : header {
+  leg legs[2];
+  std::array<char, 8> symbol;
+  std::optional<double> limit;
+};
+BOOST_DESCRIBE_STRUCT(order, (header), (legs, symbol, limit))
+struct numbered {
+  bool a;
+  char b[5];
+  leg c;
+  const unsigned long long d;
+  std::array<std::array<short, 2>, 3> e;
+  std::chrono::seconds f;
+  box<unsigned long> g;
+  std::optional<long> h;
+  std::byte i;
+};
+struct empty {};
+struct tags {
+  [[no_unique_address]] empty a;
+  char b;
+  alignas(4) char c;
+  alignas(64) char d;
+};
+struct defaults {
+  int a = 3;
+  leg b{1, side::sell, 2};
+};
+struct unnamed {
+  struct {
+    int a;
+  } b;
+  enum { c, d } e;
+};
+struct bits {
+  int a : 31;
+  int b : 31;
+};
+struct anonymous {
+  int a;
+  union {
+    int b;
+    float c;
+  };
+};
+struct derived : plain {
+  int b;
+};
+struct anything {
+  anything() = default;
+  template <class T>
+  anything(T);
+};
+struct with_anything {
+  int a;
+  anything b;
+  int c;
+};
+struct many {
+  char a[300], b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x, y, z, aa, bb, cc, dd, ee, ff;
+};
+struct too_many {
+  char a[300], b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x, y, z, aa, bb, cc, dd, ee, ff, gg;
+};
+
 }  // namespace my
 
 namespace {
@@ -54,7 +132,8 @@ struct hidden {
 
 template <class T>
 void show(const char* name) {
-  std::printf("%s %016llx\n", name, static_cast<unsigned long long>(belfry::type_fingerprint<T>()));
+  std::printf("%s %016llx, %zu fields\n", name, static_cast<unsigned long long>(belfry::type_fingerprint<T>()),
+              belfry::detail::description_of<T>.fields.size());
 }
 
 }  // namespace
@@ -129,4 +208,19 @@ int main() {
   SHOW(my::sized<100>);
   SHOW(my::painted<my::colour::blue>);
   SHOW(my::flagged<true, 'x'>);
+
+  SHOW(my::side);
+  SHOW(my::leg);
+  SHOW(my::order);
+  SHOW(my::numbered);
+  SHOW(my::empty);
+  SHOW(my::tags);
+  SHOW(my::defaults);
+  SHOW(my::unnamed);
+  SHOW(my::bits);
+  SHOW(my::anonymous);
+  SHOW(my::derived);
+  SHOW(my::with_anything);
+  SHOW(my::many);
+  SHOW(my::too_many);
 }

@@ -192,7 +192,7 @@ TEST_CASE("the capacity that a joining process asks for", "[incompatible]") {
 TEST_CASE("a channel of another type is refused by the constructor, which says why", "[incompatible]") {
   struct tock {
     std::uint64_t seq;
-    double price;
+    std::int64_t price;
   };
   const std::string name = unique_name("type");
   net::io_context io;

@@ -397,6 +397,7 @@ class broadcast_ring {
       .most = {.producers = 1, .consumers = layout::max_participants - 1},
       .value_bytes = sizeof(T),
       .value_align = alignof(T),
+      .type = &detail::description_of<T>,
       .type_fingerprint = type_fingerprint<T>(),
       .abi_fingerprint = static_cast<std::uint64_t>(Mode),
       .align = layout::cache_line,

@@ -146,6 +146,7 @@ class latest {
       .most = {.producers = 1, .consumers = layout::max_participants - 1},
       .value_bytes = sizeof(T),
       .value_align = alignof(T),
+      .type = &detail::description_of<T>,
       .type_fingerprint = type_fingerprint<T>(),
       .abi_fingerprint = 0,
       .align = layout::cache_line,

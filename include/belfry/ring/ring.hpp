@@ -7,6 +7,7 @@
 #pragma once
 
 #include <belfry/detail/layout/layout.hpp>
+#include <belfry/detail/layout/type_description.hpp>
 #include <belfry/ring/message.hpp>
 #include <belfry/ring/type_fingerprint.hpp>
 
@@ -55,6 +56,7 @@ struct ring_traits {
   seats most;  // how many participants at the same time
   std::uint64_t value_bytes;  // 0: messages of any size
   std::uint64_t value_align;
+  const type_description* type = nullptr;  // of the values; null: messages of any size
   std::uint64_t type_fingerprint;
   std::uint64_t abi_fingerprint;
   std::uint64_t align;

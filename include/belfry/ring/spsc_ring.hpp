@@ -180,6 +180,7 @@ class spsc_ring {
       .most = {.producers = 1, .consumers = 1},
       .value_bytes = sizeof(T),
       .value_align = alignof(T),
+      .type = &detail::description_of<T>,
       .type_fingerprint = type_fingerprint<T>(),
       .abi_fingerprint = detail::mix(detail::mix(0, sizeof(queue)), alignof(queue)),
       .align = alignof(queue) > layout::cache_line ? alignof(queue) : layout::cache_line,

@@ -407,6 +407,7 @@ class work_ring {
       .most = {.producers = layout::max_participants / 2, .consumers = layout::max_participants / 2},
       .value_bytes = sizeof(T),
       .value_align = alignof(T),
+      .type = &detail::description_of<T>,
       .type_fingerprint = type_fingerprint<T>(),
       .abi_fingerprint = 0,
       .align = layout::cache_line,

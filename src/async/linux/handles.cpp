@@ -127,7 +127,8 @@ segment_handles receive_handles(native_handle_type socket, failure& f) {
     return {};
   }
   if (got != static_cast<ssize_t>(sizeof content) || content.magic != parcel{}.magic ||
-      (message.msg_flags & MSG_CTRUNC) != 0 || taken.empty() || content.bells + 1 != taken.size()) {
+      (message.msg_flags & MSG_CTRUNC) != 0 || taken.empty() || taken.size() > max_descriptors ||
+      content.bells + 1 != taken.size()) {
     f = {make_error_code(errc::protocol_error),
          "receive handles: the message does not come from send_handles"};
     return {};

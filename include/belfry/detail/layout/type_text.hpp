@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <string_view>
 
 namespace belfry::detail {
@@ -41,6 +42,30 @@ constexpr std::string_view without_arguments(std::string_view name) {
   for (std::size_t i = name.size(); i != 0; --i) {
     if (name[i - 1] == '>') ++depth;
     if (name[i - 1] == '<' && --depth == 0) return name.substr(0, i - 1);
+  }
+  return name;
+}
+
+/// Whether it is a type without a name, or is in one. The compilers write `<unnamed struct>`, `<unnamed union>`,
+/// `(unnamed struct at file.cpp:1:1)`, `(anonymous union at file.cpp:1:1)`.
+constexpr bool is_unnamed(std::string_view name) {
+  for (const std::string_view word : {"<unnamed", "<anonymous", "(unnamed", "(anonymous"}) {
+    for (std::size_t at = name.find(word); at != name.npos; at = name.find(word, at + 1)) {
+      if (!name.substr(at).starts_with("(anonymous namespace)")) return true;
+    }
+  }
+  return false;
+}
+
+/// `c` of `a::b<x>::c`, `d<a::b>` of `a::d<a::b>`; empty for a type without a name.
+constexpr std::string_view unqualified(std::string_view name) {
+  if (is_unnamed(name)) return {};
+  std::size_t depth = 0;
+  for (std::size_t i = name.size(); i != 0; --i) {
+    const char c = name[i - 1];
+    if (c == '>' || c == ')' || c == ']') ++depth;
+    if ((c == '<' || c == '(' || c == '[') && depth != 0) --depth;
+    if (c == ':' && depth == 0) return name.substr(i);
   }
   return name;
 }
