@@ -2,6 +2,7 @@
 
 #include "../base/utf8.hpp"
 #include "json_text.hpp"
+#include "self_description.hpp"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -271,20 +272,34 @@ std::string to_json(const type_description& type, std::size_t most_bytes) {
   return to_json(reduced(type, most_bytes));
 }
 
-std::optional<description> parse_description(std::string_view text, std::string& error) {
+namespace {
+
+/// Of any origin; discarded if it is not JSON, or has more than a description may have.
+json parse(std::string_view text, std::size_t brackets, std::string& error) {
+  json parsed(json::value_t::discarded);
   if (text.size() > most_description_bytes) {
     error = "the description is longer than " + std::to_string(most_description_bytes) + " bytes";
-    return {};
-  }
-  if (!is_nested_at_most(most_brackets, text)) {
+  } else if (!is_nested_at_most(brackets, text)) {
     error = "the description is nested too deep";
-    return {};
-  }
-  const json parsed = json::parse(text, nullptr, false);
-  if (parsed.is_discarded()) {
+  } else if (parsed = json::parse(text, nullptr, false); parsed.is_discarded()) {
     error = "the description is not JSON";
-    return {};
   }
+  return parsed;
+}
+
+}  // namespace
+
+std::string type_in(std::string_view segment_description) {
+  std::string ignored;
+  const json all = parse(segment_description, most_brackets + 1, ignored);
+  if (!all.is_object()) return {};
+  const auto type = all.find("type");
+  return type != all.end() && type->is_object() ? type->dump() : std::string();
+}
+
+std::optional<description> parse_description(std::string_view text, std::string& error) {
+  const json parsed = parse(text, most_brackets, error);
+  if (parsed.is_discarded()) return {};
   try {
     if (!parsed.is_object()) throw std::invalid_argument("type is not an object");
     return reader().type(parsed, "type", most_depth);

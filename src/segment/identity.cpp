@@ -1,5 +1,7 @@
 #include "identity.hpp"
 
+#include "self_description.hpp"
+
 #include <belfry/detail/segment/segment.hpp>
 
 #include <algorithm>
@@ -98,12 +100,39 @@ layout::identity identity_of(const ring_traits& traits, std::uint64_t capacity, 
   return id;
 }
 
+described_segment described(const ring_traits& traits, std::uint64_t capacity, seats places) {
+  described_segment s;
+  s.id = identity_of(traits, capacity, places, 0);
+  if (traits.kind == layout::ring_kind::watch) return s;
+  // Where the ring is depends on the length of the text, which says where its places are. The text only grows.
+  for (;;) {
+    std::string text = describe_segment(s.id, traits.type);
+    if (text.size() < s.description.size()) text.resize(s.description.size(), ' ');
+    const bool settled = text.size() == s.description.size();
+    s.description = std::move(text);
+    if (settled) return s;
+    s.id = identity_of(traits, capacity, places, s.description.size());
+  }
+}
+
+/// The text says which field differs, if the fields are known on both sides.
+bool same_type(const described_segment& found, const described_segment& expected, const std::string& label,
+               failure& f) {
+  if (same("value size", found.id.value_bytes, expected.id.value_bytes, label, f) &&
+      same("value alignment", found.id.value_align, expected.id.value_align, label, f) &&
+      same("type fingerprint", found.id.type_fingerprint, expected.id.type_fingerprint, label, f)) {
+    return true;
+  }
+  const std::string how = difference_of_types(found.description, expected.description);
+  if (!how.empty()) f.what += "; " + how;
+  return false;
+}
+
 }  // namespace
 
-described_segment description_of(const ring_traits& traits, const channel_options& options) {
-  described_segment wanted;
-  wanted.id = identity_of(traits, traits.capacity(options.capacity),
-                          traits.seats_for(options.participants), wanted.description.size());
+described_segment segment_for(const ring_traits& traits, const channel_options& options) {
+  described_segment wanted =
+      described(traits, traits.capacity(options.capacity), traits.seats_for(options.participants));
   wanted.id.flags = options.lifetime == lifetime::persistent ? layout::flag_persistent : 0;
   wanted.id.bell_mode = options.mode & 0777;
   return wanted;
@@ -127,21 +156,21 @@ bool same(const char* field, std::uint64_t found, std::uint64_t expected, const 
 }
 
 // Fields that depend on the capacity come after it, so that the text names the capacity.
-bool segment::same_ring(const layout::identity& found, const layout::identity& expected,
-                        bool any_capacity, const std::string& label, failure& f) {
+bool segment::same_ring(const described_segment& a, const described_segment& b, bool any_capacity,
+                        const std::string& label, failure& f) {
+  const layout::identity& found = a.id;
+  const layout::identity& expected = b.id;
   return same("layout version", found.version, expected.version, label, f) &&
-         same("ring kind", found.kind, expected.kind, label, f) &&
-         same("value size", found.value_bytes, expected.value_bytes, label, f) &&
-         same("value alignment", found.value_align, expected.value_align, label, f) &&
-         same("type fingerprint", found.type_fingerprint, expected.type_fingerprint, label, f) &&
+         same("ring kind", found.kind, expected.kind, label, f) && same_type(a, b, label, f) &&
          ((any_capacity && found.abi_fingerprint == expected.abi_fingerprint) ||
           same("capacity", found.capacity, expected.capacity, label, f)) &&
          same("ABI fingerprint", found.abi_fingerprint, expected.abi_fingerprint, label, f);
 }
 
-bool check_identity(const layout::identity& found, std::uint64_t file_bytes,
+bool check_identity(const described_segment& segment_found, std::uint64_t file_bytes,
                     const ring_traits& traits, const channel_options& options,
                     const std::string& label, failure& f) {
+  const layout::identity& found = segment_found.id;
   if (found.magic != layout::magic) {
     f = {make_error_code(errc::incompatible), label + ": no magic, this is not a belfry segment"};
     return false;
@@ -153,8 +182,12 @@ bool check_identity(const layout::identity& found, std::uint64_t file_bytes,
   // The number of participants, and the text, are the creator's choice.
   const std::size_t seats = std::clamp<std::size_t>(participants(found), 2, layout::max_participants);
   const std::size_t text = std::min<std::size_t>(found.description_bytes, layout::max_description);
-  const layout::identity expected = identity_of(traits, capacity, traits.seats_for(seats), text);
-  return segment::same_ring(found, expected, false, label, f) &&
+  described_segment wanted{identity_of(traits, capacity, traits.seats_for(seats), text), {}};
+  const layout::identity& expected = wanted.id;
+  if (found.type_fingerprint != traits.type_fingerprint && traits.type != nullptr) {
+    wanted.description = describe_segment(expected, traits.type);
+  }
+  return segment::same_ring(segment_found, wanted, false, label, f) &&
          same("number of producers", found.producers, expected.producers, label, f) &&
          same("number of consumers", found.consumers, expected.consumers, label, f) &&
          same("size of the description", found.description_bytes, expected.description_bytes, label, f) &&
@@ -168,7 +201,7 @@ bool check_identity(const layout::identity& found, std::uint64_t file_bytes,
 
 described_segment segment::describe(const ring_traits& traits, const channel_options& options,
                                     failure& f) {
-  return check_options(traits, options, f) ? description_of(traits, options) : described_segment();
+  return check_options(traits, options, f) ? segment_for(traits, options) : described_segment();
 }
 
 }  // namespace belfry::detail

@@ -26,14 +26,14 @@ bool check_mode(unsigned mode, std::string_view name, failure& f);
 bool check_options(const ring_traits& traits, const channel_options& options, failure& f);
 
 /// A new segment for this ring, with options that were checked; its header is without random id and creator.
-described_segment description_of(const ring_traits& traits, const channel_options& options);
+described_segment segment_for(const ring_traits& traits, const channel_options& options);
 
 /// Whether a segment can be created from what another process has sent.
 bool plausible(const described_segment& wanted) noexcept;
 
 /// Whether `found`, in a file of `file_bytes`, is the header that this ring needs. If not, `f` is `errc::incompatible`;
 /// its text begins with `label`.
-bool check_identity(const layout::identity& found, std::uint64_t file_bytes,
+bool check_identity(const described_segment& found, std::uint64_t file_bytes,
                     const ring_traits& traits, const channel_options& options,
                     const std::string& label, failure& f);
 

@@ -77,6 +77,16 @@ bool check_name(std::string_view name, bool companion, failure& f) {
   return true;
 }
 
+/// The text of a segment of any origin; empty if there is none.
+std::string read_description(const unique_handle& block, const layout::identity& id) {
+  const std::size_t count = participants(id);
+  if (count > layout::max_participants || id.description_bytes > layout::max_description) return {};
+  const std::size_t begin = layout::description_offset(count);
+  std::string bytes(begin + id.description_bytes, '\0');
+  if (!platform::peek_block(block, std::as_writable_bytes(std::span(bytes)))) return {};
+  return bytes.substr(begin);
+}
+
 bool make_bells(std::size_t count, segment_handles& handles, failure& f) {
   for (std::size_t i = 0; i < count; ++i) {
     handles.bells.push_back(platform::new_anonymous_bell(f));
@@ -117,7 +127,7 @@ segment segment::create_or_open(std::string_view name, const ring_traits& traits
     if (f.code != std::errc::no_such_file_or_directory) return {};
 
     f = {};
-    described_segment wanted = description_of(traits, options);
+    described_segment wanted = segment_for(traits, options);
     wanted.id.subject = block.id;
     const unique_handle made = platform::new_block(wanted.id.segment_bytes, options.mode, f);
     if (f.code == std::errc::no_space_on_device && --attempts != 0) {
@@ -187,7 +197,7 @@ segment_handles segment::create_anonymous(const ring_traits& traits, const chann
                                           failure& f) {
   segment_handles handles;
   if (!check_options(traits, options, f)) return {};
-  described_segment wanted = description_of(traits, options);
+  described_segment wanted = segment_for(traits, options);
   handles.block = platform::new_anonymous_block(wanted.id.segment_bytes, f);
   if (!handles.block || !build(handles.block, traits, wanted, f)) return {};
   return make_bells(detail::participants(wanted.id), handles, f) ? std::move(handles) : segment_handles();
@@ -241,7 +251,9 @@ bool segment::check(const channel_options& options, failure& f) {
          label + ": the size is " + std::to_string(size) + " bytes, too small for a control header"};
     return false;
   }
-  return check_identity(id_, size, *traits_, options, label, f) &&
+  described_segment found{id_, {}};
+  if (id_.type_fingerprint != traits_->type_fingerprint) found.description = read_description(block_, id_);
+  return check_identity(found, size, *traits_, options, label, f) &&
          (subject_.id != 0 || same("block it belongs to", id_.subject, 0, label, f));
 }
 

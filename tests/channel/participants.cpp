@@ -50,6 +50,7 @@ TEST_CASE("the creator says how many participants there may be", "[participants]
   CHECK(ec == errc::roster_full);
   CHECK(tx.try_send({1, 0.5}));
   CHECK(b.try_receive()->seq == 1);
+  meet_jobs::forget(name);
 }
 
 TEST_CASE("handles have a bell for each participant, and no more", "[participants]") {

@@ -11,7 +11,7 @@ namespace belfry::detail {
 
 struct managed_channels::channel {
   std::string name;
-  layout::identity id;
+  described_segment made_as;
   segment_handles handles;
   mapping header;
   std::size_t peers = 0;  // connections of participants
@@ -29,7 +29,7 @@ std::shared_ptr<managed_channels::channel> managed_channels::join(const std::str
   if (!found) {
     auto made = std::make_shared<channel>();
     made->name = name;
-    made->id = wanted.id;
+    made->made_as = wanted;
     made->handles = segment::create_described(wanted, f);
     if (!f)
       made->header = platform::map_block(made->handles.block, wanted.id.header_bytes, 0, true, f);
@@ -40,7 +40,7 @@ std::shared_ptr<managed_channels::channel> managed_channels::join(const std::str
     found = std::move(made);
   }
   const std::string shown = '"' + name + '"';
-  if (!segment::same_ring(found->id, wanted.id, any_capacity, shown, f)) return nullptr;
+  if (!segment::same_ring(found->made_as, wanted, any_capacity, shown, f)) return nullptr;
   ++found->peers;
   return found;
 }

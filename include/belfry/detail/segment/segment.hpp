@@ -84,7 +84,7 @@ class segment {
   /// an empty ring are zero.
   static segment_handles create_described(const described_segment& wanted, failure& f);
   /// Whether both headers describe the same ring. If not, `f` is `errc::incompatible`; its text begins with `label`.
-  static bool same_ring(const layout::identity& found, const layout::identity& expected,
+  static bool same_ring(const described_segment& found, const described_segment& expected,
                         bool any_capacity, const std::string& label, failure& f);
 
   /// Removes a named segment and its bells, even if values are unread. Waits up to a second for the roster's lock.
