@@ -48,15 +48,33 @@ attempt pop(typename Ring::reader& rx, std::uint64_t& n) {
   return answer;
 }
 
+/// A ring of the list in a segment for so many participants.
+template <class Kit, std::size_t Participants>
+struct among : Kit {
+  static constexpr channel_options options() {
+    channel_options o = Kit::options();
+    o.participants = Participants;
+    return o;
+  }
+};
+
+/// Every ring; and those for many, where there are as few or as many participants as there can be.
+using every_trial = decltype(std::tuple_cat(
+    std::declval<every_ring>(),
+    std::declval<std::tuple<among<of_ring<work_ring<tick, 16>>, 2>, among<of_ring<work_ring<tick, 16>>, 250>,
+                            among<of_ring<broadcast_ring<tick, 16, overflow::block>>, 3>,
+                            among<of_ring<broadcast_ring<tick, 16, overflow::block>>, 65>,
+                            among<of_ring<broadcast_ring<tick, 16, overflow::block>>, 250>>>()));
+
 /// A ring of the list with a producer and a consumer, which have the slots that a roster would give them.
 template <class Kit>
 struct trial {
   using ring = typename Kit::channel::ring_type;
   static constexpr const detail::ring_traits& traits = ring::traits;
-  static constexpr detail::seats places = raw_ring<ring>::places;
+  static constexpr detail::seats places = traits.seats_for(Kit::options().participants);
   /// How many values can be there that a consumer has not received.
   static constexpr std::size_t room = Kit::room;
-  static constexpr std::size_t first_consumer = raw_ring<ring>::first_consumer;
+  static constexpr std::size_t first_consumer = places.producers;
   /// Each value is for one consumer.
   static constexpr bool to_one = places.consumers == 1 || traits.competing;
 
@@ -83,15 +101,15 @@ struct trial {
   }
 
   const watchdog dog;  // a ring that is wrong may never be empty
-  raw_ring<ring> memory{Kit::options().capacity};
+  raw_ring<ring> memory{Kit::options().capacity, Kit::options().participants};
   Kit values{};
-  typename ring::writer tx = memory.writer();
+  typename ring::writer tx = memory.writer(0);
   typename ring::reader rx = reader();
 };
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("a ring's traits agree with its types", "[conformance]", every_ring) {
+TEMPLATE_LIST_TEST_CASE("a ring's traits agree with its types", "[conformance]", every_trial) {
   using ring = typename TestType::channel::ring_type;
   static_assert(belfry::ring<ring>);
   const detail::ring_traits& t = ring::traits;
@@ -136,7 +154,7 @@ TEMPLATE_LIST_TEST_CASE("a ring's traits agree with its types", "[conformance]",
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("a fresh ring is empty", "[conformance]", every_ring) {
+TEMPLATE_LIST_TEST_CASE("a fresh ring is empty", "[conformance]", every_trial) {
   trial<TestType> c;
   std::uint64_t n = 77;
   for (const start where : {start::newest, start::oldest}) {
@@ -154,7 +172,7 @@ TEMPLATE_LIST_TEST_CASE("a fresh ring is empty", "[conformance]", every_ring) {
 }
 
 TEMPLATE_LIST_TEST_CASE("a full ring takes no more, and has room again as soon as one value is received",
-                        "[conformance]", every_ring) {
+                        "[conformance]", every_trial) {
   trial<TestType> c;
   std::uint64_t n = 0;
   if (c.traits.never_full) {
@@ -178,7 +196,7 @@ TEMPLATE_LIST_TEST_CASE("a full ring takes no more, and has room again as soon a
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("a batch is sent and received as far as possible", "[conformance]", every_ring) {
+TEMPLATE_LIST_TEST_CASE("a batch is sent and received as far as possible", "[conformance]", every_trial) {
   trial<TestType> c;
   std::size_t count = 99;
   CHECK(c.tx.push_n({}, count) == attempt::done);
@@ -215,7 +233,7 @@ TEMPLATE_LIST_TEST_CASE("a batch is sent and received as far as possible", "[con
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("a ring behaves like a deque", "[conformance]", every_ring) {
+TEMPLATE_LIST_TEST_CASE("a ring behaves like a deque", "[conformance]", every_trial) {
   using ring = typename trial<TestType>::ring;
   trial<TestType> c;
   std::mt19937_64 random(random_seed());
@@ -293,7 +311,7 @@ TEMPLATE_LIST_TEST_CASE("a ring behaves like a deque", "[conformance]", every_ri
   CHECK_FALSE(c.rx.corrupted());
 }
 
-TEMPLATE_LIST_TEST_CASE("a ring is drained when everything was received", "[conformance]", every_ring) {
+TEMPLATE_LIST_TEST_CASE("a ring is drained when everything was received", "[conformance]", every_trial) {
   trial<TestType> c;
   for (std::uint64_t n = 0; n != 3 * c.room; ++n) {
     c.push_all(n, n + 1);
@@ -312,7 +330,7 @@ TEMPLATE_LIST_TEST_CASE("a ring is drained when everything was received", "[conf
   CHECK(c.memory.drained() == receives);
 }
 
-TEMPLATE_LIST_TEST_CASE("recover changes nothing for a participant that held nothing", "[conformance]", every_ring) {
+TEMPLATE_LIST_TEST_CASE("recover changes nothing for a participant that held nothing", "[conformance]", every_trial) {
   trial<TestType> c;
   const std::uint64_t half = std::max<std::uint64_t>(c.room / 2, 1);
   c.push_all(0, half);
@@ -330,7 +348,7 @@ TEMPLATE_LIST_TEST_CASE("recover changes nothing for a participant that held not
 }
 
 TEMPLATE_LIST_TEST_CASE("a successor continues where its predecessor was killed, or has left", "[conformance]",
-                        every_ring) {
+                        every_trial) {
   using ring = typename trial<TestType>::ring;
   trial<TestType> c;
   std::uint64_t next = 0;
@@ -366,9 +384,9 @@ TEMPLATE_LIST_TEST_CASE("a successor continues where its predecessor was killed,
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("each value goes to one consumer, or to all of them", "[conformance]", every_ring) {
+TEMPLATE_LIST_TEST_CASE("each value goes to one consumer, or to all of them", "[conformance]", every_trial) {
   using ring = typename trial<TestType>::ring;
-  if (raw_ring<ring>::places.consumers == 1) return;
+  if (trial<TestType>::places.consumers == 1) return;
   trial<TestType> c;
   std::vector<typename ring::reader> others;
   for (std::size_t i = 1; i != c.places.consumers; ++i) others.push_back(c.reader(c.first_consumer + i));
@@ -389,8 +407,8 @@ TEMPLATE_LIST_TEST_CASE("each value goes to one consumer, or to all of them", "[
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("a consumer that was killed, or has left, holds nothing up", "[conformance]", every_ring) {
-  if (raw_ring<typename TestType::channel::ring_type>::places.consumers == 1) return;
+TEMPLATE_LIST_TEST_CASE("a consumer that was killed, or has left, holds nothing up", "[conformance]", every_trial) {
+  if (trial<TestType>::places.consumers == 1) return;
   trial<TestType> c;
   const std::size_t slot = c.first_consumer + 1;
   const bool killed = GENERATE(true, false);
@@ -407,9 +425,9 @@ TEMPLATE_LIST_TEST_CASE("a consumer that was killed, or has left, holds nothing 
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("many producers fill the same ring", "[conformance]", every_ring) {
+TEMPLATE_LIST_TEST_CASE("many producers fill the same ring", "[conformance]", every_trial) {
   using ring = typename trial<TestType>::ring;
-  if (raw_ring<ring>::places.producers == 1) return;
+  if (trial<TestType>::places.producers == 1) return;
   trial<TestType> c;
   std::vector<typename ring::writer> others;
   for (std::size_t slot = 0; slot != c.places.producers; ++slot) others.push_back(c.memory.writer(slot));
@@ -423,7 +441,7 @@ TEMPLATE_LIST_TEST_CASE("many producers fill the same ring", "[conformance]", ev
 
 // ---- rings that can do more ---------------------------------------------------------------------------
 
-TEMPLATE_LIST_TEST_CASE("a leasing ring gives back what was not acknowledged", "[conformance]", every_ring) {
+TEMPLATE_LIST_TEST_CASE("a leasing ring gives back what was not acknowledged", "[conformance]", every_trial) {
   using ring = typename trial<TestType>::ring;
   if constexpr (leasing_ring<ring>) {
     trial<TestType> c;
@@ -456,7 +474,7 @@ TEMPLATE_LIST_TEST_CASE("a leasing ring gives back what was not acknowledged", "
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("a lossy ring counts what was lost, and tells it once", "[conformance]", every_ring) {
+TEMPLATE_LIST_TEST_CASE("a lossy ring counts what was lost, and tells it once", "[conformance]", every_trial) {
   using ring = typename trial<TestType>::ring;
   if constexpr (lossy_ring<ring>) {
     trial<TestType> c;
@@ -483,7 +501,7 @@ TEMPLATE_LIST_TEST_CASE("a lossy ring counts what was lost, and tells it once", 
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("a ring in place: a claim sends what was committed, or nothing", "[conformance]", every_ring) {
+TEMPLATE_LIST_TEST_CASE("a ring in place: a claim sends what was committed, or nothing", "[conformance]", every_trial) {
   using ring = typename trial<TestType>::ring;
   if constexpr (in_place_ring<ring>) {
     trial<TestType> c;
@@ -518,7 +536,7 @@ TEMPLATE_LIST_TEST_CASE("a ring in place: a claim sends what was committed, or n
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("a ring in place: messages may be released in any order", "[conformance]", every_ring) {
+TEMPLATE_LIST_TEST_CASE("a ring in place: messages may be released in any order", "[conformance]", every_trial) {
   using ring = typename trial<TestType>::ring;
   if constexpr (in_place_ring<ring>) {
     trial<TestType> c;
@@ -540,7 +558,7 @@ TEMPLATE_LIST_TEST_CASE("a ring in place: messages may be released in any order"
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("a ring in place: no larger message can be sent", "[conformance]", every_ring) {
+TEMPLATE_LIST_TEST_CASE("a ring in place: no larger message can be sent", "[conformance]", every_trial) {
   using ring = typename trial<TestType>::ring;
   if constexpr (in_place_ring<ring>) {
     trial<TestType> c;
@@ -699,7 +717,7 @@ class attacked : trial<Kit> {
 
 // An access outside the ring ends the process; see raw_ring.
 TEMPLATE_LIST_TEST_CASE("random bytes in a ring: every call returns, and accesses nothing outside", "[conformance]",
-                        every_ring) {
+                        every_trial) {
   if (trusts_its_peer<typename TestType::channel::ring_type>) return;
   attacked<TestType> ring(random_seed());
   for (int i = 0; i != often(400'000); ++i) {

@@ -1,3 +1,4 @@
+#include "support/process.hpp"
 #include "support/raw_ring.hpp"
 
 #include <belfry/ring/work_ring.hpp>
@@ -5,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <csignal>
 #include <deque>
 #include <random>
 #include <set>
@@ -147,6 +149,31 @@ TEST_CASE("an item held by a dead consumer is delivered again, once", "[work_rin
   CHECK(take_all(x) == numbers{1, 2});
   CHECK(ring.drained());
   CHECK_FALSE(dead.acknowledge(t));
+}
+
+// Each is killed when it has claimed places for its batch, and has written nothing.
+TEST_CASE("producers that are stopped in a batch leave a place for the last one", "[work_ring]") {
+  const std::size_t participants = GENERATE(2u, 8u, 64u, 250u);
+  const watchdog dog;
+  const raw_ring<work_ring<work_value, 256>> ring(0, participants);
+  const std::size_t producers = participants / 2;
+  void* const nothing = ::mmap(nullptr, 256 * sizeof(work_value), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  REQUIRE(nothing != MAP_FAILED);
+  for (std::size_t slot = 1; slot != producers; ++slot) {
+    child producer([&] {
+      ::signal(SIGSEGV, SIG_DFL);
+      std::size_t n = 0;
+      ring.writer(slot).push_n(std::span(static_cast<const work_value*>(nothing), 256), n);
+    });
+    REQUIRE(producer.wait() == 128 + SIGSEGV);
+  }
+  ::munmap(nothing, 256 * sizeof(work_value));
+  auto tx = ring.writer(0);
+  CHECK(tx.push(work_value::of(7)) == attempt::done);
+  for (std::size_t slot = 1; slot != producers; ++slot) ring.recover(slot);
+  auto rx = ring.reader(producers);
+  CHECK(take_all(rx) == numbers{7});
+  CHECK(ring.drained());
 }
 
 TEST_CASE("an item that a dead producer had begun is discarded", "[work_ring]") {

@@ -23,7 +23,8 @@ inline numbers from_to(std::uint64_t first, std::uint64_t end) {
 /// The pages before the ring and after it cannot be accessed.
 template <class Ring>
 struct raw_ring {
-  explicit raw_ring(std::uint64_t capacity = 0) {
+  explicit raw_ring(std::uint64_t capacity = 0, std::size_t participants = 64) {
+    const detail::seats places = Ring::traits.seats_for(participants);
     const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
     memory.capacity = Ring::traits.capacity(capacity);
     memory.participants = places.all();
@@ -49,7 +50,7 @@ struct raw_ring {
 
   using writer_type = typename Ring::writer;
   using reader_type = typename Ring::reader;
-  /// The first producer has slot 0; the first consumer comes after the last producer.
+  /// The first producer has slot 0; the first consumer comes after the last producer. (With 64 participants.)
   static constexpr detail::seats places = Ring::traits.seats_for(64);
   static constexpr std::size_t first_consumer = places.producers;
   writer_type writer(std::size_t slot = 0) const { return writer_type(memory, slot); }

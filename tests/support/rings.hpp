@@ -32,7 +32,7 @@ struct of_ring {
   using channel = belfry::channel<Ring>;
   static constexpr std::size_t room = Ring::traits.capacity(0);
 
-  static channel_options options() {
+  static constexpr channel_options options() {
     channel_options o;
     o.start = start::oldest;
     return o;
@@ -45,7 +45,7 @@ struct of_bytes {
   using channel = belfry::channel<byte_ring>;
   static constexpr std::size_t room = 4096 / 16;
 
-  static channel_options options() {
+  static constexpr channel_options options() {
     channel_options o;
     o.capacity = 4096;
     return o;

@@ -125,7 +125,8 @@ class work_ring {
   /// A producer's side.
   class writer : public side {
    public:
-    writer(const ring_memory& memory, std::size_t owner) : side(memory, owner) {}
+    writer(const ring_memory& memory, std::size_t owner)
+        : side(memory, owner), most_held_(most_held(memory.participants)) {}
 
     attempt push(const T& value) noexcept {
       hold place;
@@ -137,11 +138,11 @@ class work_ring {
     }
     /// Claims several slots before it raises the tail past all of them.
     attempt push_n(std::span<const T> values, std::size_t& pushed) noexcept {
-      std::array<hold, most_held> places;
+      std::array<hold, most_together> places;
       pushed = 0;
       std::uint64_t position = this->control_->tail.load(std::memory_order_relaxed);
       for (attempt a = attempt::done; pushed != values.size();) {
-        const std::size_t wanted = std::min(values.size() - pushed, most_held);
+        const std::size_t wanted = std::min<std::size_t>(values.size() - pushed, most_held_);
         std::size_t claimed = 0;
         while (claimed != wanted && (a = claim(position, places[claimed])) == attempt::done) ++claimed;
         if (claimed != 0) raise(this->control_->tail, places[claimed - 1].position + 1);
@@ -164,12 +165,15 @@ class work_ring {
 
    private:
     struct hold {
-      std::uint64_t position = 0;
-      bool skipped = false;  // others found the slot taken and continued; so may a consumer have done
+      std::uint64_t position;
+      bool skipped;  // others found the slot taken and continued; so may a consumer have done
     };
-    /// Few enough that the producers together cannot hold the whole ring when all but one are stopped.
-    static constexpr std::size_t most_held =
-        std::clamp<std::size_t>(N / 32, 1, 32);
+    static constexpr std::size_t most_together = 32;
+    /// Few enough that the producers together cannot hold the whole ring when all but one are stopped. (Half of the
+    /// participants are producers.)
+    static constexpr std::size_t most_held(std::size_t participants) noexcept {
+      return std::clamp<std::size_t>(N / std::max<std::size_t>(participants / 2, 1), 1, most_together);
+    }
 
     /// Claims the first free slot from `position` on, and moves `position` behind it. The caller must raise
     /// the tail past it.
@@ -214,6 +218,8 @@ class work_ring {
       this->corrupted_ = true;
       return attempt::corrupted;
     }
+
+    std::size_t most_held_;
   };
 
   /// A consumer's side.
