@@ -8,6 +8,7 @@
 #include <belfry/collect_garbage.hpp>
 #include <belfry/describe.hpp>
 #include <belfry/error.hpp>
+#include <belfry/inspect.hpp>
 #include <belfry/log.hpp>
 #include <belfry/manager_options.hpp>
 #include <belfry/manager_server.hpp>

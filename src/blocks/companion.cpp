@@ -69,6 +69,11 @@ std::string companion_name(std::string_view block, failure& f) {
   return {};
 }
 
+std::optional<std::string_view> block_of_companion(std::string_view name) noexcept {
+  if (!name.ends_with(suffix)) return {};
+  return name.substr(0, name.size() - suffix.size());
+}
+
 bool remove_companion_if_over(std::string_view block) {
   failure ignored;
   const std::string name = companion_name(block, ignored);
@@ -92,8 +97,8 @@ bool remove_companion_if_over(std::string_view block) {
 
 void collect_companions(const std::function<void(const std::string& companion)>& tell) {
   for (const std::string& name : platform::block_names()) {
-    if (!name.ends_with(suffix)) continue;
-    if (remove_companion_if_over(name.substr(0, name.size() - suffix.size()))) tell(name);
+    const auto block = block_of_companion(name);
+    if (block && remove_companion_if_over(*block)) tell(name);
   }
 }
 

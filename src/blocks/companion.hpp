@@ -8,6 +8,7 @@
 #include <belfry/shared_memory.hpp>
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -15,6 +16,9 @@ namespace belfry::detail {
 
 /// `<name>.watch`. Fails with `filename_too_long` if this name, or that of a bell, would be too long.
 std::string companion_name(std::string_view block, failure& f);
+
+/// The block whose companion could have this name; none if it is no companion's name.
+std::optional<std::string_view> block_of_companion(std::string_view name) noexcept;
 
 /// Removes the companion of a block, and its bells, if no participant is alive and later participants do not need it:
 /// the block has lost its name, or no holder of a transaction has died. Returns whether it was removed.

@@ -1,6 +1,8 @@
 // Blocks: shared memory, with or without a name.
 #pragma once
 
+#include "owner.hpp"
+
 #include <belfry/detail/platform/mapping.hpp>
 #include <belfry/detail/platform/native_handle.hpp>
 #include <belfry/error.hpp>
@@ -68,11 +70,23 @@ std::uint64_t named_block_id(std::string_view name) noexcept;
 /// False also where the system does not tell, for example for another user's block.
 bool is_unused_by_others(const unique_handle& block) noexcept;
 
+/// What the system knows of a file in the directory of blocks, whether this process may open it or not.
+struct file_status {
+  enum class type { regular, bell, other } is = type::other;
+  std::uint64_t bytes = 0;
+  std::uint64_t id = 0;        ///< as id_of()
+  std::int64_t written_at = 0;  ///< seconds since 1970; for a segment when it was created, as users only map it
+  ownership owner;
+};
+bool status_of(const unique_handle& block, file_status& out) noexcept;
+bool status_of_name(std::string_view name, file_status& out) noexcept;
+
 std::uint64_t block_size(const unique_handle& block, failure& f);
 
-/// Copies the block's first bytes; false if it has fewer. Never faults, even if the file is truncated
+/// Copies the block's bytes from `offset` on; false if it has fewer. Never faults, even if the file is truncated
 /// meanwhile.
-bool peek_block(const unique_handle& block, std::span<std::byte> out) noexcept;
+bool peek_block(const unique_handle& block, std::span<std::byte> out,
+                std::uint64_t offset = 0) noexcept;
 
 /// Maps `bytes` of the block. The last `mirrored` bytes are mapped a second time right after them, so that a
 /// record that crosses the end of a ring is contiguous.

@@ -13,5 +13,7 @@ bool lock_byte(const unique_handle& block, std::uint64_t offset) noexcept;  // b
 bool try_lock_byte(const unique_handle& block, std::uint64_t offset) noexcept;
 void unlock_byte(const unique_handle& block, std::uint64_t offset) noexcept;
 bool is_locked_by_another(const unique_handle& block, std::uint64_t offset) noexcept;
+/// The same for any byte from `offset` on.
+bool is_any_locked_by_another(const unique_handle& block, std::uint64_t offset) noexcept;
 
 }  // namespace belfry::platform

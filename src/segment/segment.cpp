@@ -70,9 +70,7 @@ bool check_name(std::string_view name, bool companion, failure& f) {
          "the name \"" + std::string(name) + "\" is reserved for " + whose};
     return false;
   };
-  const std::size_t digits = name.find_last_not_of("0123456789") + 1;
-  if (digits != name.size() && name.substr(0, digits).ends_with(".bell."))
-    return refuse("another channel's bell");
+  if (segment_of_bell(name)) return refuse("another channel's bell");
   if (!companion && name.ends_with(".watch")) return refuse("a block's companion");
   return true;
 }
@@ -109,6 +107,13 @@ void await_lock(const unique_handle& block) {
 
 std::string bell_name(std::string_view segment, std::size_t slot) {
   return std::string(segment) + ".bell." + std::to_string(slot);
+}
+
+std::optional<std::string_view> segment_of_bell(std::string_view name) noexcept {
+  constexpr std::string_view between = ".bell.";
+  const std::size_t digits = name.find_last_not_of("0123456789") + 1;
+  if (digits == name.size() || !name.substr(0, digits).ends_with(between)) return {};
+  return name.substr(0, digits - between.size());
 }
 
 segment segment::create_or_open(std::string_view name, const ring_traits& traits,

@@ -8,6 +8,7 @@
 #include <belfry/collect_garbage.hpp>
 #include <belfry/describe.hpp>
 #include <belfry/error.hpp>
+#include <belfry/inspect.hpp>
 #include <belfry/log.hpp>
 #include <belfry/manager_options.hpp>
 #include <belfry/manager_server.hpp>
@@ -107,6 +108,8 @@ net::awaitable<void> share(net::io_context& io) {
   if (server.is_open() && server.list_segments().empty()) server.close();
   co_await server.async_wait(net::use_awaitable);
   belfry::collect_garbage({}, "/nowhere");
+  for (const belfry::segment_entry& e : belfry::list_segments())
+    std::cout << e.name << e.alive() << belfry::inspect(e.name).alive(belfry::participant_role::consumer);
 }
 
 }  // namespace

@@ -217,17 +217,46 @@ bool is_unused_by_others(const unique_handle& block) noexcept {
   return true;
 }
 
+namespace {
+
+file_status status_from(const struct stat& found) noexcept {
+  using type = file_status::type;
+  return {
+      .is = S_ISREG(found.st_mode) ? type::regular : S_ISFIFO(found.st_mode) ? type::bell : type::other,
+      .bytes = static_cast<std::uint64_t>(found.st_size),
+      .id = found.st_ino,
+      .written_at = found.st_mtim.tv_sec,
+      .owner = {found.st_uid, found.st_gid, found.st_mode & 0777}};
+}
+
+}  // namespace
+
+bool status_of(const unique_handle& block, file_status& out) noexcept {
+  struct stat found {};
+  if (::fstat(block.get(), &found) != 0) return false;
+  out = status_from(found);
+  return true;
+}
+
+bool status_of_name(std::string_view name, file_status& out) noexcept {
+  struct stat found {};
+  if (::lstat(path_of(name).c_str(), &found) != 0) return false;
+  out = status_from(found);
+  return true;
+}
+
 std::uint64_t block_size(const unique_handle& block, failure& f) {
   struct stat status {};
   if (::fstat(block.get(), &status) != 0) fail(f, "get the size of a block");
   return static_cast<std::uint64_t>(status.st_size);
 }
 
-bool peek_block(const unique_handle& block, std::span<std::byte> out) noexcept {
+bool peek_block(const unique_handle& block, std::span<std::byte> out,
+                std::uint64_t offset) noexcept {
   std::size_t got = 0;
   while (got < out.size()) {
     const ssize_t n =
-        ::pread(block.get(), out.data() + got, out.size() - got, static_cast<off_t>(got));
+        ::pread(block.get(), out.data() + got, out.size() - got, static_cast<off_t>(offset + got));
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) return false;
     got += static_cast<std::size_t>(n);

@@ -10,6 +10,7 @@
 #include <belfry/detail/layout/layout.hpp>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,6 +27,8 @@ constexpr unsigned participants_mode(unsigned mode) noexcept {
 }
 
 std::string bell_name(std::string_view segment, std::size_t slot);
+/// The segment whose bell could have this name; none if it is no bell's name.
+std::optional<std::string_view> segment_of_bell(std::string_view name) noexcept;
 
 /// The handles of a segment without a name: the block, and a bell for every slot.
 struct segment_handles {

@@ -1,0 +1,63 @@
+#include "../platform/block.hpp"
+#include "inspection.hpp"
+
+#include <belfry/detail/segment/segment.hpp>
+
+#include <algorithm>
+#include <map>
+
+namespace belfry {
+
+using detail::failure;
+
+std::size_t channel_info::alive() const noexcept {
+  return alive(participant_role::producer) + alive(participant_role::consumer);
+}
+
+std::size_t channel_info::alive(participant_role role) const noexcept {
+  const auto is_one = [&](const participant_info& p) { return p.alive && p.role == role; };
+  return static_cast<std::size_t>(std::ranges::count_if(participants, is_one));
+}
+
+channel_info inspect(std::string_view name) {
+  failure f;
+  channel_info info = detail::inspect_name(name, f);
+  if (f) f.raise();
+  return info;
+}
+
+channel_info inspect(std::string_view name, error_code& ec) {
+  failure f;
+  channel_info info = detail::inspect_name(name, f);
+  ec = detail::to_net(f.code);
+  return info;
+}
+
+std::vector<segment_entry> list_segments() {
+  std::vector<std::string> names = platform::block_names();
+  std::ranges::sort(names);
+  std::vector<segment_entry> all;
+  std::map<std::string_view, segment_entry> strays;
+  for (const std::string& name : names) {
+    platform::file_status status;
+    if (!platform::status_of_name(name, status)) continue;
+    const auto segment = detail::segment_of_bell(name);
+    if (segment && status.is == platform::file_status::type::bell) {
+      if (std::ranges::binary_search(names, *segment)) continue;
+      segment_entry& bells = strays.try_emplace(*segment, detail::of_file(*segment, status)).first->second;
+      bells.kind = "bells";
+      ++bells.stray_bells;
+      continue;
+    }
+    failure f;
+    segment_entry entry = detail::inspect_file(name, status, f);
+    if (f.code == std::errc::no_such_file_or_directory) continue;
+    if (f) entry.problem = f.what + (f.code == errc::incompatible ? "" : ": " + f.code.message());
+    all.push_back(std::move(entry));
+  }
+  for (auto& [name, entry] : strays) all.push_back(std::move(entry));
+  std::ranges::sort(all, {}, &segment_entry::name);
+  return all;
+}
+
+}  // namespace belfry

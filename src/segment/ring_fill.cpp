@@ -1,0 +1,177 @@
+#include "ring_fill.hpp"
+
+#include "../platform/block.hpp"
+#include "identity.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <span>
+#include <vector>
+
+namespace belfry::detail {
+namespace {
+
+/// Where two positions are in a segment: what was sent, and what was received.
+struct positions {
+  std::uint64_t sent;
+  std::uint64_t received;
+};
+
+class fill_reader {
+ public:
+  fill_reader(const unique_handle& block, const layout::identity& id) : block_(block), id_(id) {}
+
+  ring_fill read() {
+    switch (id_.kind) {
+      case layout::ring_kind::spsc: of_queue(); break;
+      case layout::ring_kind::byte: of_bytes(); break;
+      case layout::ring_kind::work: of_work(); break;
+      case layout::ring_kind::broadcast: of_broadcast(); break;
+      case layout::ring_kind::latest: of_latest(); break;
+      case layout::ring_kind::watch: break;
+    }
+    return std::move(fill_);
+  }
+
+ private:
+  /// More than this is not searched for work items: it could take longer than its reader wants to wait.
+  static constexpr std::uint64_t most_searched = std::uint64_t{64} << 20;
+  static constexpr std::uint64_t chunk = 64 << 10;
+
+  void corrupted(const char* what) {
+    fill_.problem = std::string("the ring is corrupted: ") + what;
+  }
+
+  bool fits(std::uint64_t offset, std::uint64_t bytes) const {
+    return offset <= id_.ring_bytes && bytes <= id_.ring_bytes - offset;
+  }
+  bool read(std::uint64_t offset, std::span<std::byte> out) const {
+    return fits(offset, out.size()) && platform::peek_block(block_, out, id_.ring_offset + offset);
+  }
+  bool read(std::uint64_t offset, std::uint64_t& word) const {
+    return read(offset, std::as_writable_bytes(std::span(&word, 1)));
+  }
+
+  /// The positions may move between two reads. Only if `received` has not is it certain that they belong together, and
+  /// that `possible` has to hold; a ring that streams is never seen like that.
+  template <class Possible>
+  std::optional<positions> read_positions(positions at, const char* impossible, Possible possible) {
+    bool moved = false;
+    positions p{};
+    for (int attempt = 0; attempt != 8; ++attempt) {
+      std::uint64_t again = 0;
+      if (!read(at.received, p.received) || !read(at.sent, p.sent) || !read(at.received, again)) {
+        corrupted("it is too short");
+        return {};
+      }
+      if (again == p.received && possible(p)) return p;
+      moved = moved || again != p.received;
+    }
+    if (moved) return p;
+    corrupted(impossible);
+    return {};
+  }
+
+  /// Whether the places of a ring whose values have a word each lie in the ring.
+  bool has_slots() {
+    const layout::geometry& g = id_.places;
+    const bool inside = g.first <= id_.ring_bytes && g.stride >= 8 && g.stride % 8 == 0 && g.places == id_.capacity &&
+                        g.places != 0 && g.places <= (id_.ring_bytes - g.first) / g.stride;
+    if (!inside) corrupted("its values would lie outside");
+    return inside;
+  }
+  std::uint64_t word_at(std::uint64_t place) const { return id_.places.first + place * id_.places.stride; }
+
+  void of_bytes() {
+    const auto p = read_positions(
+        {offsetof(layout::byte_ring_control, tail), offsetof(layout::byte_ring_control, head)},
+        "its positions are further apart than its capacity",
+        [&](const positions& q) { return q.sent - q.received <= id_.capacity; });
+    if (p) fill_.unread = std::min(p->sent - p->received, id_.capacity);
+  }
+
+  void of_latest() {
+    if (id_.capacity != 1) return corrupted("its capacity is impossible");
+    const auto p = read_positions(
+        {offsetof(layout::latest_control, version), offsetof(layout::latest_control, read)},
+        "a version was received that was not sent",
+        [](const positions& q) { return q.received <= q.sent; });
+    if (p) fill_.unread = p->sent > p->received ? 1 : 0;
+  }
+
+  void of_broadcast() {
+    using control = layout::broadcast_control;
+    const bool blocks = id_.abi_fingerprint == 0;
+    if (!has_slots()) return;
+    const auto p =
+        read_positions({offsetof(control, tail), offsetof(control, received)},
+                       "a value was received that was not sent", [](const positions& q) {
+                         return q.sent < std::uint64_t{1} << 62 && q.received <= q.sent + 1;
+                       });
+    if (!p) return;
+    // A producer that died may have sent one more, see broadcast_control.
+    std::uint64_t end = p->sent;
+    std::uint64_t stamp = 0;
+    if (read(word_at(end % id_.capacity), stamp) && stamp == layout::broadcast_whole(end)) ++end;
+    fill_.unread = end > p->received ? std::min(end - p->received, id_.capacity) : 0;
+    if (blocks) of_cursors(end);
+  }
+
+  void of_cursors(std::uint64_t end) {
+    using control = layout::broadcast_control;
+    std::array<std::uint64_t, 4> attached{};
+    static_assert(sizeof attached == sizeof(control::attached));
+    if (!read(offsetof(control, attached), std::as_writable_bytes(std::span(attached)))) return;
+    for (std::size_t slot = 0; slot != participants(id_); ++slot) {
+      std::uint64_t position = 0;
+      if ((attached[slot / 64] >> slot % 64 & 1) != 0 &&
+          read(sizeof(control) + slot * sizeof(layout::broadcast_cursor), position)) {
+        fill_.behind[slot] = end > position ? std::min(end - position, id_.capacity) : 0;
+      }
+    }
+  }
+
+  void of_work() {
+    if (!has_slots() || id_.ring_bytes > most_searched) return;
+    const std::uint64_t each = id_.places.stride;
+    // As many slots at a time as fill a chunk; of large ones only the word.
+    const std::uint64_t together = std::max<std::uint64_t>(chunk / each, 1);
+    std::vector<std::uint64_t> words(together == 1 ? 1 : together * each / 8);
+    std::uint64_t unread = 0;
+    for (std::uint64_t first = 0; first < id_.capacity; first += together) {
+      const std::uint64_t count = std::min(together, id_.capacity - first);
+      const std::span part(words.data(), together == 1 ? 1 : count * each / 8);
+      if (!read(word_at(first), std::as_writable_bytes(part)))
+        return corrupted("it is too short");
+      for (std::uint64_t i = 0; i != count; ++i) {
+        const auto word = layout::work_word::from(part[i * each / 8]);
+        if (!word.valid()) return corrupted("a slot has an impossible state");
+        unread +=
+            word.state == layout::work_state::ready || word.state == layout::work_state::leased;
+      }
+    }
+    fill_.unread = unread;
+  }
+
+  void of_queue() {
+    const std::uint64_t places = id_.places.places;
+    if (id_.capacity >= id_.ring_bytes || places != id_.capacity + 1) return corrupted("its capacity is impossible");
+    const auto p =
+        read_positions({id_.places.written, id_.places.read}, "an index is outside",
+                       [&](const positions& q) { return q.sent < places && q.received < places; });
+    if (!p || p->sent >= places || p->received >= places) return;
+    fill_.unread = p->sent >= p->received ? p->sent - p->received : places - p->received + p->sent;
+  }
+
+  const unique_handle& block_;
+  const layout::identity& id_;
+  ring_fill fill_;
+};
+
+}  // namespace
+
+ring_fill fill_of(const unique_handle& block, const layout::identity& id) {
+  return fill_reader(block, id).read();
+}
+
+}  // namespace belfry::detail
