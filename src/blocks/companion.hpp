@@ -7,7 +7,6 @@
 #include <belfry/detail/segment/segment.hpp>
 #include <belfry/shared_memory.hpp>
 
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,11 +20,8 @@ std::string companion_name(std::string_view block, failure& f);
 std::optional<std::string_view> block_of_companion(std::string_view name) noexcept;
 
 /// Removes the companion of a block, and its bells, if no participant is alive and later participants do not need it:
-/// the block has lost its name, or no holder of a transaction has died. Returns whether it was removed.
-bool remove_companion_if_over(std::string_view block);
-
-/// The same for every companion; calls `tell` with the name of each that was removed.
-void collect_companions(const std::function<void(const std::string& companion)>& tell);
+/// the block has lost its name, or no holder of a transaction has died.
+void remove_companion_if_over(std::string_view block);
 
 /// Maps through its own description: a mapping keeps its description alive, also in a forked child, and would keep the
 /// lock of a transaction with it.

@@ -36,6 +36,9 @@ void unlink_named_bell(std::string_view name) noexcept;
 /// As id_of(); 0 also if it is not a bell.
 std::uint64_t named_bell_id(std::string_view name) noexcept;
 
+/// Whether a process has no bell of this name open for sleeping, and it may be told: it was left by a dead one.
+bool is_deserted_bell(std::string_view name) noexcept;
+
 /// A bell without a name, to be handed to other processes (a pipe). Neither notify it nor drain it directly:
 /// processes that share a file description also share its non-blocking flag.
 unique_handle new_anonymous_bell(failure& f);

@@ -12,6 +12,7 @@
 #include <belfry/log.hpp>
 #include <belfry/manager_options.hpp>
 #include <belfry/manager_server.hpp>
+#include <belfry/remove.hpp>
 #include <belfry/shareable_list.hpp>
 #include <belfry/shared_memory.hpp>
 #include <belfry/shared_memory_manager.hpp>
@@ -107,7 +108,8 @@ net::awaitable<void> share(net::io_context& io) {
   belfry::manager_server server(io, "@everything", "key");
   if (server.is_open() && server.list_segments().empty()) server.close();
   co_await server.async_wait(net::use_awaitable);
-  belfry::collect_garbage({}, "/nowhere");
+  for (const belfry::garbage& g : belfry::collect_garbage({.run_directory = "/nowhere"})) std::cout << g.name;
+  belfry::remove("everything", belfry::removal::forced);
   for (const belfry::segment_entry& e : belfry::list_segments())
     std::cout << e.name << e.alive() << belfry::inspect(e.name).alive(belfry::participant_role::consumer);
 }

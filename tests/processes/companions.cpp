@@ -149,18 +149,13 @@ TEST_CASE("the last survivor removes the companion of a removed block", "[transa
   w.close();
 }
 
-TEST_CASE("belfry gc removes only companions without living participants", "[transactions]") {
+TEST_CASE("collecting garbage removes only companions without living participants", "[transactions]") {
   const watchdog limit;
   const std::string name = unique_name("gc");
   const nothing_left check(name);
-  const auto collect = [] {
-    child c([] {
-      const char* const program = ::getenv("BELFRY_EXECUTABLE");
-      EXPECT(program != nullptr);
-      ::execl(program, program, "gc", nullptr);
-    });
-    CHECK(c.wait() == 0);
-  };
+  garbage_options only;  // not what other tests need
+  for (const char* which : {"-over", "-to-be-told", "-gone", "-used"})
+    only.names.push_back(name + which + ".watch");
   const auto make_with_dead = [&](const std::string& which, bool within) {
     shared_memory::create(name + which, 80);
     child c([&] { write_and_read(name + which, within); });
@@ -174,7 +169,11 @@ TEST_CASE("belfry gc removes only companions without living participants", "[tra
   {
     net::io_context io;
     const watch w(io, shared_memory::create(name + "-used", 80));
-    collect();
+    for (const garbage& g : collect_garbage(only)) {
+      CHECK(g.kind == "watch");
+      CHECK(g.name != only.names[3]);
+      CHECK((g.is == garbage::fate::holding) == (g.name == only.names[1]));
+    }
     CHECK(files_of(name + "-used.watch") == 2);  // with the bell
   }
   CHECK(files_of(name + "-over.watch") == 0);

@@ -1,14 +1,11 @@
 #include "collect.hpp"
 
-#include "../../blocks/companion.hpp"
 #include "../../platform/block.hpp"
 #include "../../platform/file.hpp"
 #include "../../platform/lock.hpp"
 #include "../../platform/socket.hpp"
 #include "../wire/address.hpp"
 #include "tracked_blocks.hpp"
-
-#include <belfry/collect_garbage.hpp>
 
 namespace belfry::detail {
 namespace {
@@ -54,44 +51,3 @@ void collect_records(const std::string& directory,
 }
 
 }  // namespace belfry::detail
-
-namespace belfry {
-namespace {
-
-void collect(const std::function<void(std::string_view, garbage)>& tell, std::string directory,
-             detail::failure& f) {
-  if (directory.empty()) directory = platform::run_directory(f);
-  if (f) return;
-  const auto told = [&](const std::string& name, garbage what) {
-    if (tell) tell(name, what);
-  };
-  detail::collect_records(
-      directory,
-      [&](const std::string& block, detail::block_fate fate) {
-        switch (fate) {
-          case detail::block_fate::removed: return told(block, garbage::removed);
-          case detail::block_fate::in_use: return told(block, garbage::in_use);
-          case detail::block_fate::gone: break;
-        }
-      },
-      f);
-  detail::collect_companions([&](const std::string& companion) { told(companion, garbage::removed); });
-}
-
-}  // namespace
-
-void collect_garbage(const std::function<void(std::string_view, garbage)>& tell,
-                     std::string_view run_directory) {
-  detail::failure f;
-  collect(tell, std::string(run_directory), f);
-  if (f) f.raise();
-}
-
-void collect_garbage(const std::function<void(std::string_view, garbage)>& tell,
-                     std::string_view run_directory, error_code& ec) {
-  detail::failure f;
-  collect(tell, std::string(run_directory), f);
-  ec = detail::to_net(f.code);
-}
-
-}  // namespace belfry

@@ -129,6 +129,12 @@ std::uint64_t named_bell_id(std::string_view name) noexcept {
   return there ? status.st_ino : 0;
 }
 
+bool is_deserted_bell(std::string_view name) noexcept {
+  const unique_handle bell = above_standard(
+      ::open(path_of(name).c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
+  return !bell && errno == ENXIO;
+}
+
 // Its mode lets in any process that was given the handle, whichever user it belongs to: access is by handle
 // alone.
 unique_handle new_anonymous_bell(failure& f) {
