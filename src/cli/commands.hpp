@@ -8,7 +8,15 @@ class App;
 
 namespace belfry::cli {
 
-void add_serve(CLI::App& app);
+/// Thrown by a command that has said everything already.
+struct exit_with {
+  int status;
+};
+
+void add_ls(CLI::App& app);
+void add_stat(CLI::App& app);
+void add_rm(CLI::App& app);
 void add_gc(CLI::App& app);
+void add_serve(CLI::App& app);
 
 }  // namespace belfry::cli

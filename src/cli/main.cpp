@@ -1,23 +1,44 @@
 // The command-line tool `belfry`.
 #include "../platform/tool.hpp"
 #include "commands.hpp"
+#include "text.hpp"
 
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <exception>
 #include <iostream>
+#include <stdexcept>
+
+namespace {
+
+int run(int argc, char** argv) {
+  CLI::App app("Tools for shared memory between processes", "belfry");
+  app.set_version_flag("--version", "belfry " BELFRY_VERSION);
+  app.require_subcommand(1);
+  belfry::cli::add_ls(app);
+  belfry::cli::add_stat(app);
+  belfry::cli::add_rm(app);
+  belfry::cli::add_gc(app);
+  belfry::cli::add_serve(app);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    if (app.exit(e) != 0) return 2;  // wrong usage; otherwise --help or --version
+  } catch (const belfry::cli::exit_with& e) {
+    return e.status;
+  }
+  return 0;
+}
+
+}  // namespace
 
 int main(int argc, char** argv) try {
   belfry::platform::fill_standard_streams();
   std::signal(SIGPIPE, SIG_IGN);  // a closed pipe at standard output is an ordinary error
-  CLI::App app("Tools for shared memory between processes", "belfry");
-  app.set_version_flag("--version", "belfry " BELFRY_VERSION);
-  app.require_subcommand(1);
-  belfry::cli::add_serve(app);
-  belfry::cli::add_gc(app);
-  CLI11_PARSE(app, argc, argv);
-  return 0;
+  const int status = run(argc, argv);
+  if (!std::cout.flush()) throw std::runtime_error("write to standard output");
+  return status;
 } catch (const std::exception& e) {
-  std::cerr << "belfry: " << e.what() << '\n';
+  belfry::cli::complain(e.what());
   return 1;
 }

@@ -1,0 +1,27 @@
+// What is worth saying about a channel, beyond its numbers.
+#pragma once
+
+#include <belfry/inspect.hpp>
+
+#include <string>
+#include <vector>
+
+namespace belfry::cli {
+
+/// Whether it is a channel or companion of a known layout.
+bool is_segment(const channel_info& info);
+std::size_t dead_participants(const channel_info& info);
+
+/// One result of `belfry doctor`.
+struct diagnosis {
+  enum class level { ok, note, broken } is;
+  std::string check;  ///< what was looked at: "kernel", or a name in shared memory
+  std::string found;
+  std::string advice;  ///< what to do; may be empty
+};
+const char* text_of(diagnosis::level l);
+
+/// Why nothing may arrive, and what dead processes have left; each with what to do about it. A sentence each.
+std::vector<std::string> findings(const channel_info& info);
+
+}  // namespace belfry::cli

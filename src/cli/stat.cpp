@@ -1,0 +1,149 @@
+// belfry stat: all that can be told of one name.
+#include "commands.hpp"
+#include "findings.hpp"
+#include "json.hpp"
+#include "text.hpp"
+
+#include <belfry/inspect.hpp>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <ctime>
+#include <iostream>
+#include <memory>
+#include <vector>
+
+namespace belfry::cli {
+namespace {
+
+struct stat_options {
+  std::vector<std::string> names;
+  bool json = false;
+};
+
+std::string time_text(std::chrono::system_clock::time_point when) {
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(when);
+  std::tm local{};
+  char text[64] = "?";
+  if (::localtime_r(&seconds, &local) != nullptr) std::strftime(text, sizeof text, "%F %T", &local);
+  return text;
+}
+
+void line(std::string_view key, const std::string& value, tone colour = tone::plain) {
+  std::string padded = "  " + std::string(key);
+  padded.resize(14, ' ');
+  std::cout << padded << coloured(value, colour) << '\n';
+}
+
+std::string ring_text(const channel_info& info) {
+  if (info.kind == "watch") return "companion of a block, for watches and transactions";
+  if (info.value_bytes == 0) return size_text(info.capacity) + " bytes, messages of any size";
+  return plural(info.capacity, "value") + " of " + plural(info.value_bytes, "byte") +
+         ", alignment " + std::to_string(info.value_align) + ", type " +
+         hex_text(info.type_fingerprint);
+}
+
+std::string unread_of(const channel_info& info) {
+  if (!info.unread) return "not known";
+  return std::to_string(*info.unread) + (info.value_bytes == 0 ? " bytes" : "") + " of " +
+         std::to_string(info.capacity);
+}
+
+std::string traffic_text(const traffic_info& t) {
+  const std::string text = plural(t.messages, "message") + ", " + size_text(t.bytes) + " bytes";
+  return t.lost == 0 ? text : text + "; " + std::to_string(t.lost) + " lost";
+}
+
+cell doing(const participant_info& p) {
+  if (!p.alive) return {"dead", tone::bad};
+  switch (p.state) {
+    case participant_state::joining: return "joining";
+    case participant_state::leaving: return "leaving";
+    case participant_state::live: break;
+  }
+  return p.notified ? "notified" : p.parked ? "asleep" : "awake";
+}
+
+void print_participants(const channel_info& info) {
+  if (info.participants.empty()) return;
+  const bool behind = std::ranges::any_of(
+      info.participants, [](const participant_info& p) { return p.behind.has_value(); });
+  std::vector<std::string> titles{"SLOT", "ROLE", ">PID", "PROGRAM", "SINCE", "STATE", ">MESSAGES", ">BYTES", ">SLEPT",
+                                  ">WOKE", ">DEATHS"};
+  if (behind) titles.push_back(">BEHIND");
+  table rows(std::move(titles));
+  for (const participant_info& p : info.participants) {
+    std::vector<cell> row{
+        std::to_string(p.slot), p.role == participant_role::producer ? "producer" : "consumer",
+        std::to_string(p.pid), shown(p.program), time_text(p.since), doing(p),
+        std::to_string(p.messages), size_text(p.bytes),
+        std::to_string(p.parks), std::to_string(p.rings), std::to_string(p.deaths)};
+    if (behind) row.emplace_back(p.behind ? std::to_string(*p.behind) : "-");
+    rows.add(std::move(row));
+  }
+  rows.print(std::cout, "  ");
+}
+
+void print(const channel_info& info) {
+  std::cout << coloured(shown(info.name), tone::title) << '\n';
+  std::string kind = info.kind;
+  if (info.overwrites) kind += ", overwriting";
+  if (info.version != 0) kind += ", layout version " + std::to_string(info.version);
+  line("kind", kind);
+  if (!info.problem.empty()) line("problem", info.problem, tone::bad);
+  const bool segment = is_segment(info);
+  if (segment) line("ring", ring_text(info));
+  if (segment && info.kind != "watch") line("unread", unread_of(info));
+  line("file", size_text(info.bytes) + ", mode " + mode_text(info.mode) + ", user " +
+                   std::to_string(info.owner) + ", group " + std::to_string(info.group) +
+                   ", inode " + std::to_string(info.inode));
+  line(segment ? "created" : "changed",
+       time_text(info.created) +
+           (segment ? ", by " + shown(info.program) + ", process " + std::to_string(info.creator) : ""));
+  if (!segment) return;
+  if (info.kind != "watch") {
+    line("sent", traffic_text(info.sent));
+    line("received", traffic_text(info.received));
+  }
+  line("lifetime", info.lifetime == lifetime::persistent ? "persistent" : "drained");
+  line("counted", plural(info.joins, "join") + ", " + plural(info.leaves, "leave") + ", " +
+                      plural(info.deaths, "death"));
+  line("alive", std::to_string(info.alive(participant_role::producer)) + " of " +
+                    plural(info.producers, "producer") + ", " +
+                    std::to_string(info.alive(participant_role::consumer)) + " of " +
+                    plural(info.consumers, "consumer"));
+  print_participants(info);
+  for (const std::string& note : findings(info)) std::cout << "  - " << note << '\n';
+}
+
+void stat(const stat_options& options) {
+  bool failed = false;
+  for (const std::string& name : options.names) {
+    try {
+      const channel_info info = inspect(name);
+      if (options.json)
+        std::cout << json_of(info) << '\n';
+      else
+        print(info);
+    } catch (const std::system_error& e) {
+      complain(e.what());
+      failed = true;
+    }
+  }
+  if (failed) throw exit_with{1};
+}
+
+}  // namespace
+
+void add_stat(CLI::App& app) {
+  const auto options = std::make_shared<stat_options>();
+  CLI::App* const command = app.add_subcommand(
+      "stat",
+      "Tell all that can be told of a channel or block, without joining it; also called `info`");
+  command->alias("info");
+  command->add_option("name", options->names, "As in `belfry ls`")->required();
+  command->add_flag("--json", options->json, "One JSON object a line");
+  command->callback([options] { stat(*options); });
+}
+
+}  // namespace belfry::cli
