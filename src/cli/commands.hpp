@@ -17,6 +17,7 @@ void add_ls(CLI::App& app);
 void add_stat(CLI::App& app);
 void add_rm(CLI::App& app);
 void add_gc(CLI::App& app);
+void add_doctor(CLI::App& app);
 void add_serve(CLI::App& app);
 
 }  // namespace belfry::cli

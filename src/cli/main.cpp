@@ -19,6 +19,7 @@ int run(int argc, char** argv) {
   belfry::cli::add_stat(app);
   belfry::cli::add_rm(app);
   belfry::cli::add_gc(app);
+  belfry::cli::add_doctor(app);
   belfry::cli::add_serve(app);
   try {
     app.parse(argc, argv);

@@ -1,4 +1,4 @@
-// The program `belfry` as a user runs it: ls, stat, rm, gc. What they print, what they remove, and how they end.
+// The program `belfry` as a user runs it: ls, stat, rm, gc, doctor. What they print, what they remove, and how they end.
 #include "../../src/base/utf8.hpp"
 #include "../../src/platform/program.hpp"
 #include "abandoned.hpp"
@@ -105,7 +105,7 @@ TEST_CASE("belfry: usage, help, and the exit status", "[tool]") {
   CHECK(tool_run({"nonsense"}).status == 2);
   CHECK(tool_run({"--help"}).status == 0);
   CHECK(tool_run({"--version"}).status == 0);
-  for (const char* const command : {"ls", "stat", "info", "rm", "gc", "serve"}) {
+  for (const char* const command : {"ls", "stat", "info", "rm", "gc", "doctor", "serve"}) {
     const outcome help = tool_run({command, "--help"});
     CHECK(help.status == 0);
     CHECK_THAT(help.out, contains("--help"));
@@ -280,4 +280,23 @@ TEST_CASE("belfry gc tells what it has removed, and what it keeps", "[tool]") {
   CHECK(all.status == 0);
   CHECK(json_says(all.out, full, "o['fate'], o['kind'], o['unread']") == "removed spsc_ring 2");
   CHECK(files_of(full) == 0);
+}
+
+TEST_CASE("belfry doctor tells what is needed, and what is left over", "[tool]") {
+  const watchdog limit;
+  const std::string name = unique_name("doctor");
+  const nothing_left check(name);
+  abandon(name, 1);
+  const outcome seen = tool_run({"doctor"});
+  CHECK(seen.status == 0);
+  for (const char* const what :
+       {"kernel", "memory", "channels", "locks", "descriptors", "membarrier"})
+    CHECK_THAT(seen.out, contains(what));
+  const outcome json = tool_run({"doctor", "--json"});
+  CHECK(json.status == 0);
+  CHECK(json_says(json.out, "locks", "o['level']") == "ok");
+  CHECK(json_says(json.out, name, "o['level'], o['found']") ==
+        "note something is unread, and no participant is alive");
+  CHECK_THAT(json_says(json.out, name, "o['advice']"), contains("belfry gc --all " + name));
+  CHECK(tool_run({"gc", "--all", name}).status == 0);
 }

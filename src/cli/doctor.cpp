@@ -1,0 +1,177 @@
+// belfry doctor: whether this machine has what Belfry needs, and what is left over, with what to do about it.
+#include "../platform/tool.hpp"
+#include "commands.hpp"
+#include "findings.hpp"
+#include "json.hpp"
+#include "text.hpp"
+
+#include <belfry/channel.hpp>
+#include <belfry/inspect.hpp>
+#include <belfry/ring/latest.hpp>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <iostream>
+#include <memory>
+#include <random>
+#include <thread>
+#include <vector>
+
+namespace belfry::cli {
+namespace {
+
+using level = diagnosis::level;
+using diagnoses = std::vector<diagnosis>;
+
+diagnosis of_kernel() {
+  const platform::kernel_version k = platform::kernel();
+  const bool enough = k.major_number > 5 || (k.major_number == 5 && k.minor_number >= 3);
+  if (enough) return {level::ok, "kernel", "Linux " + k.text, ""};
+  return {level::broken, "kernel", "Linux " + k.text, "Belfry needs Linux 5.3 or later"};
+}
+
+diagnosis of_memory() {
+  platform::memory_space space;
+  if (!platform::measure_shared_memory(space))
+    return {level::broken, "memory", "/dev/shm cannot be read", "mount a tmpfs there"};
+  if (space.bytes == 0) return {level::ok, "memory", "/dev/shm without a limit", ""};
+  const std::string found =
+      "/dev/shm has " + size_text(space.bytes) + ", of which " + size_text(space.free) + " are free";
+  if (space.free >= space.bytes / 10) return {level::ok, "memory", found, ""};
+  const char* const advice = "remove what is not needed (belfry ls), or mount -o remount,size=… /dev/shm";
+  return {space.free < (64 << 10) ? level::broken : level::note, "memory", found, advice};
+}
+
+/// Makes a channel, joins it, leaves it, and looks whether that can be seen.
+void look_at_channels(diagnoses& found) {
+  using probe = channel<latest<int>>;
+  const std::string name = "belfry-doctor-" + std::to_string(std::random_device()());
+  net::io_context io;
+  try {
+    probe::producer tx(io, name);
+    probe::consumer rx(io, name);
+    found.push_back({level::ok, "channels", "can be created and joined", ""});
+    bool seen = inspect(name).alive() == 2;
+    rx.close();
+    seen = seen && inspect(name).alive() == 1;
+    found.push_back({seen ? level::ok : level::broken, "locks",
+                     seen ? "open file description locks work" : "open file description locks do not work",
+                     seen ? "" : "no death can be noticed: in a sandbox, permit F_OFD_SETLK and F_OFD_GETLK"});
+  } catch (const std::system_error& e) {
+    found.push_back({level::broken, "channels", e.what(),
+                     "/dev/shm has to be a tmpfs that this user may write to; /proc has to be mounted"});
+  }
+}
+
+diagnosis of_handles() {
+  const std::uint64_t most = platform::most_handles();
+  const std::string found = "this process may open " + std::to_string(most);
+  if (most >= 1024) return {level::ok, "descriptors", found, ""};
+  return {level::note, "descriptors", found, "an endpoint takes up to four; raise it with ulimit -n"};
+}
+
+diagnosis of_barriers() {
+  if (platform::has_barriers()) return {level::ok, "membarrier", "available", ""};
+  return {level::note, "membarrier", "refused by the system",
+          "consumers use a fence per message instead, which costs some nanoseconds"};
+}
+
+/// A lock that is held only for a moment is nothing to worry about.
+bool stays_locked(const std::string& name) {
+  for (int attempt = 0; attempt != 20; ++attempt) {
+    error_code ec;
+    if (!inspect(name, ec).roster_locked) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return true;
+}
+
+void look_at_companion(const segment_entry& e, const std::function<void(std::string, std::string)>& note) {
+  if (e.alive() != 0) return;
+  const std::string name = shown(e.name);
+  if (e.orphaned) {
+    note("the companion of a block that is gone", "belfry gc " + name);
+  } else if (e.dirty) {
+    note("a process died in a transaction", "the next one is told, and should check the block; or belfry gc --all " + name);
+  } else {
+    note("a companion that no process uses", "belfry gc " + name);
+  }
+}
+
+void look_at_channel(const segment_entry& e, const std::function<void(std::string, std::string)>& note) {
+  const std::string name = shown(e.name);
+  const std::size_t dead = dead_participants(e);
+  if (e.alive() != 0) {
+    if (dead != 0) note(plural(dead, "dead participant"), "the living ones free its place when they sleep");
+  } else if (e.lifetime == lifetime::persistent) {
+    if (dead != 0)
+      note("persistent, and all its participants are dead", "start them again, or belfry rm " + name);
+  } else if (e.unread == 0) {
+    note("nothing is unread, and no participant is alive", "belfry gc " + name);
+  } else {
+    note((e.unread ? "something" : "perhaps something") + std::string(" is unread, and no participant is alive"),
+         "start a consumer, or belfry gc --all " + name);
+  }
+}
+
+void look_at(const segment_entry& e, diagnoses& found) {
+  const std::string name = shown(e.name);
+  const auto note = [&](std::string what, std::string advice) {
+    found.push_back({level::note, name, std::move(what), std::move(advice)});
+  };
+  if (e.stray_bells != 0)
+    return note(plural(e.stray_bells, "bell") + " of a channel that is gone", "belfry gc " + name);
+  if (e.version == 0) return;  // a block, or another user's
+  if (!e.problem.empty()) return note(e.problem, "belfry stat " + name + ", then belfry rm " + name);
+  if (e.kind == "watch")
+    look_at_companion(e, note);
+  else
+    look_at_channel(e, note);
+  if (e.roster_locked && stays_locked(e.name)) {
+    note("its roster stays locked", "a process was stopped while it joined or left: kill -CONT it; belfry stat " +
+                                        name + " has the numbers of the processes");
+  }
+}
+
+/// The advice comes behind the table, where a narrow terminal does not cut it.
+void print(const diagnoses& found) {
+  table rows({"LEVEL", "CHECK", "FOUND"});
+  std::string advice;
+  for (const diagnosis& d : found) {
+    const tone colour = d.is == level::broken ? tone::bad : d.is == level::note ? tone::warning : tone::plain;
+    rows.add({{text_of(d.is), colour}, d.check, d.found});
+    if (!d.advice.empty()) advice += "  " + d.check + ": " + d.advice + '\n';
+  }
+  rows.print(std::cout);
+  if (!advice.empty()) std::cout << coloured("What to do", tone::title) << '\n' << advice;
+}
+
+void examine(bool json) {
+  diagnoses found{of_kernel(), of_memory()};
+  look_at_channels(found);
+  found.push_back(of_handles());
+  found.push_back(of_barriers());
+  for (const segment_entry& e : list_segments()) look_at(e, found);
+
+  if (json) {
+    for (const diagnosis& d : found) std::cout << json_of(d) << '\n';
+  } else {
+    print(found);
+  }
+  if (std::ranges::any_of(found, [](const diagnosis& d) { return d.is == level::broken; })) throw exit_with{1};
+}
+
+}  // namespace
+
+void add_doctor(CLI::App& app) {
+  const auto json = std::make_shared<bool>(false);
+  CLI::App* const command = app.add_subcommand(
+      "doctor", "Check what Belfry needs from the system, and tell what is left over and what to do about it");
+  command->add_flag("--json", *json, "One JSON object a line");
+  command->footer("Exit status 1 if something is broken; notes do not count.");
+  command->callback([json] { examine(*json); });
+}
+
+}  // namespace belfry::cli
