@@ -30,17 +30,19 @@ struct description;
 ///     const auto type = belfry::described_type::of<tick>();
 ///     type.to_json(std::as_bytes(std::span(&t, 1)));    // {"seq":7,"price":1.5}
 ///     type.from_json(R"({"seq":7,"price":1.5})");       // 16 bytes
-///     type.description();                               // for others, who have no tick
-///     belfry::described_type::parse(description);       // is the same, without a tick
+///     type.description();                               // for programs that have no tick
+///     belfry::described_type::parse(description);       // and what they do with it
 ///
 /// Rings, and joining one, compare types by their fields, as far as these are known: their names, offsets and types.
 /// The name of the type does not count then, so that two programs may have it in different namespaces. If fields
 /// differ, joining fails with `incompatible`, and the text says which one.
 ///
-/// - A trivially copyable class with BOOST_DESCRIBE_STRUCT or BOOST_DESCRIBE_CLASS has the listed fields, by name. All
-///   of its members and bases ought to be listed, and its bases described: what is not listed is not compared.
-/// - An aggregate without one has fields that are numbered from 0, if it has no bases, no bit-fields, no unnamed
-///   members, no references and at most 32 members, and all can be initialized with empty braces.
+/// - A trivially copyable class with BOOST_DESCRIBE_STRUCT or BOOST_DESCRIBE_CLASS has the listed fields, by name. List
+///   all of its members, in their order, and all of its bases, which have to be described as well: what is not listed
+///   is not compared. The macro has to be seen wherever the type is.
+/// - A trivially copyable aggregate without one has fields that are numbered from 0, if it has at most 32 members, all
+///   of which can be initialized with empty braces, is not packed, and has no bases, bit-fields, references, volatile
+///   members, anonymous unions, or constructors of members that accept anything.
 /// - Arrays, `std::array`, enumerations, `std::chrono::duration` and `time_point` are known as such.
 /// - Any other class is opaque: its bytes and its name are compared. So is an aggregate with other members than those.
 ///
