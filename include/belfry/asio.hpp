@@ -144,5 +144,10 @@ inline error_code to_net(const std::error_code& ec) {
 #endif
   return of_asio ? error_code(ec.value(), net::error::get_system_category()) : error_code(ec);
 }
+/// The other way round: an error of the system then compares equal to its `std::errc`.
+inline std::error_code from_net(const error_code& ec) {
+  if (ec.category() == net::error::get_system_category()) return {ec.value(), std::system_category()};
+  return ec;
+}
 
 }  // namespace belfry::detail

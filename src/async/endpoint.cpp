@@ -42,7 +42,8 @@ void endpoint::joined(failure& f) {
     service_ = &net::use_service<endpoint_service>(net::query(executor_, net::execution::context));
     service_->add(*this);
   } catch (const net_system_error& e) {
-    f = {e.code(), "register the bell with the reactor"};
+    f = {from_net(e.code()), "register the bell with the reactor"};
+    log_refusal(me_.segment().name(), f);
     me_.undo_join();
     close();
   }

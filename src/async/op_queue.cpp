@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 
@@ -136,16 +137,22 @@ step op_queue::sleep_for(request* wanted) noexcept {
   return step::park;
 }
 
+/// An operation that is driven out of turn, in another context, also looks for the first one: while this participant was
+/// awake, a notifier of that one saw no need to notify.
 bool op_queue::look_again() noexcept {
   end_conditions_that_hold();
-  return current_ != nullptr && current_->ready();
+  if (current_ == nullptr) return false;
+  operation* const first = head();
+  first_is_ready_ = driven_ != nullptr && first != nullptr && first != driven_ && first->ready();
+  return first_is_ready_ || current_->ready();
 }
 
 step op_queue::parked(bool asleep, std::error_code error, bool woken) noexcept {
   if (may_attempt_) {
     slept_ = asleep;
     if (error) return finish(error);
-    return asleep ? step::arm : attempt_current();
+    if (asleep) return step::arm;
+    return std::exchange(first_is_ready_, false) ? go_on() : attempt_current();
   }
   // Conditions would miss a death. A submitted transfer is told of the error when it is driven, if there still is one.
   if (error && current_ == nullptr) end_all(conditions_, error);

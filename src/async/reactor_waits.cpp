@@ -69,7 +69,7 @@ std::error_code reactor_waits::watch(std::size_t slot, native_handle_type death)
     deaths_[slot].handle.emplace(executor_, death);
     return {};
   } catch (const net_system_error& e) {
-    return e.code();
+    return from_net(e.code());
   } catch (...) {
     return std::make_error_code(std::errc::not_enough_memory);
   }

@@ -31,7 +31,10 @@ std::error_code endpoint::block(request& wanted, std::chrono::nanoseconds timeou
     // The request to stop may have notified the bell just before it was drained.
     const bool in_time = stop.stop_requested() || sleep_in_thread(deadline, lock);
     me_.cancel_sleep();
-    if (me_.error()) return me_.take_error();
+    if (me_.error()) {
+      hand_off();
+      return me_.take_error();
+    }
     next = queue_.began(wanted);
     if (in_time) continue;
     // One last attempt after the timeout.

@@ -38,7 +38,10 @@ std::atomic<log_function>& function() noexcept {
 
 /// A name may have any bytes: a line stays one line.
 void append_printable(std::string& line, std::string_view text) {
-  for (const char c : text) line += c >= ' ' && c != '\x7f' ? c : '?';
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    line += byte >= ' ' && byte != 0x7f ? c : '?';
+  }
 }
 
 }  // namespace
@@ -46,6 +49,11 @@ void append_printable(std::string& line, std::string_view text) {
 namespace detail {
 
 log_function current_log() noexcept { return function().load(std::memory_order_acquire); }
+
+void log_refusal(std::string_view channel, const failure& f) {
+  if (current_log() == nullptr) return;
+  log(log_level::warning, "refused", channel, {{"error", f.code.message()}, {"text", f.what}});
+}
 
 }  // namespace detail
 

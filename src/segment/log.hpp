@@ -1,6 +1,7 @@
 // Telling the program what happens. Costs one load if it does not want to know.
 #pragma once
 
+#include <belfry/error.hpp>
 #include <belfry/log.hpp>
 
 #include <array>
@@ -34,5 +35,8 @@ inline void log(log_level level, std::string_view event, std::string_view channe
                 std::initializer_list<log_field> fields = {}) noexcept {
   if (const log_function f = current_log()) f({level, event, channel, {fields.begin(), fields.size()}});
 }
+
+/// An endpoint could not join.
+void log_refusal(std::string_view channel, const failure& f);
 
 }  // namespace belfry::detail

@@ -10,15 +10,6 @@
 #include <utility>
 
 namespace belfry::detail {
-namespace {
-
-void log_refusal(std::string_view channel, const failure& f) {
-  if (current_log() == nullptr) return;
-  log(log_level::warning, "refused", channel, {{"error", f.code.message()}, {"text", f.what}});
-}
-
-}  // namespace
-
 // ---- joining and leaving ----------------------------------------------------------------------------
 
 void participant::open(std::string_view name, const channel_options& options, failure& f,
@@ -85,11 +76,13 @@ void participant::watch_peers() noexcept {
     death = std::move(change.handle);
     if (!death) continue;
     platform::guard_against_fork(death);
-    if (wait_set_) {
-      if (const auto e = platform::add_to_wait_set(wait_set_, death.get())) error_ = e;
-    }
-    if (observer_ == nullptr) continue;
-    if (const auto e = observer_->watch(change.slot, death.get())) error_ = e;
+    std::error_code refused;
+    if (wait_set_) refused = platform::add_to_wait_set(wait_set_, death.get());
+    if (!refused && observer_ != nullptr) refused = observer_->watch(change.slot, death.get());
+    if (!refused) continue;
+    error_ = refused;
+    unwatch(change.slot);
+    roster_->is_not_watched(change.slot);  // the next parking tries again
   }
 }
 

@@ -176,6 +176,14 @@ std::error_code roster::watch_lock(std::vector<watch_change>& changes) {
   return {};
 }
 
+void roster::is_not_watched(std::size_t slot) noexcept {
+  if (slot == slot_) {
+    lock_watched_ = false;
+  } else {
+    watched_[slot] = 0;
+  }
+}
+
 // An owner that is alive after all is not watched again.
 void roster::watched_died(std::size_t slot) noexcept {
   if (slot == slot_) {

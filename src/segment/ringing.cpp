@@ -21,8 +21,9 @@ ringer::state roster::reach(std::size_t slot, std::uint32_t generation) noexcept
   if (found == ringer::state::reachable || found == ringer::state::deserted) return found;
   if (!is_there(slot, generation)) return ringer::state::unreachable;
   unreachable_ = error;
-  log(log_level::warning, "unreachable", segment_->name(),
-      {{"slot", digits(slot)}, {"error", digits(static_cast<std::uint64_t>(error.value()))}});
+  if (current_log() != nullptr && !std::exchange(unreachable_logged_, true)) {
+    log(log_level::warning, "unreachable", segment_->name(), {{"slot", digits(slot)}, {"error", error.message()}});
+  }
   return ringer::state::failed;
 }
 
@@ -57,6 +58,7 @@ bool roster::meet_newcomers() noexcept {
     if (segment_->traits().competing) ring_parked(role_, ~std::size_t{0});
   }
   met_ = unreachable_ ? never : joins;
+  if (!unreachable_) unreachable_logged_ = false;
   return !unreachable_;
 }
 

@@ -961,3 +961,27 @@ TEST_CASE("whatever happens, every operation ends once, and none is forgotten", 
     world(seed, seed % 2 == 0 ? 0ns : 500ns).run(120);
   }
 }
+
+TEST_CASE("an operation that is driven out of turn does not put a ready one to sleep", "[op_queue]") {
+  static const int elsewhere = 0;
+  fake small;
+  fake large;
+  large.in(&elsewhere);
+  queue q;
+  q.sleep(small);
+  CHECK(q.submit(large) == step::rest);
+  CHECK(q.q.retried() == step::rest);
+  CHECK(q.posts({&small, &large}));
+  q.drive(small);
+  CHECK(q.q.tried(true) == step::look);
+  CHECK(q.q.looked(false) == step::park);
+  CHECK(q.park() == step::arm);
+  CHECK(q.q.armed({}) == step::rest);
+  CHECK(q.posts_nothing());
+
+  q.drive(large);      // the participant is awake for a moment, so a peer that frees room does not notify it
+  small.holds = true;  // there is room for this one
+  CHECK(q.q.tried(true) == step::look);
+  CHECK(q.q.looked(false) == step::park);
+  CHECK(q.park() != step::arm);
+}

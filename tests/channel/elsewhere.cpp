@@ -63,12 +63,35 @@ auto bound(int& allocations, const Executor& ex, Handler h) {
   return net::bind_executor(ex, net::bind_allocator(mean_allocator<void>(allocations), std::move(h)));
 }
 
+/// Has no memory for what a signal would call.
+struct mean_slot {
+  bool is_connected() const noexcept { return true; }
+  template <class Function>
+  Function& assign(Function&&) {
+    throw std::bad_alloc();
+  }
+  void clear() noexcept {}
+  bool operator==(const mean_slot&) const noexcept { return true; }
+  bool operator!=(const mean_slot&) const noexcept { return false; }
+};
+
 struct count_lives {
   explicit count_lives(int& n) : alive(&n) { ++*alive; }
   count_lives(const count_lives& other) : alive(other.alive) { ++*alive; }
   count_lives& operator=(const count_lives&) = delete;
   ~count_lives() { --*alive; }
   int* alive;
+};
+
+/// A handler with such a slot, in a context of its own.
+struct mean_handler {
+  using cancellation_slot_type = mean_slot;
+  using executor_type = net::io_context::executor_type;
+  cancellation_slot_type get_cancellation_slot() const noexcept { return {}; }
+  executor_type get_executor() const noexcept { return ex; }
+  void operator()(error_code) { FAIL("called"); }
+  count_lives life;
+  executor_type ex;
 };
 
 }  // namespace
@@ -323,4 +346,14 @@ TEST_CASE("an operation dispatched after close() neither takes a value nor notif
   tx.close();
   other.close();
   meet<errands>::forget(name);
+}
+
+TEMPLATE_TEST_CASE("an operation whose cancellation slot has no memory is not started, and destroyed", "[elsewhere]",
+                   of_values, of_bytes) {
+  linked<TestType> c("slot");
+  net::io_context other;
+  int alive = 0;
+  CHECK_THROWS_AS(c.rx.async_wait(mean_handler{count_lives(alive), other.get_executor()}), std::bad_alloc);
+  CHECK(alive == 0);
+  CHECK(run(other, std::chrono::seconds(5)));
 }

@@ -1,4 +1,5 @@
 // What set_log() is told, and what BELFRY_LOG prints.
+#include "processes/sandbox.hpp"
 #include "support/process.hpp"
 #include "support/rings.hpp"
 
@@ -115,4 +116,52 @@ TEST_CASE("a printed entry is one line, whatever the name is", "[log]") {
   text << file.rdbuf();
   CHECK(text.str() == "belfry: warning: refused na?me? slot=1 text=a?b\nbelfry: debug: joined (without a name)\n");
   ::unlink(path.c_str());
+}
+
+TEST_CASE("a printed entry has the name of a channel as it is, if it is UTF-8", "[log]") {
+  const std::string path = "/tmp/" + unique_name("utf8");
+  child prints([&] {
+    REQUIRE(std::freopen(path.c_str(), "w", stderr) != nullptr);
+    print_log({log_level::debug, "joined", "gr\u00f6\u00dfe", {}});
+    std::fflush(stderr);
+  });
+  CHECK(prints.wait() == 0);
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  CHECK(text.str() == "belfry: debug: joined gr\u00f6\u00dfe\n");
+  ::unlink(path.c_str());
+}
+
+TEST_CASE("a log is told of a manager's refusal", "[log]") {
+  if (way_to_meet() != meeting::by_manager) return;
+  net::io_context io;
+  const std::string name = unique_name("refusal");
+  using meet_bytes = meet<of_bytes::channel>;
+  auto rx = meet_bytes::consumer(io, name, of_bytes::options());
+  channel_options larger;
+  larger.capacity = 1 << 20;
+  const collector log;
+  error_code ec;
+  auto tx = meet_bytes::producer(io, name, larger, ec);
+  CHECK(ec == errc::incompatible);
+  INFO(log.all());
+  CHECK(log.count("refused error=") == 1);
+  meet_bytes::forget(name);
+}
+
+TEST_CASE("a log is told of a refusal by the reactor", "[log]") {
+  if (way_to_meet() != meeting::by_name) return;
+  child refused([&] {
+    net::io_context io;
+    net::steady_timer reactor(io);
+    const collector log;
+    const std::string name = unique_name("reactor");
+    test::refuse(SYS_epoll_ctl, ENOMEM);
+    error_code ec;
+    of_values::channel::consumer rx(io, name, ec);
+    EXPECT_EQ(ec.value(), ENOMEM);
+    EXPECT_EQ(log.count("refused error="), std::size_t{1});
+  });
+  CHECK(refused.wait() == 0);
 }

@@ -194,3 +194,21 @@ TEMPLATE_LIST_TEST_CASE("a segment counts what its participants send and receive
   CHECK(slots[producers].count.bytes.load() == 3 * each);
   channel::unlink(name);
 }
+
+TEST_CASE("what a consumer has lost is counted, also if it only polls", "[participants]") {
+  if (way_to_meet() != meeting::by_name) return;  // there is no file to read
+  using lossy = channel<broadcast_ring<tick, 16, overflow::overwrite>>;
+  const std::string name = unique_name("lost");
+  net::io_context io;
+  lossy::producer tx(io, name);
+  lossy::consumer rx(io, name);
+  for (std::uint64_t n = 0; n != 100; ++n) REQUIRE(tx.try_send({n, 0.5}));
+  std::uint64_t received = 0;
+  for (int i = 0; i != 200; ++i) received += rx.try_receive().has_value();
+  const shared_memory raw = shared_memory::open(name, access::read_only);
+  const auto* const header = reinterpret_cast<const layout::control_header*>(raw.buf().data());
+  const auto& count = reinterpret_cast<const layout::participant_slot*>(header + 1)[1].count;
+  CHECK(count.messages.load() == received);
+  CHECK(count.lost.load() == 100 - received);
+  lossy::unlink(name);
+}

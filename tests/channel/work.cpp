@@ -2,7 +2,34 @@
 // are items, leases, and a wake-up that is not lost with the consumer that was woken.
 #include "support/rings.hpp"
 
+#include <cerrno>
+#include <functional>
+#include <utility>
 #include <vector>
+
+#include <csignal>
+#include <poll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace {
+
+/// Called by the next ppoll(), which then fails: as if the system had no memory for it.
+std::function<void()> at_next_sleep;
+
+}  // namespace
+
+extern "C" int ppoll(pollfd* handles, nfds_t count, const timespec* timeout, const sigset_t* mask) {
+  if (const auto f = std::exchange(at_next_sleep, nullptr)) {
+    f();
+    errno = ENOMEM;
+    return -1;
+  }
+  timespec left{};  // the system call changes it
+  if (timeout != nullptr) left = *timeout;
+  return static_cast<int>(
+      ::syscall(SYS_ppoll, handles, count, timeout == nullptr ? nullptr : &left, mask, _NSIG / 8));
+}
 
 using namespace belfry;
 using namespace belfry::test;
@@ -186,4 +213,21 @@ TEST_CASE("a cancelled async_receive_lease has taken nothing", "[work]") {
   CHECK(ec == net::error::operation_aborted);
   CHECK(empty);
   CHECK(w.rx[0].try_receive()->seq == 1);
+}
+
+TEST_CASE("a blocking receive that is woken and cannot sleep hands off the wake-up", "[work]") {
+  const std::string name = unique_name("sleepless");
+  net::io_context io, own;
+  auto tx = meet<errands>::producer(io, name);
+  auto blocking = meet<errands>::consumer(io, name);
+  auto other = meet<errands>::consumer(own, name);
+  told t;
+  other.async_receive(t.receiver());
+  settle(own);
+  at_next_sleep = [&] { tx.try_send({7, 0.5}); };
+  tick v{};
+  CHECK(blocking.receive(v, std::chrono::seconds(60)) == std::errc::not_enough_memory);
+  CHECK(run(own, std::chrono::seconds(5)));
+  CHECK(t.value == 7);
+  meet<errands>::forget(name);
 }

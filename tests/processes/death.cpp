@@ -1,7 +1,10 @@
 // A death wakes sleepers by an event, not by a timer, in every way of waiting.
+#include "sandbox.hpp"
 #include "segment_file.hpp"
 #include "traffic.hpp"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -313,4 +316,69 @@ TEMPLATE_TEST_CASE("when both are killed at once a new pair continues", "[death]
     REQUIRE(second.wait() == 0);
     REQUIRE(files_of(name) == 0);
   }
+}
+
+namespace {
+
+/// From now on no reactor, and no wait set, takes a handle that is opened later: the kernel has no memory for one more.
+void refuse_new_watches() {
+  const int next = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  ::close(next);
+  refuse_larger(SYS_epoll_ctl, 2, static_cast<std::uint32_t>(next - 1), ENOMEM);
+}
+
+}  // namespace
+
+TEST_CASE("an operation that cannot notice the death of a peer fails, and does not sleep through it", "[death]") {
+  const watchdog dog;
+  const std::string name = unique_name("unwatched");
+  const nothing_left check(name);
+  const event may_come;
+  child producer([&] {
+    may_come.wait();
+    sender<values> tx(name);
+    for (;;) ::pause();
+  });
+  child consumer([&] {
+    net::io_context io;
+    values::consumer rx(io, name);
+    refuse_new_watches();
+    may_come.set();
+    await([&] { return rx.has_peer(); });
+    error_code told;
+    rx.async_receive([&](error_code ec, auto&&) { told = ec; });
+    const bool ended = run(io, std::chrono::seconds(5));
+    EXPECT(ended);
+    EXPECT_EQ(told.value(), ENOMEM);
+  });
+  CHECK(consumer.wait() == 0);
+  producer.kill();
+  values::unlink(name);  // no participant was left to see this death
+}
+
+TEST_CASE("a foreign loop that cannot notice the death of a peer is told so before each sleep", "[death]") {
+  const watchdog dog;
+  const std::string name = unique_name("loop");
+  const nothing_left check(name);
+  const event may_come;
+  child producer([&] {
+    may_come.wait();
+    sender<values> tx(name);
+    for (;;) ::pause();
+  });
+  child consumer([&] {
+    net::io_context io;
+    values::consumer rx(io, name);
+    rx.native_handle();
+    refuse_new_watches();
+    may_come.set();
+    await([&] { return rx.has_peer(); });
+    for (int i = 0; i != 2; ++i) {
+      EXPECT(!rx.prepare_wait());
+      EXPECT_EQ(rx.finish_wait().value(), ENOMEM);
+    }
+  });
+  CHECK(consumer.wait() == 0);
+  producer.kill();
+  values::unlink(name);  // no participant was left to see this death
 }

@@ -293,3 +293,19 @@ TEST_CASE("an invalid mode leaves nothing behind", "[limits]") {
     CHECK_FALSE(open<values>(name, o));
   }
 }
+
+// As with too many watches of this user: /proc/sys/fs/epoll/max_user_watches.
+TEST_CASE("an error of the reactor is equal to its std::errc", "[limits]") {
+  const watchdog dog;
+  const std::string name = unique_name("reactor");
+  const nothing_left check(name);
+  child refused([&] {
+    net::io_context io;
+    net::steady_timer reactor(io);  // made before it is refused
+    refuse(SYS_epoll_ctl, ENOSPC);
+    error_code ec;
+    const values::consumer rx(io, name, ec);
+    EXPECT_EQ(ec, std::errc::no_space_on_device);
+  });
+  CHECK(refused.wait() == 0);
+}

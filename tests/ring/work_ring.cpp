@@ -14,6 +14,10 @@
 #include <thread>
 #include <vector>
 
+#include <csignal>
+#include <sys/mman.h>
+#include <unistd.h>
+
 using namespace belfry;
 using namespace belfry::test;
 
@@ -469,4 +473,55 @@ TEST_CASE("random bytes in a work_ring never make an operation hang",
       rx.size();
     }
   }
+}
+
+namespace {
+
+std::atomic<int> stopped{0};
+std::atomic<bool> go_on{false};
+
+void stop_here(int) {
+  stopped.fetch_add(1);
+  while (!go_on.load()) ::usleep(1000);
+}
+
+}  // namespace
+
+// Each of these producers is stopped in the middle of a batch: when it reads its first value, which is in memory that
+// cannot be read yet.
+TEST_CASE("some of 125 producers that are stopped with a batch hold up no other", "[work_ring]") {
+  constexpr std::size_t room = 1024;
+  constexpr std::size_t producers = work_ring<work_value, room>::traits.seats_for(250).producers;
+  constexpr std::size_t stopping = 64;
+  static_assert(stopping < producers);
+  raw_work<room> ring;
+  ring.memory.participants = 250;
+  void* const hidden = ::mmap(nullptr, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  REQUIRE(hidden != MAP_FAILED);
+  const std::span batch(static_cast<const work_value*>(hidden), 32);
+  struct sigaction before {};
+  struct sigaction action {};
+  action.sa_handler = stop_here;
+  REQUIRE(::sigaction(SIGSEGV, &action, &before) == 0);
+  attempt answer;
+  {
+    std::vector<std::jthread> threads;
+    for (std::size_t i = 0; i != stopping; ++i) {
+      threads.emplace_back([&, i] {
+        std::size_t pushed = 0;
+        auto w = ring.writer(i);
+        w.push_n(batch, pushed);
+      });
+    }
+    // A producer that finds no place is not stopped, and returns.
+    for (int i = 0; i != 200 && stopped != static_cast<int>(stopping); ++i) ::usleep(10000);
+    auto w = ring.writer(producers - 1);
+    answer = w.push(work_value::of(7));
+    ::mprotect(hidden, 4096, PROT_READ);
+    go_on = true;
+  }
+  ::sigaction(SIGSEGV, &before, nullptr);
+  ::munmap(hidden, 4096);
+  INFO("stopped: " << stopped);
+  CHECK(answer == attempt::done);
 }

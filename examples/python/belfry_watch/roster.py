@@ -95,10 +95,10 @@ class Member:
         control = self.control(slot)._replace(state=JOINING)
         self.set_control(slot, control)
         self._put(slot, PID, os.getpid())
-        self._put(slot, SINCE, time.time_ns())
-        for i, word in enumerate(struct.unpack("<2Q", system.program_name())):
-            self._put(slot, PROGRAM + i, word)
         try:
+            self._put(slot, SINCE, time.time_ns())
+            for i, word in enumerate(struct.unpack("<2Q", system.program_name())):
+                self._put(slot, PROGRAM + i, word)
             self.bell = system.make_bell(self._bell_path(slot), self.fd, self.bell_mode)
         except BaseException:
             self.set_control(slot, control._replace(state=FREE))

@@ -77,7 +77,7 @@ def open_or_create(path, block):
 
 def program_name():
     """As in the header and in the slots: cut off, padded with zeros."""
-    return os.fsencode(os.path.basename(sys.argv[0]))[:16].ljust(16, b"\0")
+    return os.fsencode(os.path.basename((sys.argv or [""])[0]))[:16].ljust(16, b"\0")
 
 
 def mode_for_users(block):

@@ -2,12 +2,15 @@
 // long as it lives.
 #include "../../base/utf8.hpp"
 #include "../../platform/socket.hpp"
+#include "../../segment/log.hpp"
 #include "../server/channels.hpp"
 #include "client.hpp"
 
 #include <belfry/channel_handles.hpp>
 #include <belfry/detail/async/endpoint.hpp>
 #include <belfry/shared_memory_manager.hpp>
+
+#include <chrono>
 
 namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 namespace {
@@ -33,29 +36,17 @@ class session_connection final : public manager_session {
   connection_ptr connection_;
 };
 
-}  // namespace
-
-void endpoint::open(const shared_memory_manager& manager, std::string_view name, failure& f) {
-  if (!manager.is_connected()) {
-    f = {std::make_error_code(std::errc::not_connected), "the manager has no server"};
-    return;
-  }
-  if (!is_utf8(name)) {
-    f = {std::make_error_code(std::errc::invalid_argument), "the name is not UTF-8"};
-    return;
-  }
-  const described_segment wanted = segment::describe(me_.traits(), options_, f);
-  if (f) return;
-  const std::int64_t any_capacity = options_.capacity == 0;
-  request_chain chain(client_of(manager));
+/// Asks for the channel on a connection of its own.
+segment_handles ask_for_channel(request_chain& chain, std::string_view name, const described_segment& wanted,
+                                bool any_capacity, failure& f) {
   chain.insist_on_new();
   request_chain::question wish{"join_channel", {}};
   wish.arguments.items.emplace_back(std::string(name));
   wish.arguments.items.emplace_back(to_text(wanted.id));
   wish.arguments.items.emplace_back(wanted.description);
-  wish.arguments.items.emplace_back(any_capacity);
+  wish.arguments.items.emplace_back(std::int64_t{any_capacity});
 
-  const auto deadline = clock::now() + timeout;
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
   request_chain::progress p;
   while ((p = chain.ask(wish, f)) != request_chain::progress::answered && !f) {
     const bool to_write = p == request_chain::progress::to_write;
@@ -67,9 +58,24 @@ void endpoint::open(const shared_memory_manager& manager, std::string_view name,
   if (!f && !platform::wait_for_socket(chain.socket(), false, deadline)) {
     f = {timed_out(), "wait for the manager"};
   }
-  if (f) return;
-  const segment_handles handles = receive_handles(chain.socket(), f);
-  if (f) return;
+  return f ? segment_handles() : receive_handles(chain.socket(), f);
+}
+
+}  // namespace
+
+void endpoint::open(const shared_memory_manager& manager, std::string_view name, failure& f) {
+  described_segment wanted;
+  if (!manager.is_connected()) {
+    f = {std::make_error_code(std::errc::not_connected), "the manager has no server"};
+  } else if (!is_utf8(name)) {
+    f = {std::make_error_code(std::errc::invalid_argument), "the name is not UTF-8"};
+  } else {
+    wanted = segment::describe(me_.traits(), options_, f);
+  }
+  if (f) return log_refusal(name, f);
+  request_chain chain(client_of(manager));
+  const segment_handles handles = ask_for_channel(chain, name, wanted, options_.capacity == 0, f);
+  if (f) return log_refusal(name, f);
   open(handles, f, std::make_unique<session_connection>(chain.take()));
   if (f) f.what = "join \"" + std::string(name) + "\" of the manager: " + f.what;
 }

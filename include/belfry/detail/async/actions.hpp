@@ -175,18 +175,18 @@ class initiation {
   void operator()(Handler&& handler, Action action) const {
     const std::uint64_t id = endpoint_->new_id();
     auto slot = net::get_associated_cancellation_slot(handler);
-    std::decay_t<Handler> own(std::forward<Handler>(handler));  // it may be an lvalue
-    operation& op = operation_for<std::decay_t<Handler>, Action>::make(
-        std::move(own), std::move(action), endpoint_->executor());
-    op.id = id;
-    op.is_condition = is_condition<Action>;
-    if (slot.is_connected()) {
+    if (slot.is_connected()) {  // before there is an operation, since it may throw
       // Every type of cancellation gets the strongest guarantee: nothing was taken, nothing sent.
       slot.assign([e = std::weak_ptr<Endpoint>(endpoint_), id](net::cancellation_type type) {
         if (type == net::cancellation_type::none) return;
         if (const std::shared_ptr<Endpoint> alive = e.lock()) alive->cancel(id);
       });
     }
+    std::decay_t<Handler> own(std::forward<Handler>(handler));  // it may be an lvalue
+    operation& op = operation_for<std::decay_t<Handler>, Action>::make(
+        std::move(own), std::move(action), endpoint_->executor());
+    op.id = id;
+    op.is_condition = is_condition<Action>;
     endpoint_->submit(op, looked_);
   }
 

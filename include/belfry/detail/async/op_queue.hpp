@@ -211,7 +211,7 @@ class op_queue {
   step parked(bool asleep, std::error_code error, bool woken) noexcept;
   step armed(std::error_code error) noexcept;
 
-  /// Called when parked: ends the conditions that hold. Whether the current request is ready.
+  /// Called when parked: ends the conditions that hold. Whether the current request, or the first one, is ready.
   bool look_again() noexcept;
   /// An attempt that is no step has succeeded.
   void succeeded() noexcept {
@@ -272,6 +272,7 @@ class op_queue {
   operation* finished_ = nullptr;
   std::error_code result_;         // of a blocking call
   bool event_seen_ = false;        // since the last attempt began
+  bool first_is_ready_ = false;    // as look_again() found; and the first operation is not the driven one
 
   const std::chrono::nanoseconds spin_;
   clock::time_point since_{};  // the first time that the ring had nothing after a success

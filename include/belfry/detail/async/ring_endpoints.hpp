@@ -152,10 +152,7 @@ class basic_consumer_endpoint : public endpoint {
   }
   /// Marks the loss as reported.
   outcome tell_loss() noexcept {
-    if constexpr (lossy_ring<Ring>) {
-      lost_ = reader_->total_lost() - std::exchange(told_lost_, reader_->total_lost());
-      peers().count_lost(lost_);
-    }
+    if constexpr (lossy_ring<Ring>) lost_ = reader_->total_lost() - std::exchange(told_lost_, reader_->total_lost());
     return outcome::lagged;
   }
   std::error_code take_notice() noexcept override {
@@ -164,6 +161,12 @@ class basic_consumer_endpoint : public endpoint {
 
   void attach(const ring_memory& memory, std::size_t slot) override {
     reader_.emplace(memory, slot, options().start);
+  }
+  /// Counts what was lost since the last call, for tools.
+  void count_losses() noexcept {
+    if constexpr (lossy_ring<Ring>) {
+      peers().count_lost(reader_->total_lost() - std::exchange(counted_lost_, reader_->total_lost()));
+    }
   }
   /// Whether every producer that may wait for room can be notified.
   bool reaches_producers() noexcept {
@@ -186,7 +189,8 @@ class basic_consumer_endpoint : public endpoint {
 
   std::optional<typename Ring::reader> reader_;
   std::uint64_t lost_ = 0;
-  std::uint64_t told_lost_ = 0;  // of total_lost()
+  std::uint64_t told_lost_ = 0;     // of total_lost()
+  std::uint64_t counted_lost_ = 0;  // of total_lost()
 };
 
 /// For rings whose values are copied out. The copy frees their place.
@@ -223,6 +227,8 @@ class copying_consumer_endpoint : public basic_consumer_endpoint<Ring> {
       this->peers().count_messages(1);
       this->freed(1);
     }
+    if (a == attempt::lagged) [[unlikely]]
+      this->count_losses();
     return outcome_of(a);
   }
   outcome pop_n(std::span<received> values, std::size_t& taken) noexcept {
@@ -233,6 +239,8 @@ class copying_consumer_endpoint : public basic_consumer_endpoint<Ring> {
       this->peers().count_messages(taken);
       this->freed(taken);
     }
+    if (a == attempt::lagged) [[unlikely]]
+      this->count_losses();
     return outcome_of(a);
   }
 };

@@ -164,6 +164,8 @@ class roster {
     unique_handle handle;  ///< becomes ready when the slot's owner dies; empty: watch it no longer
   };
   std::error_code watch_peers(std::vector<watch_change>& changes);
+  /// The handle of such a change cannot be waited for: it is added again at the next call.
+  void is_not_watched(std::size_t slot) noexcept;
   /// The handle that watches this slot is ready.
   void watched_died(std::size_t slot) noexcept;
 
@@ -265,6 +267,7 @@ class roster {
   std::uint64_t met_ = never;    // the count of joins at which all peers could be woken
   std::error_code unreachable_;  // why a peer cannot be
   bool missed_ = false;          // a sleeping peer could not be notified
+  bool unreachable_logged_ = false;
 };
 
 }  // namespace belfry::detail
