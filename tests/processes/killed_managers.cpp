@@ -50,6 +50,7 @@ TEST_CASE("a starter is killed at any moment", "[managers]") {
   const std::string name = unique_name("moment");
   const nothing_left check(name);
   const life_directory directory;
+  const adopted_orphans servers;
   std::mt19937 random(1);
   for (int round = 0; round != (sanitized ? 10 : 40); ++round) {
     child c([&] {
@@ -60,10 +61,9 @@ TEST_CASE("a starter is killed at any moment", "[managers]") {
     ::usleep(random() % 30'000);
     c.kill();
   }
-  // Servers that have just started need a moment to notice.
-  CHECK(soon([&] { return files_of(name) == 0; }));
-  CHECK(soon([&] { return directory.files() == 0; }));
-  collect(directory);
+  servers.wait();
+  CHECK(files_of(name) == 0);
+  CHECK(directory.files() == 0);
 }
 
 TEST_CASE("a surviving fork of the starter does not keep the server alive", "[managers]") {
@@ -293,6 +293,7 @@ TEST_CASE("all processes are killed at any moment", "[managers]") {
   const std::string name = unique_name("all");
   const nothing_left check(name);
   const life_directory directory;
+  const adopted_orphans servers;
   std::mt19937 random(3);
   for (int round = 0; round != (sanitized ? 5 : 25); ++round) {
     std::vector<child> processes;
@@ -321,13 +322,13 @@ TEST_CASE("all processes are killed at any moment", "[managers]") {
     std::shuffle(processes.begin(), processes.end(), random);
     processes.clear();
     if (round % 3 == 0) continue;  // also several times without a cleaning in between
-    REQUIRE(soon([&] {             // a server that had just started ends itself
-      collect(directory);
-      return files_of(name) == 0 && directory.files() == 0;
-    }));
-  }
-  CHECK(soon([&] {
+    servers.wait();                // one that had just started ends itself
     collect(directory);
-    return files_of(name) == 0 && directory.files() == 0;
-  }));
+    REQUIRE(files_of(name) == 0);
+    REQUIRE(directory.files() == 0);
+  }
+  servers.wait();
+  collect(directory);
+  CHECK(files_of(name) == 0);
+  CHECK(directory.files() == 0);
 }

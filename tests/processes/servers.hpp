@@ -10,6 +10,7 @@
 #include <belfry/collect_garbage.hpp>
 #include <belfry/shared_memory_manager.hpp>
 
+#include <cerrno>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
@@ -18,6 +19,8 @@
 #include <vector>
 
 #include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 namespace belfry::test {
@@ -77,6 +80,22 @@ inline bool has_ended(pid_t pid) {
   const char state = state_of(std::to_string(pid)).state;
   return state == 'X' || state == 'Z';
 }
+
+/// Adopts processes whose parents are killed, to wait for their end: a process may be killed between its fork
+/// and its server's first step.
+class adopted_orphans {
+ public:
+  adopted_orphans() { REQUIRE(::prctl(PR_SET_CHILD_SUBREAPER, 1) == 0); }
+  adopted_orphans(const adopted_orphans&) = delete;
+  adopted_orphans& operator=(const adopted_orphans&) = delete;
+  ~adopted_orphans() { ::prctl(PR_SET_CHILD_SUBREAPER, 0); }
+
+  /// Until this process has no child left.
+  void wait() const {
+    while (::waitpid(-1, nullptr, 0) > 0 || errno == EINTR) {
+    }
+  }
+};
 
 /// Waits with a limit, so that the test can report what is left.
 template <class Condition>
