@@ -78,6 +78,9 @@ struct channel_info {
   std::string program;        ///< the first 16 bytes of the name of the program that made it
   std::uint32_t creator = 0;  ///< its pid
   std::string description;    ///< the type of the values, and where they are: JSON, or empty; not checked
+  /// The part of the description that is about the type of the values, for described_type::parse(), which checks it;
+  /// empty if there is none.
+  std::string type;
   belfry::lifetime lifetime = belfry::lifetime::drained;
   std::uint64_t capacity = 0;     ///< values; bytes for a byte_ring
   std::uint64_t value_bytes = 0;  ///< 0: messages of any size
@@ -107,6 +110,15 @@ struct channel_info {
   BELFRY_API std::size_t alive(participant_role role) const noexcept;
 };
 
+/// How much is read.
+enum class inspection {
+  all,
+  /// What changes while a channel is used, for looking at it many times a second. Left out are `description` and `type`;
+  /// and the items of a work_ring are not counted one by one: `unread` is an estimate, and does not include those that
+  /// are received and not acknowledged.
+  counters,
+};
+
 /// Tells what a name in shared memory means.
 ///
 ///     belfry::channel_info ticks = belfry::inspect("ticks");
@@ -120,8 +132,8 @@ struct channel_info {
 /// Throws std::system_error, or sets `ec`: `no_such_file_or_directory`; `permission_denied`; `invalid_argument` or
 /// `filename_too_long` for what cannot be a name; `errc::incompatible` for a bell, or what is no regular file.
 /// Thread-safe.
-BELFRY_API channel_info inspect(std::string_view name);
-BELFRY_API channel_info inspect(std::string_view name, error_code& ec);
+BELFRY_API channel_info inspect(std::string_view name, inspection what = inspection::all);
+BELFRY_API channel_info inspect(std::string_view name, error_code& ec, inspection what = inspection::all);
 
 using segment_entry = channel_info;
 
@@ -133,6 +145,6 @@ using segment_entry = channel_info;
 ///       std::cout << e.name << ' ' << e.kind << ' ' << e.bytes << ' ' << e.alive() << '\n';
 ///
 /// Reads as inspect() does. A name that is removed meanwhile is left out. Thread-safe.
-BELFRY_API std::vector<segment_entry> list_segments();
+BELFRY_API std::vector<segment_entry> list_segments(inspection what = inspection::all);
 
 }  // namespace belfry

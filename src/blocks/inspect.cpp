@@ -19,21 +19,21 @@ std::size_t channel_info::alive(participant_role role) const noexcept {
   return static_cast<std::size_t>(std::ranges::count_if(participants, is_one));
 }
 
-channel_info inspect(std::string_view name) {
+channel_info inspect(std::string_view name, inspection what) {
   failure f;
-  channel_info info = detail::inspect_name(name, f);
+  channel_info info = detail::inspect_name(name, f, what);
   if (f) f.raise();
   return info;
 }
 
-channel_info inspect(std::string_view name, error_code& ec) {
+channel_info inspect(std::string_view name, error_code& ec, inspection what) {
   failure f;
-  channel_info info = detail::inspect_name(name, f);
+  channel_info info = detail::inspect_name(name, f, what);
   ec = detail::to_net(f.code);
   return info;
 }
 
-std::vector<segment_entry> list_segments() {
+std::vector<segment_entry> list_segments(inspection what) {
   std::vector<std::string> names = platform::block_names();
   std::ranges::sort(names);
   std::vector<segment_entry> all;
@@ -50,7 +50,7 @@ std::vector<segment_entry> list_segments() {
       continue;
     }
     failure f;
-    segment_entry entry = detail::inspect_file(name, status, f);
+    segment_entry entry = detail::inspect_file(name, status, f, what);
     if (f.code == std::errc::no_such_file_or_directory) continue;
     if (f) entry.problem = f.what + (f.code == errc::incompatible ? "" : ": " + f.code.message());
     all.push_back(std::move(entry));

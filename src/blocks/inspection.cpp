@@ -2,6 +2,7 @@
 #include "../platform/lock.hpp"
 #include "../segment/identity.hpp"
 #include "../segment/ring_fill.hpp"
+#include "../segment/self_description.hpp"
 #include "companion.hpp"
 #include "inspection.hpp"
 
@@ -43,7 +44,8 @@ std::string text_of(const std::array<char, 16>& padded) {
 /// Works on private copies: the segment may change at any time, in any way.
 class inspector {
  public:
-  inspector(const unique_handle& block, channel_info& info) : block_(block), info_(info) {}
+  inspector(const unique_handle& block, channel_info& info, inspection what)
+      : block_(block), info_(info), what_(what) {}
 
   void inspect() {
     info_.kind = "block";
@@ -70,11 +72,13 @@ class inspector {
     read_roster();
     if (!info_.problem.empty()) return;
     if (id_.kind == layout::ring_kind::watch) return read_watch();
-    const ring_fill fill = fill_of(block_, id_);
+    const ring_fill fill = what_ == inspection::all ? fill_of(block_, id_) : quick_fill_of(block_, id_);
     info_.unread = fill.unread;
     info_.problem = fill.problem;
     for (participant_info& p : info_.participants) p.behind = fill.behind[p.slot];
   }
+
+  const layout::identity& id() const { return id_; }
 
  private:
   /// Only the first problem is told.
@@ -124,7 +128,8 @@ class inspector {
   }
 
   void read_roster() {
-    std::vector<std::byte> bytes(id_.header_bytes);
+    std::vector<std::byte> bytes(what_ == inspection::all ? id_.header_bytes
+                                                          : layout::description_offset(participants(id_)));
     if (!platform::peek_block(block_, bytes))
       return problem("the file ends before its header does");
     using counters = layout::control_header::counters;
@@ -137,8 +142,10 @@ class inspector {
       count_traffic(bytes, i);
       read_slot(bytes, i, any_alive);
     }
+    if (what_ != inspection::all) return;
     const auto* const text = reinterpret_cast<const char*>(bytes.data()) + layout::description_offset(participants(id_));
     info_.description.assign(text, id_.description_bytes);
+    info_.type = type_in(info_.description);
   }
 
   participant_role role_of(std::size_t index) const {
@@ -242,37 +249,48 @@ class inspector {
 
   const unique_handle& block_;
   channel_info& info_;
+  const inspection what_;
   layout::identity id_{};
 };
 
 }  // namespace
 
+namespace {
+
 // A bell must not even be opened: its notifiers would take it for heard.
-channel_info inspect_file(std::string_view name, const platform::file_status& status, failure& f) {
-  if (status.is != platform::file_status::type::regular) {
-    f = {make_error_code(errc::incompatible), '"' + std::string(name) + "\" is not a regular file"};
-    return of_file(name, status);
-  }
-  const unique_handle block = platform::open_block(name, false, f);
-  return block ? inspect_block(name, block) : of_file(name, status);
+unique_handle open_regular(std::string_view name, const platform::file_status& status, failure& f) {
+  if (status.is == platform::file_status::type::regular) return platform::open_block(name, false, f);
+  f = {make_error_code(errc::incompatible), '"' + std::string(name) + "\" is not a regular file"};
+  return {};
 }
 
-channel_info inspect_name(std::string_view name, failure& f) {
+}  // namespace
+
+unique_handle open_to_inspect(std::string_view name, failure& f) {
   if (!platform::check_name(name, platform::max_name, f)) return {};
   platform::file_status status;
-  if (!platform::status_of_name(name, status)) {
-    f = {std::error_code(errno, std::system_category()), "open \"" + std::string(name) + '"'};
-    return {};
-  }
-  channel_info info = inspect_file(name, status, f);
-  return f ? channel_info() : info;
+  if (platform::status_of_name(name, status)) return open_regular(name, status, f);
+  f = {std::error_code(errno, std::system_category()), "open \"" + std::string(name) + '"'};
+  return {};
 }
 
-channel_info inspect_block(std::string_view name, const unique_handle& block) {
+channel_info inspect_file(std::string_view name, const platform::file_status& status, failure& f, inspection what) {
+  const unique_handle block = open_regular(name, status, f);
+  return block ? inspect_block(name, block, what) : of_file(name, status);
+}
+
+channel_info inspect_name(std::string_view name, failure& f, inspection what) {
+  const unique_handle block = open_to_inspect(name, f);
+  return block ? inspect_block(name, block, what) : channel_info();
+}
+
+channel_info inspect_block(std::string_view name, const unique_handle& block, inspection what, layout::identity* id) {
   platform::file_status status;
   platform::status_of(block, status);
   channel_info info = of_file(name, status);
-  inspector(block, info).inspect();
+  inspector all(block, info, what);
+  all.inspect();
+  if (id != nullptr) *id = all.id();
   return info;
 }
 

@@ -62,9 +62,9 @@ ordered_json object_of(const traffic_info& t) {
 
 /// Untrusted, like everything in a segment: null unless it is JSON. What is nested too deeply is left out: printing
 /// recurses.
-ordered_json description_of(const channel_info& info) {
+ordered_json object_in(const std::string& text) {
   const auto shallow = [](int depth, ordered_json::parse_event_t, ordered_json&) { return depth < 64; };
-  ordered_json parsed = ordered_json::parse(info.description, shallow, false);
+  ordered_json parsed = ordered_json::parse(text, shallow, false);
   return parsed.is_discarded() ? ordered_json() : parsed;
 }
 
@@ -103,7 +103,8 @@ std::string json_of(const channel_info& info) {
       {"id", known(segment, id_text(info.id))},
       {"program", known(segment, info.program)},
       {"creator", known(segment, info.creator)},
-      {"description", description_of(info)},
+      {"description", object_in(info.description)},
+      {"type", object_in(info.type)},
       {"lifetime",
        known(segment, info.lifetime == lifetime::persistent ? "persistent" : "drained")},
       {"capacity", known(segment, info.capacity)},

@@ -3,6 +3,7 @@
 #include "findings.hpp"
 #include "json.hpp"
 #include "text.hpp"
+#include "values.hpp"
 
 #include <belfry/inspect.hpp>
 
@@ -84,6 +85,19 @@ void print_participants(const channel_info& info) {
   rows.print(std::cout, "  ");
 }
 
+void print_type(const channel_info& info) {
+  if (info.type.empty()) return;
+  const std::optional<described_type> type = type_of_values(info);
+  if (!type) return line("type", "its description is not one of these values", tone::bad);
+  const std::string name = type->name().empty() ? "without a name" : shown(type->name());
+  line("type", name + (type->is_opaque() ? ", its fields are not known" : ""));
+  table rows({"FIELD", "TYPE", ">OFFSET", ">BYTES"});
+  const std::vector<field> fields = fields_of(*type);
+  for (const field& f : fields)
+    rows.add({shown(f.name), shown(f.type), std::to_string(f.offset), std::to_string(f.bytes)});
+  if (!fields.empty()) rows.print(std::cout, "  ");
+}
+
 void print(const channel_info& info) {
   std::cout << coloured(shown(info.name), tone::title) << '\n';
   std::string kind = info.kind;
@@ -112,6 +126,7 @@ void print(const channel_info& info) {
                     plural(info.producers, "producer") + ", " +
                     std::to_string(info.alive(participant_role::consumer)) + " of " +
                     plural(info.consumers, "consumer"));
+  print_type(info);
   print_participants(info);
   for (const std::string& note : findings(info)) std::cout << "  - " << note << '\n';
 }

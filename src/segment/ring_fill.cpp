@@ -1,7 +1,7 @@
 #include "ring_fill.hpp"
 
-#include "../platform/block.hpp"
 #include "identity.hpp"
+#include "ring_reader.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -19,13 +19,14 @@ struct positions {
 
 class fill_reader {
  public:
-  fill_reader(const unique_handle& block, const layout::identity& id) : block_(block), id_(id) {}
+  fill_reader(const unique_handle& block, const layout::identity& id, bool quick)
+      : ring_(block, id), id_(id), quick_(quick) {}
 
   ring_fill read() {
     switch (id_.kind) {
       case layout::ring_kind::spsc: of_queue(); break;
       case layout::ring_kind::byte: of_bytes(); break;
-      case layout::ring_kind::work: of_work(); break;
+      case layout::ring_kind::work: quick_ ? of_hints() : of_work(); break;
       case layout::ring_kind::broadcast: of_broadcast(); break;
       case layout::ring_kind::latest: of_latest(); break;
       case layout::ring_kind::watch: break;
@@ -42,15 +43,8 @@ class fill_reader {
     fill_.problem = std::string("the ring is corrupted: ") + what;
   }
 
-  bool fits(std::uint64_t offset, std::uint64_t bytes) const {
-    return offset <= id_.ring_bytes && bytes <= id_.ring_bytes - offset;
-  }
-  bool read(std::uint64_t offset, std::span<std::byte> out) const {
-    return fits(offset, out.size()) && platform::peek_block(block_, out, id_.ring_offset + offset);
-  }
-  bool read(std::uint64_t offset, std::uint64_t& word) const {
-    return read(offset, std::as_writable_bytes(std::span(&word, 1)));
-  }
+  bool read(std::uint64_t offset, std::span<std::byte> out) const { return ring_.read(offset, out); }
+  bool read(std::uint64_t offset, std::uint64_t& word) const { return ring_.read(offset, word); }
 
   /// The positions may move between two reads. Only if `received` has not is it certain that they belong together, and
   /// that `possible` has to hold; a ring that streams is never seen like that.
@@ -72,15 +66,12 @@ class fill_reader {
     return {};
   }
 
-  /// Whether the places of a ring whose values have a word each lie in the ring.
   bool has_slots() {
-    const layout::geometry& g = id_.places;
-    const bool inside = g.first <= id_.ring_bytes && g.stride >= 8 && g.stride % 8 == 0 && g.places == id_.capacity &&
-                        g.places != 0 && g.places <= (id_.ring_bytes - g.first) / g.stride;
+    const bool inside = ring_.has_slots();
     if (!inside) corrupted("its values would lie outside");
     return inside;
   }
-  std::uint64_t word_at(std::uint64_t place) const { return id_.places.first + place * id_.places.stride; }
+  std::uint64_t word_at(std::uint64_t place) const { return ring_.offset_of(place); }
 
   void of_bytes() {
     const auto p = read_positions(
@@ -153,6 +144,15 @@ class fill_reader {
     fill_.unread = unread;
   }
 
+  /// The hints may be wrong, and are never impossible.
+  void of_hints() {
+    std::uint64_t tail = 0;
+    std::uint64_t head = 0;
+    if (!read(offsetof(layout::work_control, head), head) || !read(offsetof(layout::work_control, tail), tail))
+      return corrupted("it is too short");
+    fill_.unread = tail > head ? std::min(tail - head, id_.capacity) : 0;
+  }
+
   void of_queue() {
     const std::uint64_t places = id_.places.places;
     if (id_.capacity >= id_.ring_bytes || places != id_.capacity + 1) return corrupted("its capacity is impossible");
@@ -163,15 +163,20 @@ class fill_reader {
     fill_.unread = p->sent >= p->received ? p->sent - p->received : places - p->received + p->sent;
   }
 
-  const unique_handle& block_;
+  const ring_reader ring_;
   const layout::identity& id_;
+  const bool quick_;
   ring_fill fill_;
 };
 
 }  // namespace
 
 ring_fill fill_of(const unique_handle& block, const layout::identity& id) {
-  return fill_reader(block, id).read();
+  return fill_reader(block, id, false).read();
+}
+
+ring_fill quick_fill_of(const unique_handle& block, const layout::identity& id) {
+  return fill_reader(block, id, true).read();
 }
 
 }  // namespace belfry::detail

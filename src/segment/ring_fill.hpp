@@ -22,4 +22,7 @@ struct ring_fill {
 /// participant is alive.
 ring_fill fill_of(const unique_handle& block, const layout::identity& id);
 
+/// The same from the ring's control block alone: of a work_ring an estimate.
+ring_fill quick_fill_of(const unique_handle& block, const layout::identity& id);
+
 }  // namespace belfry::detail
