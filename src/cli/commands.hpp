@@ -13,11 +13,13 @@ struct exit_with {
   int status;
 };
 
-void add_ls(CLI::App& app);
-void add_stat(CLI::App& app);
-void add_rm(CLI::App& app);
-void add_gc(CLI::App& app);
+void add_bw(CLI::App& app);
 void add_doctor(CLI::App& app);
+void add_gc(CLI::App& app);
+void add_hz(CLI::App& app);
+void add_ls(CLI::App& app);
+void add_rm(CLI::App& app);
 void add_serve(CLI::App& app);
+void add_stat(CLI::App& app);
 
 }  // namespace belfry::cli

@@ -13,8 +13,9 @@ template <class T>
 ordered_json known(bool is_known, const T& value) {
   return is_known ? ordered_json(value) : ordered_json();
 }
-ordered_json known(const std::optional<std::uint64_t>& value) {
-  return known(value.has_value(), value.value_or(0));
+template <class T>
+ordered_json known(const std::optional<T>& value) {
+  return known(value.has_value(), value.value_or(T()));
 }
 
 const char* name_of(participant_state state) {
@@ -139,6 +140,15 @@ std::string json_of(const diagnosis& d) {
                   {"level", text_of(d.is)},
                   {"found", d.found},
                   {"advice", known(!d.advice.empty(), d.advice)}});
+}
+
+std::string json_of(const rate_line& line, const std::string& name, bool bytes) {
+  return line_of({{"name", name},
+                  {"state", line.state},
+                  {"seconds", known(line.seconds)},
+                  {bytes ? "sent_bytes_per_second" : "sent_per_second", known(line.sent)},
+                  {bytes ? "received_bytes_per_second" : "received_per_second", known(line.received)},
+                  {"lost", known(line.lost)}});
 }
 
 }  // namespace belfry::cli

@@ -6,6 +6,8 @@
 #include <belfry/collect_garbage.hpp>
 #include <belfry/inspect.hpp>
 
+#include <cstdint>
+#include <optional>
 #include <string>
 
 namespace belfry::cli {
@@ -14,5 +16,15 @@ namespace belfry::cli {
 std::string json_of(const channel_info& info);
 std::string json_of(const garbage& g);
 std::string json_of(const diagnosis& d);
+
+/// A line of `belfry hz` or `bw`.
+struct rate_line {
+  std::string state;  ///< "counted", "gone", "made anew": only in the first is the rest known
+  std::optional<double> seconds;
+  std::optional<double> sent;
+  std::optional<double> received;
+  std::optional<std::uint64_t> lost;
+};
+std::string json_of(const rate_line& line, const std::string& name, bool bytes);
 
 }  // namespace belfry::cli

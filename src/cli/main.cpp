@@ -15,12 +15,14 @@ int run(int argc, char** argv) {
   CLI::App app("Tools for shared memory between processes", "belfry");
   app.set_version_flag("--version", "belfry " BELFRY_VERSION);
   app.require_subcommand(1);
-  belfry::cli::add_ls(app);
-  belfry::cli::add_stat(app);
-  belfry::cli::add_rm(app);
-  belfry::cli::add_gc(app);
+  belfry::cli::add_bw(app);
   belfry::cli::add_doctor(app);
+  belfry::cli::add_gc(app);
+  belfry::cli::add_hz(app);
+  belfry::cli::add_ls(app);
+  belfry::cli::add_rm(app);
   belfry::cli::add_serve(app);
+  belfry::cli::add_stat(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

@@ -12,19 +12,20 @@
 namespace belfry::cli {
 namespace {
 
-/// 0: as wide as it likes. COLUMNS counts also where standard output is no terminal.
-std::size_t line_width() {
-  if (const char* const told = std::getenv("COLUMNS"); told != nullptr) {
-    if (const unsigned long n = std::strtoul(told, nullptr, 10); n != 0) return n;
-  }
-  return platform::is_terminal() ? platform::size_of_terminal().columns : 0;
-}
-
 bool with_colours() {
   const char* const no = std::getenv("NO_COLOR");
   const char* const terminal = std::getenv("TERM");
   return platform::is_terminal() && (no == nullptr || *no == '\0') &&
          (terminal == nullptr || std::string_view(terminal) != "dumb");
+}
+
+}  // namespace
+
+std::size_t line_width() {
+  if (const char* const told = std::getenv("COLUMNS"); told != nullptr) {
+    if (const unsigned long n = std::strtoul(told, nullptr, 10); n != 0) return n;
+  }
+  return platform::is_terminal() ? platform::size_of_terminal().columns : 0;
 }
 
 std::string cut(const std::string& text, std::size_t width) {
@@ -36,8 +37,6 @@ std::string cut(const std::string& text, std::size_t width) {
   }
   return width == 0 ? "" : text.substr(0, end) + "…";
 }
-
-}  // namespace
 
 void complain(std::string_view what) { std::cerr << "belfry: " << shown(what) << '\n'; }
 
@@ -61,7 +60,7 @@ table::table(std::vector<std::string> titles) {
 
 void table::add(std::vector<cell> row) { rows_.push_back(std::move(row)); }
 
-void table::print(std::ostream& out, std::string_view indent) const {
+void table::print(std::ostream& out, std::string_view indent, std::size_t limit) const {
   constexpr std::size_t gap = 2;
   constexpr std::size_t least = 8;
   std::vector<std::size_t> widths(numbers_.size());
@@ -72,7 +71,6 @@ void table::print(std::ostream& out, std::string_view indent) const {
   std::size_t all = indent.size();
   for (const std::size_t w : widths) all += w + gap;
   all -= gap;
-  const std::size_t limit = line_width();
   for (const std::size_t column : {widths.size() - 1, std::size_t{0}}) {
     if (limit == 0 || all <= limit) break;
     const std::size_t spare = widths[column] - std::min(widths[column], least);
@@ -131,6 +129,21 @@ std::string size_text(std::uint64_t bytes) {
 std::string mode_text(unsigned mode) {
   char text[16];
   std::snprintf(text, sizeof text, "0%03o", mode & 0777);
+  return text;
+}
+
+std::string fixed_text(double number) {
+  char text[400];
+  std::snprintf(text, sizeof text, "%.1f", number);
+  return text;
+}
+
+std::string short_text(double number) {
+  constexpr std::array units{"", "k", "M", "G", "T"};
+  std::size_t unit = 0;
+  for (; number >= 9999.5 && unit + 1 != units.size(); ++unit) number /= 1000;
+  char text[400];
+  std::snprintf(text, sizeof text, number == 0 || (unit == 0 && number >= 100) ? "%.0f%s" : "%.1f%s", number, units[unit]);
   return text;
 }
 

@@ -21,6 +21,9 @@ struct cell {
   cell(const char* t) : text(t) {}
 };
 
+/// In characters; 0: as wide as it likes. COLUMNS counts also where standard output is no terminal.
+std::size_t line_width();
+
 /// Aligned columns. If they are wider than the terminal, the last column is cut, then the first; then the last ones are
 /// left out.
 class table {
@@ -28,7 +31,7 @@ class table {
   /// A title that begins with '>' is that of a column of numbers.
   explicit table(std::vector<std::string> titles);
   void add(std::vector<cell> row);
-  void print(std::ostream& out, std::string_view indent = "") const;
+  void print(std::ostream& out, std::string_view indent = "", std::size_t width = line_width()) const;
 
  private:
   std::vector<bool> numbers_;
@@ -38,6 +41,9 @@ class table {
 /// A line on standard error.
 void complain(std::string_view what);
 
+/// At most so many characters; what is missing is "…".
+std::string cut(const std::string& text, std::size_t width);
+
 std::string coloured(std::string_view text, tone colour);
 
 /// A text from outside, without characters that a terminal would obey.
@@ -46,6 +52,10 @@ std::string shown(std::string_view name);
 std::string size_text(std::uint64_t bytes);
 /// 0600
 std::string mode_text(unsigned mode);
+/// With one digit behind the point.
+std::string fixed_text(double number);
+/// 0, 99.5, 512, 12.3k, 4.5M
+std::string short_text(double number);
 std::string hex_text(std::uint64_t number);
 std::string plural(std::uint64_t count, std::string_view what);
 

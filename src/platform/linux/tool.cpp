@@ -7,16 +7,19 @@
 #include <csignal>
 #include <cstdio>
 #include <limits>
+#include <vector>
 
 #include <fcntl.h>
 #include <linux/membarrier.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <termios.h>
 #include <unistd.h>
 
 namespace belfry::platform {
@@ -42,6 +45,100 @@ void ignore_interrupt() noexcept {
   sigemptyset(&interrupt);
   sigaddset(&interrupt, SIGINT);
   ::pthread_sigmask(SIG_UNBLOCK, &interrupt, nullptr);
+}
+
+attention::attention() {
+  sigset_t told;
+  sigemptyset(&told);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGWINCH}) sigaddset(&told, signal);
+  ::pthread_sigmask(SIG_BLOCK, &told, nullptr);
+  signals_ = detail::unique_handle(::signalfd(-1, &told, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!signals_) throw std::system_error(errno, std::system_category(), "signalfd");
+}
+
+attention::call attention::wait_until(std::chrono::steady_clock::time_point deadline, bool keys) {
+  using namespace std::chrono;
+  for (;;) {
+    const auto left = ceil<milliseconds>(deadline - steady_clock::now()).count();
+    pollfd ready[]{{signals_.get(), POLLIN, 0}, {keys ? STDIN_FILENO : -1, POLLIN, 0}};
+    const int n = ::poll(ready, 2, left < 0 ? 0 : left > 1'000'000 ? 1'000'000 : static_cast<int>(left));
+    if (n == -1 && errno != EINTR) throw std::system_error(errno, std::system_category(), "poll");
+    signalfd_siginfo info{};
+    if (n > 0 && ::read(signals_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
+      if (info.ssi_signo == SIGWINCH) return call::resized;
+      return info.ssi_signo == SIGTSTP ? call::suspend : call::end;
+    }
+    if (n > 0 && ready[1].revents != 0) return call::key;
+    if (steady_clock::now() >= deadline) return call::timeout;
+  }
+}
+
+void attention::suspend() { ::raise(SIGSTOP); }
+
+struct keyboard::settings {
+  termios of{};
+};
+
+keyboard::keyboard() {
+  auto before = std::make_unique<settings>();
+  if (!is_terminal() || ::tcgetattr(STDIN_FILENO, &before->of) != 0) return;
+  termios now = before->of;
+  now.c_lflag &= ~static_cast<tcflag_t>(ICANON | ECHO);
+  now.c_cc[VMIN] = 1;
+  now.c_cc[VTIME] = 0;
+  if (::tcsetattr(STDIN_FILENO, TCSADRAIN, &now) == 0) before_ = std::move(before);
+}
+
+keyboard::~keyboard() {
+  if (before_) ::tcsetattr(STDIN_FILENO, TCSADRAIN, &before_->of);
+}
+
+char keyboard::read() noexcept {
+  char key = 0;
+  return ::read(STDIN_FILENO, &key, 1) == 1 ? key : '\0';
+}
+
+namespace {
+
+bool write_all(int file, std::string_view text) noexcept {
+  while (!text.empty()) {
+    const ssize_t n = ::write(file, text.data(), text.size());
+    if (n == -1 && errno == EAGAIN) {
+      pollfd ready{file, POLLOUT, 0};
+      ::poll(&ready, 1, -1);
+      continue;
+    }
+    if (n == -1 && errno != EINTR) return false;
+    if (n > 0) text.remove_prefix(static_cast<std::size_t>(n));
+  }
+  return true;
+}
+
+}  // namespace
+
+bool write_to_terminal(std::string_view text) noexcept { return write_all(STDOUT_FILENO, text); }
+
+bool replace_file(const std::string& path, std::string_view text, failure& f) {
+  struct stat before {};
+  if (::stat(path.c_str(), &before) == 0 && !S_ISREG(before.st_mode)) {
+    fail(f, '"' + path + "\" is not a regular file", EINVAL);
+    return false;
+  }
+  std::string part = path + ".XXXXXX";
+  const detail::unique_handle file(::mkostemp(part.data(), O_CLOEXEC));
+  if (!file) {
+    fail(f, "create \"" + part + '"');
+    return false;
+  }
+  const mode_t mask = ::umask(0);
+  ::umask(mask);
+  const bool done = write_all(file.get(), text) && ::fchmod(file.get(), 0666 & ~mask) == 0 &&
+                    ::fsync(file.get()) == 0 && ::rename(part.c_str(), path.c_str()) == 0;
+  if (!done) {
+    fail(f, "write \"" + path + '"');
+    ::unlink(part.c_str());
+  }
+  return done;
 }
 
 std::string read_secret_file(const std::string& path, failure& f) {
