@@ -2,6 +2,8 @@
 // are exceptions.
 #pragma once
 
+#include <string>
+
 namespace CLI {
 class App;
 }
@@ -14,12 +16,17 @@ struct exit_with {
 };
 
 void add_bw(CLI::App& app);
+void add_check(CLI::App& app);
 void add_doctor(CLI::App& app);
 void add_gc(CLI::App& app);
 void add_hz(CLI::App& app);
 void add_ls(CLI::App& app);
+void add_metrics(CLI::App& app);
 void add_rm(CLI::App& app);
 void add_serve(CLI::App& app);
 void add_stat(CLI::App& app);
+
+/// `belfry check` tells of wrong usage as it tells of anything else. Returns the exit status.
+int wrong_usage_of_check(const std::string& what);
 
 }  // namespace belfry::cli

@@ -11,12 +11,10 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <chrono>
 #include <functional>
 #include <iostream>
 #include <memory>
 #include <random>
-#include <thread>
 #include <vector>
 
 namespace belfry::cli {
@@ -76,16 +74,6 @@ diagnosis of_barriers() {
   if (platform::has_barriers()) return {level::ok, "membarrier", "available", ""};
   return {level::note, "membarrier", "refused by the system",
           "consumers use a fence per message instead, which costs some nanoseconds"};
-}
-
-/// A lock that is held only for a moment is nothing to worry about.
-bool stays_locked(const std::string& name) {
-  for (int attempt = 0; attempt != 20; ++attempt) {
-    error_code ec;
-    if (!inspect(name, ec).roster_locked) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  return true;
 }
 
 void look_at_companion(const segment_entry& e, const std::function<void(std::string, std::string)>& note) {

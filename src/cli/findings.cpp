@@ -3,6 +3,8 @@
 #include "text.hpp"
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 
 namespace belfry::cli {
 namespace {
@@ -64,6 +66,15 @@ bool is_segment(const channel_info& info) { return info.version != 0 && info.kin
 
 std::size_t dead_participants(const channel_info& info) {
   return info.participants.size() - info.alive();
+}
+
+bool stays_locked(const std::string& name) {
+  for (int attempt = 0; attempt != 20; ++attempt) {
+    error_code ec;
+    if (!inspect(name, ec).roster_locked) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return true;
 }
 
 std::vector<std::string> findings(const channel_info& info) {

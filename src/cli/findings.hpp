@@ -12,6 +12,9 @@ namespace belfry::cli {
 bool is_segment(const channel_info& info);
 std::size_t dead_participants(const channel_info& info);
 
+/// A lock that is held only for a moment is nothing to worry about; so this looks for a tenth of a second.
+bool stays_locked(const std::string& name);
+
 /// One result of `belfry doctor`.
 struct diagnosis {
   enum class level { ok, note, broken } is;

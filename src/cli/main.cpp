@@ -8,6 +8,7 @@
 #include <exception>
 #include <iostream>
 #include <stdexcept>
+#include <string_view>
 
 namespace {
 
@@ -16,16 +17,20 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", "belfry " BELFRY_VERSION);
   app.require_subcommand(1);
   belfry::cli::add_bw(app);
+  belfry::cli::add_check(app);
   belfry::cli::add_doctor(app);
   belfry::cli::add_gc(app);
   belfry::cli::add_hz(app);
   belfry::cli::add_ls(app);
+  belfry::cli::add_metrics(app);
   belfry::cli::add_rm(app);
   belfry::cli::add_serve(app);
   belfry::cli::add_stat(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
+    const bool of_check = argc > 1 && std::string_view(argv[1]) == "check";
+    if (of_check && e.get_exit_code() != 0) return belfry::cli::wrong_usage_of_check(e.what());
     if (app.exit(e) != 0) return 2;  // wrong usage; otherwise --help or --version
   } catch (const belfry::cli::exit_with& e) {
     return e.status;
