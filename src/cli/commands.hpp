@@ -25,6 +25,7 @@ void add_metrics(CLI::App& app);
 void add_rm(CLI::App& app);
 void add_serve(CLI::App& app);
 void add_stat(CLI::App& app);
+void add_top(CLI::App& app);
 
 /// `belfry check` tells of wrong usage as it tells of anything else. Returns the exit status.
 int wrong_usage_of_check(const std::string& what);

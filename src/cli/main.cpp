@@ -26,6 +26,7 @@ int run(int argc, char** argv) {
   belfry::cli::add_rm(app);
   belfry::cli::add_serve(app);
   belfry::cli::add_stat(app);
+  belfry::cli::add_top(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
