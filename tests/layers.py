@@ -20,7 +20,7 @@ FLOORS = [
     ("async", ["include/belfry/asio.hpp", "include/belfry/detail/async/", "src/async/", "src/pch/",
                "include/belfry/channel_handles.hpp"]),
     ("blocks", ["include/belfry/detail/blocks/", "include/belfry/shared_memory.hpp", "src/blocks/",
-                "include/belfry/inspect.hpp", "include/belfry/remove.hpp",
+                "include/belfry/inspect.hpp", "include/belfry/peek.hpp", "include/belfry/remove.hpp",
                 "include/belfry/shareable_list.hpp", "include/belfry/transaction.hpp"]),
     ("manager", ["include/belfry/detail/manager/", "include/belfry/shared_memory_manager.hpp",
                  "include/belfry/manager_server.hpp", "include/belfry/manager_options.hpp",

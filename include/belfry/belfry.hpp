@@ -12,6 +12,7 @@
 #include <belfry/log.hpp>
 #include <belfry/manager_options.hpp>
 #include <belfry/manager_server.hpp>
+#include <belfry/peek.hpp>
 #include <belfry/remove.hpp>
 #include <belfry/ring/broadcast_ring.hpp>
 #include <belfry/ring/byte_ring.hpp>

@@ -12,6 +12,7 @@
 #include <belfry/log.hpp>
 #include <belfry/manager_options.hpp>
 #include <belfry/manager_server.hpp>
+#include <belfry/peek.hpp>
 #include <belfry/remove.hpp>
 #include <belfry/shareable_list.hpp>
 #include <belfry/shared_memory.hpp>
@@ -111,7 +112,7 @@ net::awaitable<void> share(net::io_context& io) {
   for (const belfry::garbage& g : belfry::collect_garbage({.run_directory = "/nowhere"})) std::cout << g.name;
   belfry::remove("everything", belfry::removal::forced);
   for (const belfry::segment_entry& e : belfry::list_segments())
-    std::cout << e.name << e.alive() << belfry::inspect(e.name).alive(belfry::participant_role::consumer);
+    std::cout << e.name << belfry::peek(e.name).values.size() << e.alive() << belfry::inspect(e.name).alive(belfry::participant_role::consumer);
 }
 
 }  // namespace
