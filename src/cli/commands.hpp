@@ -22,6 +22,7 @@ void add_gc(CLI::App& app);
 void add_hz(CLI::App& app);
 void add_ls(CLI::App& app);
 void add_metrics(CLI::App& app);
+void add_pages(CLI::App& app);
 void add_peek(CLI::App& app);
 void add_rm(CLI::App& app);
 void add_serve(CLI::App& app);

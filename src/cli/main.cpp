@@ -23,6 +23,7 @@ int run(int argc, char** argv) {
   belfry::cli::add_hz(app);
   belfry::cli::add_ls(app);
   belfry::cli::add_metrics(app);
+  belfry::cli::add_pages(app);
   belfry::cli::add_peek(app);
   belfry::cli::add_rm(app);
   belfry::cli::add_serve(app);

@@ -29,6 +29,11 @@ echo "the program finds its library"
 LD_LIBRARY_PATH= "$prefix/bin/belfry" --version | grep -x 'belfry [0-9.]*'
 [ -f "$prefix/include/belfry/LICENSE_1_0.txt" ]
 
+echo "the manual page, and the completion for bash"
+grep -q '^\.SS "belfry top"' "$prefix/share/man/man1/belfry.1"
+bash -c '. "$1"; COMP_WORDS=(belfry met) COMP_CWORD=1; _belfry; [ "${COMPREPLY[*]}" = metrics ]' bash \
+  "$prefix/share/bash-completion/completions/belfry"
+
 PKG_CONFIG_PATH=$(installed belfry.pc)
 LD_LIBRARY_PATH=$(installed 'libbelfry.*')${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 export PKG_CONFIG_PATH LD_LIBRARY_PATH

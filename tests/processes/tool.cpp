@@ -17,16 +17,17 @@ TEST_CASE("belfry: usage, help, and the exit status", "[tool]") {
   CHECK(tool_run({"nonsense"}).status == 2);
   CHECK(tool_run({"--help"}).status == 0);
   CHECK(tool_run({"--version"}).status == 0);
-  for (const char* const command : {"ls", "stat", "info", "rm", "gc", "doctor", "serve"}) {
+  for (const char* const command :
+       {"bw", "check", "doctor", "gc", "hz", "info", "ls", "metrics", "peek", "rm", "serve", "stat", "top"}) {
     const outcome help = tool_run({command, "--help"});
     CHECK(help.status == 0);
     CHECK_THAT(help.out, contains("--help"));
-    CHECK(tool_run({command, "--nonsense"}).status == 2);
+    const bool plugin = std::string_view(command) == "check";
+    CHECK(tool_run({command, "--nonsense"}).status == (plugin ? 3 : 2));
   }
-  CHECK(tool_run({"stat"}).status == 2);
-  CHECK(tool_run({"rm"}).status == 2);
+  for (const char* const command : {"bw", "hz", "info", "peek", "rm", "stat"}) CHECK(tool_run({command}).status == 2);
   const std::string name = unique_name("nothing");
-  for (const char* const command : {"stat", "info", "rm"}) {
+  for (const char* const command : {"bw", "hz", "info", "peek", "rm", "stat"}) {
     const outcome o = tool_run({command, name});
     CHECK(o.status == 1);
     CHECK(o.out == "");
@@ -34,6 +35,30 @@ TEST_CASE("belfry: usage, help, and the exit status", "[tool]") {
     CHECK_THAT(o.err, contains(name));
   }
   CHECK(tool_run({"gc", name}).status == 0);
+}
+
+TEST_CASE("belfry: the manual page and the completion know every command, and every option", "[tool]") {
+  const watchdog limit;
+  const std::string help = tool_run({"--help"}).out;
+  const std::string manual = tool_run({"pages", "man"}).out;
+  const std::string completion = tool_run({"pages", "bash"}).out;
+  CHECK(help.find("pages") == std::string::npos);
+  CHECK_THAT(completion, contains("    options='bw check "));
+  std::istringstream commands(completion.substr(completion.find("options='bw") + 9));
+  std::size_t number = 0;
+  for (std::string command; commands >> command && command != "fi"; ++number) {
+    if (command.ends_with('\'')) command.pop_back();
+    CHECK_THAT(help, contains("\n  " + command));
+    CHECK_THAT(manual, contains(".SS \"belfry " + command + '"'));
+    const std::string own = tool_run({command, "--help"}).out;
+    for (std::size_t at = own.find(" --"); at != own.npos; at = own.find(" --", at + 1)) {
+      std::string option = own.substr(at + 1, own.find_first_of(" ,;\n", at + 1) - at - 1);
+      CHECK_THAT(completion, contains(option));
+      for (std::size_t i = 0; (i = option.find('-', i)) != option.npos; i += 2) option.insert(i, 1, '\\');
+      CHECK_THAT(manual, contains(option));
+    }
+  }
+  CHECK(number > 10);
 }
 
 TEST_CASE("belfry: an output that cannot be written is an error", "[tool]") {
