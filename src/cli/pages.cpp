@@ -60,7 +60,7 @@ std::string paragraph(std::string_view text) {
     part.clear();
     out += (bold = !bold) ? "\\fB" : "\\fR";
   }
-  return out + roff(part) + '\n';
+  return out + roff(part) + (text.ends_with('.') ? "\n" : ".\n");
 }
 
 void print_options(const CLI::App& command) {
@@ -84,7 +84,7 @@ void print_command(const CLI::App& command) {
   }
   std::cout << ".SS \"" << roff(usage) << "\"\n"
             << "\\fB" << roff(usage) << "\\fR [\\fIoptions\\fR]" << arguments << "\n.PP\n"
-            << paragraph(command.get_description() + '.');
+            << paragraph(command.get_description());
   if (!command.get_footer().empty()) std::cout << ".PP\n" << paragraph(command.get_footer());
   print_options(command);
 }
@@ -97,8 +97,8 @@ void print_manual(const CLI::App& app) {
                ".SH DESCRIPTION\n"
             << paragraph(
                    "Belfry's channels, and blocks like those of Python's multiprocessing, are files in shared memory. "
-                   "This program shows them, and what passes through them, and removes them. Without a word to the "
-                   "contrary a command only looks: it joins no channel, wakes no process, and takes no lock.")
+                   "This program shows them, and what passes through them, and removes them. Unless its description "
+                   "says otherwise, a command only looks: it joins no channel, wakes no process, and takes no lock.")
             << ".SH COMMANDS\n";
   for (const CLI::App* c : commands_of(app)) print_command(*c);
   std::cout << ".SH EXIT STATUS\n"
