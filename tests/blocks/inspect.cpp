@@ -116,9 +116,16 @@ TEMPLATE_TEST_CASE("inspect tells what a segment is, and how much of it is unrea
   const std::uint64_t three = traits.kind == layout::ring_kind::latest ? 1 : 3;
   for (std::uint64_t i = 0; i != 3; ++i) REQUIRE(tx.try_send({i, 0.5}));
   CHECK(inspect(name).unread == three);
+  const channel_info quick = inspect(name, inspection::counters);
+  CHECK(quick.unread == three);
+  CHECK(quick.sent.messages == 3);
+  CHECK(quick.participants.size() == 2);
+  CHECK(quick.description == "");
+  CHECK(inspect(name).type != "");
   while (rx.try_receive()) {
   }
   CHECK(inspect(name).unread == 0);
+  CHECK(inspect(name, inspection::counters).unread == 0);
   // Past the end of the ring, several times.
   for (std::uint64_t i = 0; i != 1000; ++i) {
     REQUIRE(tx.try_send({i, 0.5}));
