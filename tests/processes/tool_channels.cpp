@@ -173,6 +173,15 @@ TEST_CASE("belfry check answers as a monitoring plugin does", "[tool-channels]")
   auto block = shared_memory::create(name + "-block", 100);
   const unlink_on_destroy owner(block);
   CHECK_THAT(checked({name + "-block"}, 3), contains("is no channel, but block"));
+  const int other = ::open(("/dev/shm/" + name).c_str(), O_RDWR | O_CLOEXEC);
+  struct ::flock lock {};
+  lock.l_type = F_WRLCK;
+  lock.l_start = layout::roster_lock;
+  lock.l_len = 1;
+  REQUIRE(::fcntl(other, F_OFD_SETLK, &lock) == 0);
+  CHECK_THAT(checked({name}, 1), contains("the roster stays locked"));
+  ::close(other);
+  CHECK(checked({name}, 0) != "");
   abandoned_values::consumer rx(io, name);
   while (rx.try_receive()) {
   }
