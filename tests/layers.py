@@ -14,7 +14,7 @@ import sys
 FLOORS = [
     ("base", ["include/belfry/error.hpp", "include/belfry/detail/base/", "src/base/"]),
     ("platform", ["include/belfry/detail/platform/", "src/platform/"]),
-    ("ring", ["include/belfry/ring/", "include/belfry/detail/layout/", "include/belfry/shareable.hpp",
+    ("ring", ["include/belfry/ring/", "include/belfry/detail/layout/", "include/belfry/detail/ring/", "include/belfry/shareable.hpp",
               "include/belfry/channel_options.hpp", "include/belfry/describe.hpp"]),
     ("segment", ["include/belfry/detail/segment/", "include/belfry/log.hpp", "src/segment/"]),
     ("async", ["include/belfry/asio.hpp", "include/belfry/detail/async/", "src/async/", "src/pch/",

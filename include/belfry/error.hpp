@@ -24,7 +24,7 @@ enum class errc {
   incompatible,           ///< the segment was made for another type, ring, size or layout version
   corrupted,              ///< shared memory holds what no correct peer would have written
   lagged,                 ///< a slow consumer was lapped and has lost values
-  message_too_large,      ///< larger than the ring could ever hold
+  message_too_large,      ///< larger than the ring could ever hold, or than the buffer to receive it
   authentication_failed,  ///< wrong key
   protocol_error,         ///< the peer sent what the protocol does not allow
 };

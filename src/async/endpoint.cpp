@@ -107,6 +107,10 @@ std::error_code endpoint::error_of(outcome o) const noexcept {
       return make_error_code(errc::corrupted);
     case outcome::too_large: return make_error_code(errc::message_too_large);
     case outcome::lagged: return make_error_code(errc::lagged);
+    case outcome::wrong_size:
+      log(log_level::error, "wrong size", me_.segment().name(),
+          {{"role", name_of(me_.role())}, {"expected", digits(me_.segment().ring().value_bytes)}});
+      return std::make_error_code(std::errc::invalid_argument);
     case outcome::denied: return std::make_error_code(std::errc::permission_denied);
     case outcome::unreachable: return peers().unreachable();
     case outcome::done:

@@ -129,6 +129,7 @@ class fill_reader {
     const std::uint64_t together = std::max<std::uint64_t>(chunk / each, 1);
     std::vector<std::uint64_t> words(together == 1 ? 1 : together * each / 8);
     std::uint64_t unread = 0;
+    std::uint64_t last_lap = 0;
     for (std::uint64_t first = 0; first < id_.capacity; first += together) {
       const std::uint64_t count = std::min(together, id_.capacity - first);
       const std::span part(words.data(), together == 1 ? 1 : count * each / 8);
@@ -139,8 +140,12 @@ class fill_reader {
         if (!word.valid()) return corrupted("a slot has an impossible state");
         unread +=
             word.state == layout::work_state::ready || word.state == layout::work_state::leased;
+        last_lap = std::max(last_lap, word.lap);
       }
     }
+    std::uint64_t tail = 0;  // after the words: it only grows
+    if (!read(offsetof(layout::work_control, tail), tail)) return corrupted("it is too short");
+    if (last_lap > tail / id_.capacity + layout::work_word::most_ahead) return corrupted("a slot has an impossible lap");
     fill_.unread = unread;
   }
 

@@ -46,7 +46,14 @@ mapping map_segment(const unique_handle& block, const ring_traits& traits,
 }
 
 ring_memory ring_in(const mapping& map, const layout::identity& id) noexcept {
-  return {map.data() + id.ring_offset, id.ring_bytes, id.capacity, participants(id)};
+  return {.at = map.data() + id.ring_offset,
+          .bytes = id.ring_bytes,
+          .capacity = id.capacity,
+          .participants = participants(id),
+          .kind = id.kind,
+          .abi_fingerprint = id.abi_fingerprint,
+          .value_bytes = id.value_bytes,
+          .places = id.places};
 }
 
 /// Builds header and ring, mapped through this description. Empty on failure.
@@ -130,6 +137,10 @@ segment segment::create_or_open(std::string_view name, const ring_traits& traits
     s.block_ = platform::open_guarded([&] { return platform::open_block(name, true, f); });
     if (s.block_) return s.check(options, f) && s.map(f) ? std::move(s) : segment();
     if (f.code != std::errc::no_such_file_or_directory) return {};
+    if (traits.of_segment != nullptr) {
+      f.what = "there is no channel \"" + s.name_ + '"';
+      return {};
+    }
 
     f = {};
     described_segment wanted = segment_for(traits, options);
@@ -255,6 +266,12 @@ bool segment::check(const channel_options& options, failure& f) {
     f = {make_error_code(errc::incompatible),
          label + ": the size is " + std::to_string(size) + " bytes, too small for a control header"};
     return false;
+  }
+  if (traits_->of_segment != nullptr) {
+    traits_ = traits_->of_segment(id_, size, label, f);
+    return traits_ != nullptr &&
+           (options.capacity == 0 || same("capacity", id_.capacity, traits_->capacity(options.capacity), label, f)) &&
+           same("block it belongs to", id_.subject, 0, label, f);
   }
   described_segment found{id_, {}};
   if (id_.type_fingerprint != traits_->type_fingerprint) found.description = read_description(block_, id_);

@@ -239,7 +239,7 @@ sent_it:
         fi;
 #endif
         goto push;
-beyond: atomic { tail = max(tail, t + 1); t++; goto place };
+beyond: atomic { tail = max(tail, t + 1); t++; held = 0; goto place };
 no_place:
 #ifdef BATCH
         if

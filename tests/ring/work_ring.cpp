@@ -155,6 +155,85 @@ TEST_CASE("an item held by a dead consumer is delivered again, once", "[work_rin
   CHECK_FALSE(dead.acknowledge(t));
 }
 
+TEST_CASE("an item counts its deliveries", "[work_ring]") {
+  raw_work<2> ring;
+  auto tx = ring.writer(0);
+  auto x = ring.reader(32), y = ring.reader(33);
+  tx.push(work_value::of(1));
+  CHECK(ring.word(0).deliveries == 0);
+  work_value v;
+  lease_ticket t;
+  for (unsigned n = 1; n != 300; ++n) {
+    auto& rx = n % 2 == 0 ? x : y;
+    REQUIRE(rx.lease(v, t) == attempt::done);
+    REQUIRE(t.deliveries == std::min(n, 255u));
+    REQUIRE(ring.word(0).deliveries == t.deliveries);
+    switch (n % 3) {
+      case 0: REQUIRE(rx.give_back(t)); break;
+      case 1: rx.leave(); break;
+      default:
+        ring.recover(n % 2 == 0 ? 32 : 33);
+        REQUIRE_FALSE(rx.acknowledge(t));
+    }
+    REQUIRE(ring.word(0).deliveries == t.deliveries);
+    REQUIRE(ring.word(0).state == layout::work_state::ready);
+  }
+  CHECK(x.lease(v, t) == attempt::done);
+  CHECK(x.acknowledge(t));
+  CHECK(ring.word(0).deliveries == 0);
+  tx.push(work_value::of(2));
+  CHECK(x.lease(v, t) == attempt::done);
+  CHECK(t.deliveries == 1);
+}
+
+TEST_CASE("words and hints that no honest process can have written are found out, or do no harm", "[work_ring]") {
+  using word = layout::work_word;
+  using state = layout::work_state;
+  raw_work<4> ring;
+  auto tx = ring.writer(0);
+  auto rx = ring.reader(32);
+  work_value v;
+  for (std::uint64_t n = 0; n != 20; ++n) {
+    REQUIRE(tx.push(work_value::of(n)) == attempt::done);
+    REQUIRE(rx.pop(v) == attempt::done);
+  }
+  SECTION("a lap far ahead") {
+    const auto s = GENERATE(state::free, state::writing, state::passed, state::ready, state::leased);
+    const auto lap = GENERATE(std::uint64_t{8}, std::uint64_t{1} << 44, word::laps - 1);
+    for (std::size_t i = 0; i != 4; ++i) ring.word_bits(i).store(word{lap, 0, s}.bits());
+    const std::uint64_t tail = ring.control().tail;
+    CHECK(tx.writable());
+    CHECK(tx.push(work_value::of(1)) == attempt::corrupted);
+    CHECK(tx.corrupted());
+    CHECK(ring.control().tail <= tail + 1);
+    CHECK(ring.reader(33).pop(v) != attempt::done);
+  }
+  SECTION("a tail that no ring can reach") {
+    ring.control().tail = GENERATE(layout::work_end(4) + 1, std::uint64_t{1} << 63, ~std::uint64_t{0});
+    CHECK(tx.writable());
+    CHECK(tx.push(work_value::of(1)) == attempt::corrupted);
+    CHECK(rx.readable());
+    CHECK(rx.pop(v) == attempt::corrupted);
+  }
+  SECTION("a tail far ahead") {
+    ring.control().tail = std::uint64_t{1} << 40;
+    CHECK(tx.push(work_value::of(1)) == attempt::done);
+    CHECK(rx.readable());
+    CHECK(rx.pop(v) == attempt::done);
+    CHECK(v.n == 1);
+  }
+  SECTION("a head far ahead") {
+    ring.control().head = GENERATE(std::uint64_t{1} << 40, ~std::uint64_t{0});
+    auto late = ring.reader(33);
+    for (auto* r : {&rx, &late}) {
+      CHECK_FALSE(r->readable());
+      CHECK(tx.push(work_value::of(1)) == attempt::done);
+      CHECK(r->readable());
+      CHECK(r->pop(v) == attempt::done);
+    }
+  }
+}
+
 // Each is killed when it has claimed places for its batch, and has written nothing.
 TEST_CASE("producers that are stopped in a batch leave a place for the last one", "[work_ring]") {
   const std::size_t participants = GENERATE(2u, 8u, 64u, 250u);

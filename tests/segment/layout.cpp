@@ -113,6 +113,25 @@ TEST_CASE("the sizes that depend on the number of participants and of bytes", "[
   CHECK(layout::record_bytes(0xffffffff) == 0x100000008);
 }
 
+TEST_CASE("the word of a slot of a work_ring", "[layout]") {
+  using layout::work_state;
+  using layout::work_word;
+  const work_word word{.lap = 5, .owner = 0x41, .state = work_state::leased, .deliveries = 3};
+  CHECK(word.bits() == (5u << 19 | 3u << 11 | 0x41u << 3 | 4u));
+  const work_word all{.lap = work_word::laps - 1, .owner = 255, .state = work_state{7}, .deliveries = 255};
+  CHECK(all.bits() == ~std::uint64_t{0});
+  for (const work_word& w : {word, all, work_word{}}) {
+    const work_word same = work_word::from(w.bits());
+    CHECK((same.lap == w.lap && same.owner == w.owner && same.state == w.state && same.deliveries == w.deliveries));
+  }
+  CHECK(word.valid());
+  CHECK_FALSE(all.valid());
+  CHECK(word.leased_to(7).deliveries == 4);
+  CHECK(all.leased_to(7).deliveries == 255);
+  CHECK(layout::work_end(1) < work_word::laps);
+  CHECK(layout::work_end(1 << 24) == layout::work_end(1 << 17));
+}
+
 TEST_CASE("the file of a segment with an spsc_ring", "[layout]") {
   using ring = spsc_ring<tick, 64>;
   const std::vector<char> file = created(ring::traits, {});

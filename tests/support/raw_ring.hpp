@@ -30,6 +30,10 @@ struct raw_ring {
     memory.participants = places.all();
     const ring_layout shape = Ring::traits.layout(memory.capacity, memory.participants, 0);
     memory.bytes = shape.bytes;
+    memory.kind = Ring::traits.kind;
+    memory.abi_fingerprint = Ring::traits.abi_fingerprint;
+    memory.value_bytes = Ring::traits.value_bytes;
+    memory.places = shape.places;
     const std::size_t once = (shape.bytes + page - 1) / page * page;
     reserved_ = page + once + shape.mirrored + page;
     void* const at = ::mmap(nullptr, reserved_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

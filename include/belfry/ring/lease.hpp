@@ -51,6 +51,9 @@ class [[nodiscard]] lease {
 
   /// A copy of the item.
   const T& value() const noexcept { return value_; }
+  /// How often the item was delivered, this time included: 1 for the first time; 255 stands for 255 or more. It is
+  /// delivered again when its consumer requeues it, closes or is killed before it acknowledges it. 0: an empty lease.
+  unsigned deliveries() const noexcept { return ticket_.deliveries; }
   /// Whether this lease holds an item that was neither acknowledged nor requeued.
   explicit operator bool() const noexcept { return source_ != nullptr; }
 

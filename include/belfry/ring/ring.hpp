@@ -8,6 +8,7 @@
 
 #include <belfry/detail/layout/layout.hpp>
 #include <belfry/detail/layout/type_description.hpp>
+#include <belfry/error.hpp>
 #include <belfry/ring/message.hpp>
 #include <belfry/ring/type_fingerprint.hpp>
 
@@ -15,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 
 namespace belfry {
 
@@ -32,6 +34,11 @@ struct ring_memory {
   std::uint64_t bytes = 0;
   std::uint64_t capacity = 0;
   std::size_t participants = 0;  // slots of the roster
+  // What the segment says of the ring, for one that does not know it from its type.
+  layout::ring_kind kind{};
+  std::uint64_t abi_fingerprint = 0;
+  std::uint64_t value_bytes = 0;
+  layout::geometry places{};
 };
 
 /// How much of the segment a ring needs. Its last `mirrored` bytes are mapped twice.
@@ -79,6 +86,11 @@ struct ring_traits {
   bool chosen_capacity = false;
   /// Whether a segment may have fewer seats than `most`.
   bool chosen_seats = false;
+  /// For a ring that takes whatever ring a segment has, and so never creates one: the traits of that ring in bytes; or
+  /// null and a failure whose text begins with `label`, if the segment has none, or is not sound. `file_bytes`: the size
+  /// of its file.
+  const ring_traits* (*of_segment)(const layout::identity& found, std::uint64_t file_bytes, const std::string& label,
+                                   failure& f) = nullptr;
   /// For a layout that belongs to a library: computes a number for the layout that this build of the library
   /// has, which enters the ABI fingerprint. 0: the ring does not know that layout and cannot be used.
   std::uint64_t (*library_layout)() = nullptr;
@@ -100,14 +112,17 @@ enum class attempt {
   done,
   would_block,  ///< there is no value, or no room
   corrupted,    ///< another process has written nonsense
-  too_large,    ///< in_place_ring: the ring can never hold this message
+  too_large,    ///< the ring can never hold this message, or the receiver's buffer cannot: it is still in the ring
   lagged,       ///< lossy_ring: values were overwritten; answered once, then it continues after them
+  wrong_size,   ///< the values of this ring have another size
 };
 
-/// An item that a consumer holds: which slot, and at which lap. So a stale ticket is told from a valid one.
+/// An item that a consumer holds: which slot, at which lap, delivered how often. So a stale ticket is told from a valid
+/// one.
 struct lease_ticket {
   std::size_t index = 0;
   std::uint64_t lap = 0;
+  std::uint8_t deliveries = 0;
 };
 
 // Parts of the concepts below.
@@ -170,13 +185,16 @@ concept lends_messages =
 /// - push, pop: unless they answer `done`, nothing was sent, and the value is unchanged.
 /// - push_n, pop_n: as many as possible, from the front. `done` if all; otherwise why the next one was not.
 /// - writable, readable: whether push, or pop, would not block; true if it would fail. A participant that is
-///   told `false` goes to sleep, so that answer must come from the shared memory, not from a private copy.
+///   told `false` goes to sleep, so that answer must come from the shared memory, not from a private copy. One
+///   that is told `true` does not sleep: whatever is in the memory, after a few attempts push, or pop, must
+///   answer something else than `would_block`, unless the memory has changed.
 /// - corrupted: nonsense was found, and attempts fail.
 /// - size: how many values are in the ring, as this side sees it; at most the capacity. A snapshot.
 /// - leave: the last call of a consumer that leaves; does what traits.recover does for a killed one.
 /// - more_room: called after values were taken: how many slots can be used again besides theirs.
 ///
-/// To add a ring: give it a layout::ring_kind; include it in belfry.hpp; add one line to `every_ring` in
+/// To add a ring: give it a layout::ring_kind; write its algorithm in detail/ring/ for any Places; include it in
+/// belfry.hpp; add its kind to detail/ring/any.hpp and src/segment/any_ring.cpp, and two lines to `every_ring` in
 /// tests/support/rings.hpp. Then tests/ring/conformance.cpp checks these promises, and
 /// tests/channel/every_ring.cpp those of channels. Its own tests are for what only this ring promises.
 template <class R>

@@ -12,6 +12,7 @@ enum class outcome {
   corrupted = static_cast<int>(attempt::corrupted),
   too_large = static_cast<int>(attempt::too_large),
   lagged = static_cast<int>(attempt::lagged),
+  wrong_size = static_cast<int>(attempt::wrong_size),
   denied,       ///< the block is read-only
   unreachable,  ///< a peer that may need a wake-up cannot be woken; the roster says why
 };

@@ -279,20 +279,44 @@ enum class work_state : std::uint8_t {
 /// depends on a raise by another one, which may be dead. `late` counts items that became ready in a slot that
 /// a consumer may have skipped: an item given back, recovered from a dead owner, or finished after consumers
 /// stopped waiting for it. When `late` has changed, consumers look at all slots.
+///
+/// `deliveries` is how often the item was handed to a consumer; it stays at 255. The compare-and-swap that hands it out
+/// raises it; giving back and recovering keep it. A free slot has 0.
+///
+/// A lap has 45 bits. A ring of one slot that passes ten million items a second has used them up after 40 days, one of
+/// 1024 slots after a century. Then its producers find it corrupted: see work_end(). No slot is ever more than two laps
+/// ahead of `tail`: one if its item is over, and another if a producer that was killed had claimed slots beyond the end
+/// of the lap, and had not raised `tail` yet. A word that claims more was forged.
 struct work_word {
   std::uint64_t lap = 0;
   std::uint8_t owner = 0;  // slot of the roster + 1; 0: none
   work_state state = work_state::free;
+  std::uint8_t deliveries = 0;
+
+  static constexpr std::uint64_t laps = std::uint64_t{1} << 45;
+  static constexpr std::uint64_t most_ahead = 2;
 
   constexpr std::uint64_t bits() const noexcept {
-    return lap << 16 | std::uint64_t{owner} << 8 | static_cast<std::uint64_t>(state);
+    return lap << 19 | std::uint64_t{deliveries} << 11 | std::uint64_t{owner} << 3 | static_cast<std::uint64_t>(state);
   }
   static constexpr work_word from(std::uint64_t bits) noexcept {
-    return {bits >> 16, static_cast<std::uint8_t>(bits >> 8), static_cast<work_state>(bits & 255)};
+    return {bits >> 19, static_cast<std::uint8_t>(bits >> 3), static_cast<work_state>(bits & 7),
+            static_cast<std::uint8_t>(bits >> 11)};
   }
   constexpr bool valid() const noexcept { return state <= work_state::leased; }
+  /// The same item, handed to this consumer.
+  constexpr work_word leased_to(std::uint8_t consumer) const noexcept {
+    return {lap, consumer, work_state::leased, static_cast<std::uint8_t>(deliveries + (deliveries != 255))};
+  }
 };
 static_assert(work_word().bits() == 0);
+
+/// No honest tail comes near this: some thousand laps later, which is more than a call goes on, laps would no longer
+/// fit their bits.
+constexpr std::uint64_t work_end(std::uint64_t capacity) noexcept {
+  constexpr std::uint64_t most = std::uint64_t{1} << 17;  // so that the product fits, and sums of positions do
+  return (capacity < most ? capacity : most) * (work_word::laps - 8192);
+}
 
 /// At ring_offset; after it follow `capacity` slots: the word, and the value in 8-byte words. (Packed,
 /// although neighbours then share cache lines: the fewer lines travel between processors, the better.)
