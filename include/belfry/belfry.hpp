@@ -1,6 +1,7 @@
 // Belfry: programs on one machine that share memory and wait for each other asynchronously.
 #pragma once
 
+#include <belfry/any_channel.hpp>
 #include <belfry/asio.hpp>
 #include <belfry/channel.hpp>
 #include <belfry/channel_handles.hpp>

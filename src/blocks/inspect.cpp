@@ -1,6 +1,7 @@
 #include "../platform/block.hpp"
 #include "inspection.hpp"
 
+#include <belfry/detail/blocks/any_endpoint.hpp>
 #include <belfry/detail/segment/segment.hpp>
 
 #include <algorithm>
@@ -31,6 +32,13 @@ channel_info inspect(std::string_view name, error_code& ec, inspection what) {
   channel_info info = detail::inspect_name(name, f, what);
   ec = detail::to_net(f.code);
   return info;
+}
+
+// Through another description: that of the participant holds its lock, and would not see it.
+channel_info detail::info_of(const segment& joined) {
+  failure f;
+  const unique_handle another = platform::reopen_block(joined.block().get(), false, f);
+  return inspect_block(joined.name(), another ? another : joined.block());
 }
 
 std::vector<segment_entry> list_segments(inspection what) {

@@ -1,5 +1,6 @@
 // A user's program that includes every public header and uses every ring. It is compiled with all warnings as
 // errors, and the headers are not system headers. It is linked with the installed library, and not run.
+#include <belfry/any_channel.hpp>
 #include <belfry/asio.hpp>
 #include <belfry/belfry.hpp>
 #include <belfry/channel.hpp>
@@ -94,6 +95,23 @@ net::awaitable<void> use(net::io_context& io) {
   }
 }
 
+net::awaitable<void> use_any(net::io_context& io) {
+  belfry::any_channel::producer tx(io, "everything");
+  belfry::any_channel::consumer rx(io, belfry::shared_memory_manager(io), "everything");
+  std::array<std::byte, 16> bytes{};
+  std::size_t count = 0;
+  tx.try_send(bytes);
+  tx.send(bytes, std::chrono::seconds(1));
+  co_await tx.async_send(net::buffer(bytes), net::use_awaitable);
+  tx.async_send(net::buffer(bytes), [](const belfry::error_code&) {});
+  rx.try_receive(bytes);
+  rx.receive(bytes, count, std::chrono::seconds(1));
+  count = co_await rx.async_receive(net::buffer(bytes), net::use_awaitable);
+  rx.async_receive(net::buffer(bytes), [](const belfry::error_code&, std::size_t) {});
+  co_await rx.async_wait(net::use_awaitable);
+  std::cout << tx.info().type << rx.size() << rx.lost() << count;
+}
+
 net::awaitable<void> share(net::io_context& io) {
   belfry::shareable_list list{"howdy", belfry::bytes("HoWdY"), -273.154, 100, nullptr, true, 42};
   list[3] = "dry";
@@ -125,5 +143,6 @@ int main() {
   net::co_spawn(io, use<belfry::broadcast_ring<tick, 16, belfry::overflow::block>>(io), net::detached);
   net::co_spawn(io, use<belfry::broadcast_ring<tick, 16, belfry::overflow::overwrite>>(io), net::detached);
   net::co_spawn(io, use<belfry::latest<tick>>(io), net::detached);
+  net::co_spawn(io, use_any(io), net::detached);
   net::co_spawn(io, share(io), net::detached);
 }

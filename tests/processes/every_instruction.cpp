@@ -91,7 +91,37 @@ void kill_all(const std::string& ring, extent e) {
   report(ring);
 }
 
+/// Over any_channel: what is done with the ring. The rest is the same code.
+template <class Channel>
+void kill_any(const std::string& kind) {
+  using channel = any_face<Channel>;
+  const watchdog dog(std::chrono::hours(2));
+  kill_everywhere<killed_producer<channel>>(kind + ": try_send", sending::one, peer::asleep);
+  kill_everywhere<killed_producer<channel>>(kind + ": async_send", sending::awaited, peer::awake);
+  kill_everywhere<killed_consumer<channel>>(kind + ": try_receive", receiving::one,
+                                            never_full<Channel> ? peer::awake : peer::asleep);
+  kill_everywhere<killed_consumer<channel>>(kind + ": receive with a timeout", receiving::park, peer::awake);
+  report(kind);
+}
+
 }  // namespace
+
+TEST_CASE("any_channel, spsc_ring: killed after any instruction", "[every-instruction-any-spsc]") {
+  kill_any<values>("any-spsc");
+}
+TEST_CASE("any_channel, byte_ring: killed after any instruction", "[every-instruction-any-byte]") {
+  kill_any<frames>("any-byte");
+}
+TEST_CASE("any_channel, work_ring: killed after any instruction", "[every-instruction-any-work]") {
+  kill_any<jobs>("any-work");
+}
+TEST_CASE("any_channel, broadcast_ring: killed after any instruction", "[every-instruction-any-broadcast]") {
+  kill_any<news>("any-broadcast");
+  kill_any<flashes>("any-broadcast, overwrite");
+}
+TEST_CASE("any_channel, latest: killed after any instruction", "[every-instruction-any-latest]") {
+  kill_any<newest>("any-latest");
+}
 
 TEST_CASE("spsc_ring: killed after any instruction", "[every-instruction-spsc]") {
   kill_all<values>("spsc_ring", extent::usual);

@@ -7,11 +7,6 @@ using namespace belfry::test;
 
 namespace {
 
-struct progress {
-  std::atomic<std::uint64_t> cases{0};
-  std::atomic<unsigned> seed{0};
-};
-
 // ---- what is done with a byte_ring --------------------------------------------------------------------
 
 class byte_attack {
@@ -337,31 +332,6 @@ class value_attack {
   victim<Channel> victim_;
   lease<value> held_;
 };
-
-/// The number of cases per process; two processes at a time, by name and by handles.
-template <class Attack>
-void attack(std::uint64_t cases) {
-  const watchdog dog(std::chrono::seconds(300));
-  const std::string name = unique_name("hostile");
-  const nothing_left check(name);
-  const shared<std::array<progress, 2>> all;
-  std::vector<child> children;
-  for (const bool named : {true, false}) {
-    children.emplace_back([&, named] {
-      progress& p = (*all)[named];
-      for (unsigned seed = random_seed(); p.cases < cases / 2; ++seed) {
-        p.seed = seed;
-        Attack a(name + std::to_string(named), named, seed);
-        for (int i = 0; i != 1000; ++i, ++p.cases) a.one();
-      }
-    });
-  }
-  for (std::size_t i = 0; i != 2; ++i) {
-    const int status = children[1 - i].wait();
-    INFO("seed " << (*all)[i].seed << " after case " << (*all)[i].cases);
-    CHECK(status == 0);
-  }
-}
 
 }  // namespace
 

@@ -4,7 +4,10 @@
 #include "segment_file.hpp"
 #include "traffic.hpp"
 
+#include <array>
+#include <atomic>
 #include <memory>
+#include <random>
 
 namespace belfry::test {
 
@@ -162,6 +165,36 @@ void scribble_over_header(Random& random, segment_file& file, std::uint64_t capa
   const std::size_t count = std::size(targets) - (random() % 8 == 0 ? 0 : 2);
   const auto& target = targets[random() % count];
   scribble_at(random, target.at, target.bytes, capacity);
+}
+
+struct attack_progress {
+  std::atomic<std::uint64_t> cases{0};
+  std::atomic<unsigned> seed{0};
+};
+
+/// The number of cases per process; two processes at a time, by name and by handles.
+template <class Attack>
+void attack(std::uint64_t cases) {
+  const watchdog dog(std::chrono::seconds(300));
+  const std::string name = unique_name("hostile");
+  const nothing_left check(name);
+  const shared<std::array<attack_progress, 2>> all;
+  std::vector<child> children;
+  for (const bool named : {true, false}) {
+    children.emplace_back([&, named] {
+      attack_progress& p = (*all)[named];
+      for (unsigned seed = random_seed(); p.cases < cases / 2; ++seed) {
+        p.seed = seed;
+        Attack a(name + std::to_string(named), named, seed);
+        for (int i = 0; i != 1000; ++i, ++p.cases) a.one();
+      }
+    });
+  }
+  for (std::size_t i = 0; i != 2; ++i) {
+    const int status = children[1 - i].wait();
+    INFO("seed " << (*all)[i].seed << " after case " << (*all)[i].cases);
+    CHECK(status == 0);
+  }
 }
 
 }  // namespace belfry::test

@@ -35,6 +35,8 @@ struct traffic<news> : traffic<values> {
 };
 template <>
 struct traffic<flashes> : traffic<news> {};
+template <class Channel>
+struct traffic<any_face<Channel>> : traffic<Channel> {};
 
 // ---- the promises of each ring --------------------------------------------------------------------------
 
@@ -44,6 +46,10 @@ constexpr bool only_newest = std::is_same_v<Channel, newest>;
 /// Each consumer receives everything, whatever the others have received.
 template <class Channel>
 constexpr bool to_everybody = std::is_same_v<Channel, news> || std::is_same_v<Channel, flashes>;
+template <class Channel>
+constexpr bool only_newest<any_face<Channel>> = only_newest<Channel>;
+template <class Channel>
+constexpr bool to_everybody<any_face<Channel>> = to_everybody<Channel>;
 /// There is always room.
 template <class Channel>
 constexpr bool never_full = Channel::ring_type::traits.never_full;
@@ -54,6 +60,11 @@ template <class Channel>
 constexpr bool in_place = detail::in_place_ring<typename Channel::ring_type>;
 template <class Channel>
 constexpr bool leases = detail::leasing_ring<typename Channel::ring_type>;
+/// What a dead consumer held is delivered again, perhaps after later items.
+template <class Channel>
+constexpr bool delivers_again = leases<Channel>;
+template <class Channel>
+constexpr bool delivers_again<any_face<Channel>> = leases<Channel>;
 
 using layout::role;
 enum class peer { none, awake, asleep };

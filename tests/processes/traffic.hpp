@@ -5,8 +5,10 @@
 #include "support/meeting.hpp"
 #include "support/process.hpp"
 #include "support/test.hpp"
+#include "support/through_any.hpp"
 
 #include <array>
+#include <concepts>
 #include <cstdint>
 #include <cstring>
 #include <optional>
@@ -72,7 +74,9 @@ class outgoing_frame {
   std::span<const std::byte> span_;
 };
 
-inline item read(const message& m) {
+template <class Message>
+  requires std::same_as<Message, message> || std::same_as<Message, copied_message>
+item read(const Message& m) {
   item i;
   EXPECT(m.size() >= sizeof i);
   std::memcpy(&i, m.bytes().data(), sizeof i);

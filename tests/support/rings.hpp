@@ -10,6 +10,7 @@
 #include "meeting.hpp"
 #include "process.hpp"
 #include "test.hpp"
+#include "through_any.hpp"
 
 #include <array>
 #include <cstring>
@@ -62,17 +63,25 @@ struct of_bytes {
 };
 
 /// Every ring, with every option, for the tests that hold for all: tests/ring/conformance.cpp without endpoints,
-/// tests/channel/every_ring.cpp with them. A new ring is one more line.
+/// tests/channel/every_ring.cpp with them. A new ring is two more lines: by its type, and by its bytes alone.
 using every_ring = std::tuple<
     of_values,
     of_bytes,
     of_ring<work_ring<tick, 16>>,
     of_ring<broadcast_ring<tick, 16, overflow::block>>,
     of_ring<broadcast_ring<tick, 16, overflow::overwrite>>,
-    of_ring<latest<tick>>>;
+    of_ring<latest<tick>>,
+    through_any<of_values>,
+    through_any<of_bytes>,
+    through_any<of_ring<work_ring<tick, 16>>>,
+    through_any<of_ring<broadcast_ring<tick, 16, overflow::block>>>,
+    through_any<of_ring<broadcast_ring<tick, 16, overflow::overwrite>>>,
+    through_any<of_ring<latest<tick>>>>;
 
 inline std::uint64_t number(const tick& t) { return t.seq; }
-inline std::uint64_t number(const message& m) {
+template <class Message>
+  requires std::same_as<Message, message> || std::same_as<Message, copied_message>
+std::uint64_t number(const Message& m) {
   std::uint64_t n = ~std::uint64_t{0};
   if (m.size() == sizeof n) std::memcpy(&n, m.bytes().data(), sizeof n);
   return n;

@@ -230,6 +230,12 @@ class byte_ring::reader {
   }
 
   attempt pop(view& out) noexcept {
+    const attempt a = peek(out);
+    if (a == attempt::done) take(out);
+    return a;
+  }
+  /// In two steps: the message may stay where it is.
+  attempt peek(view& out) noexcept {
     if (!readable()) return attempt::would_block;
     if (corrupted_) [[unlikely]]
       return attempt::corrupted;
@@ -242,9 +248,9 @@ class byte_ring::reader {
     if (header.flags != 0) [[unlikely]]
       flags(next_).store(0, std::memory_order_relaxed);
     out = {{at(next_) + sizeof header, header.bytes}, next_};
-    next_ += bytes;
     return attempt::done;
   }
+  void take(const view& peeked) noexcept { next_ += layout::record_bytes(peeked.bytes.size()); }
 
   /// Any number may be held at a time, and released in any order. The producer gets the room of a message
   /// when it and all older messages are released.

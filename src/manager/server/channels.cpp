@@ -25,6 +25,12 @@ struct managed_channels::channel {
 std::shared_ptr<managed_channels::channel> managed_channels::join(const std::string& name,
                                                                   const described_segment& wanted,
                                                                   bool any_capacity, failure& f) {
+  const bool any_ring = wanted.id.kind == layout::ring_kind{};
+  const std::string shown = '"' + name + '"';
+  if (any_ring && !channels_.contains(name)) {
+    f = {std::make_error_code(std::errc::no_such_file_or_directory), "there is no channel " + shown};
+    return nullptr;
+  }
   auto& found = channels_[name];
   if (!found) {
     auto made = std::make_shared<channel>();
@@ -39,8 +45,7 @@ std::shared_ptr<managed_channels::channel> managed_channels::join(const std::str
     }
     found = std::move(made);
   }
-  const std::string shown = '"' + name + '"';
-  if (!segment::same_ring(found->made_as, wanted, any_capacity, shown, f)) return nullptr;
+  if (!any_ring && !segment::same_ring(found->made_as, wanted, any_capacity, shown, f)) return nullptr;
   ++found->peers;
   return found;
 }

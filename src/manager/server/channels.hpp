@@ -15,7 +15,8 @@ class managed_channels {
  public:
   struct channel;
 
-  /// The channel of this name, made if there is none. `errc::incompatible` if the channel has another ring.
+  /// The channel of this name, made if there is none. `errc::incompatible` if the channel has another ring. A newcomer
+  /// that wants no ring kind in particular joins whatever ring there is; `no_such_file_or_directory` if there is none.
   std::shared_ptr<channel> join(const std::string& name, const described_segment& wanted,
                                 bool any_capacity, failure& f);
   static const segment_handles& handles(const channel& c) noexcept;

@@ -233,7 +233,7 @@ class manager_service::connection final : public std::enable_shared_from_this<co
     return {};
   }
 
-  /// (name, layout::identity, description, 1 if any capacity is accepted)
+  /// (name, layout::identity, description, 1 if any capacity is accepted). No ring kind: whatever channel there is.
   reply join_channel(const arguments& a) {
     described_segment wanted;
     const auto* const any_capacity = std::get_if<std::int64_t>(&a[3]);

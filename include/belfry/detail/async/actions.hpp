@@ -75,6 +75,26 @@ struct receive_action {
   }
 };
 
+/// void(error_code, std::size_t): a value is in the first bytes of the room.
+template <class Endpoint>
+struct receive_into_action {
+  Endpoint* endpoint;
+  std::span<std::byte> room;
+  std::size_t bytes = 0;
+
+  outcome try_once() noexcept {
+    std::span<std::byte> value = room;
+    const outcome o = endpoint->take(value);
+    if (o == outcome::done) bytes = value.size();
+    return o;
+  }
+  bool ready() noexcept { return endpoint->ready() || endpoint->reader().readable(room.size()); }
+  template <class Handler>
+  auto finish(Handler& handler, const error_code& ec) {
+    return std::move(handler)(ec, bytes);
+  }
+};
+
 /// void(error_code, lease<T>)
 template <class Endpoint, class Lease>
 struct lease_action {

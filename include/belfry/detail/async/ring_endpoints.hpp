@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <type_traits>
 #include <utility>
 
 namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
@@ -48,7 +49,7 @@ class basic_producer_endpoint : public endpoint {
     return outcome_of(a);
   }
   bool can_put(const sendable& value) noexcept {
-    if constexpr (in_place_ring<Ring>) {
+    if constexpr (requires(typename Ring::writer& writer) { writer.writable(value.size()); }) {
       return writer_->writable(value.size());
     } else {
       return writer_->writable();
@@ -67,8 +68,9 @@ class basic_producer_endpoint : public endpoint {
 
  private:
   void count(std::span<const sendable> sent) noexcept {
-    if constexpr (in_place_ring<Ring>) {
-      for (const sendable& message : sent) peers().count_messages(1, message.size());
+    if constexpr (std::is_same_v<sendable, std::span<const std::byte>>) {
+      const bool any_size = segment().ring().value_bytes == 0;
+      for (const sendable& message : sent) peers().count_messages(1, any_size ? message.size() : 0);
     } else {
       peers().count_messages(sent.size());
     }
@@ -168,14 +170,16 @@ class basic_consumer_endpoint : public endpoint {
       peers().count_lost(reader_->total_lost() - std::exchange(counted_lost_, reader_->total_lost()));
     }
   }
-  /// Whether every producer that may wait for room can be notified.
-  bool reaches_producers() noexcept {
-    if constexpr (Ring::traits.never_full) return true;
-    return peers().reaches_peers();
+  /// Producers never wait for room.
+  bool is_never_full() const noexcept {
+    if constexpr (Ring::traits.of_segment != nullptr) return segment().traits().never_full;
+    return Ring::traits.never_full;
   }
+  /// Whether every producer that may wait for room can be notified.
+  bool reaches_producers() noexcept { return is_never_full() || peers().reaches_peers(); }
   /// Notifies for the freed room at once: this consumer may wait for something else next.
   void freed(std::uint64_t amount) noexcept {
-    if constexpr (Ring::traits.never_full) return;  // producers never wait for room
+    if (is_never_full()) return;
     if (peers().template room_may_be_wanted<Ring::traits.most.producers>()) [[unlikely]]
       tell_room(amount);
   }
@@ -224,7 +228,7 @@ class copying_consumer_endpoint : public basic_consumer_endpoint<Ring> {
       return outcome::unreachable;
     const attempt a = this->reader().pop(value);
     if (a == attempt::done) {
-      this->peers().count_messages(1);
+      count({&value, 1});
       this->freed(1);
     }
     if (a == attempt::lagged) [[unlikely]]
@@ -236,12 +240,20 @@ class copying_consumer_endpoint : public basic_consumer_endpoint<Ring> {
       return outcome::unreachable;
     const attempt a = this->reader().pop_n(values, taken);
     if (taken != 0) {
-      this->peers().count_messages(taken);
+      count(values.first(taken));
       this->freed(taken);
     }
     if (a == attempt::lagged) [[unlikely]]
       this->count_losses();
     return outcome_of(a);
+  }
+  void count(std::span<const received> taken) noexcept {
+    if constexpr (std::is_same_v<received, std::span<std::byte>>) {
+      const bool any_size = this->segment().ring().value_bytes == 0;
+      for (const received& message : taken) this->peers().count_messages(1, any_size ? message.size() : 0);
+    } else {
+      this->peers().count_messages(taken.size());
+    }
   }
 };
 

@@ -161,7 +161,9 @@ class spsc_algorithm {
 
   static bool drained(const ring_memory& memory) noexcept {
     const Places places(memory);
-    const auto at = [](std::byte* i) { return std::launder(reinterpret_cast<index*>(i))->load(std::memory_order_relaxed); };
+    const auto at = [](std::byte* i) {
+      return std::launder(reinterpret_cast<index*>(i))->load(std::memory_order_relaxed);
+    };
     return at(places.written()) == at(places.read());
   }
   static void recover(const ring_memory&, std::size_t) noexcept {}  // an unfinished operation leaves no trace

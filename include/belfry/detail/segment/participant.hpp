@@ -112,7 +112,8 @@ class participant {
   /// This process is the child of a fork, and the membership is the parent's.
   bool is_inherited() const noexcept { return roster_ && roster_->is_inherited(); }
 
-  const ring_traits& traits() const noexcept { return traits_; }
+  /// Once it has joined, those of the ring that is there.
+  const ring_traits& traits() const noexcept { return roster_ ? segment_.traits() : traits_; }
   layout::role role() const noexcept { return role_; }
   const detail::segment& segment() const noexcept { return segment_; }
   /// The other participants: their events, and notifying them. Only while it is open, or has been.

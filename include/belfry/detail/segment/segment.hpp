@@ -65,8 +65,8 @@ class segment {
  public:
   segment() noexcept = default;
 
-  /// Opens the named segment, or creates it if there is none. `block` is the block that a companion belongs to: the
-  /// block's name may mean another block by now.
+  /// Opens the named segment, or creates it if there is none, unless the ring only takes what is there. `block` is the
+  /// block that a companion belongs to: the block's name may mean another block by now.
   static segment create_or_open(std::string_view name, const ring_traits& traits,
                                 const channel_options& options, failure& f,
                                 const subject& block = {});
@@ -98,6 +98,7 @@ class segment {
   /// Its name in error texts.
   std::string title() const { return named() ? '"' + name_ + '"' : "the channel"; }
   const unique_handle& block() const noexcept { return block_; }
+  /// Of the ring that it has.
   const ring_traits& traits() const noexcept { return *traits_; }
 
   layout::control_header& header() const noexcept {

@@ -1,0 +1,120 @@
+// Which segments an any_ring takes: every one whose header is sound. Nothing of the header is used that was not checked
+// here.
+#include <belfry/detail/ring/any.hpp>
+
+#include "identity.hpp"
+
+#include <belfry/detail/layout/layout.hpp>
+
+#include <string_view>
+
+namespace belfry::detail {
+namespace {
+
+/// What is needed of a ring's traits once its segment is joined.
+template <class Algorithm>
+constexpr ring_traits traits_of(layout::ring_kind kind, seats most, bool competing, bool never_full) {
+  ring_traits t = any_ring::traits;
+  t.kind = kind;
+  t.most = most;
+  t.drained = Algorithm::drained;
+  t.recover = Algorithm::recover;
+  t.competing = competing;
+  t.never_full = never_full;
+  t.chosen_capacity = false;
+  t.chosen_seats = most.all() > 2;
+  t.of_segment = nullptr;
+  return t;
+}
+
+constexpr seats one_to_one{1, 1};
+constexpr seats one_to_many{1, layout::max_participants - 1};
+constexpr seats many_to_many{layout::max_participants / 2, layout::max_participants / 2};
+
+constexpr ring_traits spsc = traits_of<any_ring::spsc>(layout::ring_kind::spsc, one_to_one, false, false);
+constexpr ring_traits work = traits_of<any_ring::work>(layout::ring_kind::work, many_to_many, true, false);
+constexpr ring_traits blocking =
+    traits_of<any_ring::blocking>(layout::ring_kind::broadcast, one_to_many, false, false);
+constexpr ring_traits overwriting =
+    traits_of<any_ring::overwriting>(layout::ring_kind::broadcast, one_to_many, false, true);
+constexpr ring_traits newest = traits_of<any_ring::newest>(layout::ring_kind::latest, one_to_many, false, true);
+
+const ring_traits* traits_for(const layout::identity& id) {
+  switch (id.kind) {
+    case layout::ring_kind::spsc: return &spsc;
+    case layout::ring_kind::byte: return &byte_ring::traits;
+    case layout::ring_kind::work: return &work;
+    case layout::ring_kind::broadcast: return id.abi_fingerprint == 0 ? &blocking : &overwriting;
+    case layout::ring_kind::latest: return &newest;
+    case layout::ring_kind::watch: break;
+  }
+  return nullptr;
+}
+
+/// Whether the values of a ring lie where its kind has them, and within the ring.
+bool has_its_places(const layout::identity& id) {
+  const layout::geometry& g = id.places;
+  if (id.kind != layout::ring_kind::spsc && (g.written != 0 || g.read != 0)) return false;
+  const auto fit = [&](std::uint64_t control, bool worded) {
+    return g.places == id.capacity && places_fit(g, id.ring_bytes, control, id.value_bytes, true, worded);
+  };
+  switch (id.kind) {
+    case layout::ring_kind::spsc:
+      return id.capacity != 0 && g.places - 1 == id.capacity &&
+             places_fit(g, id.ring_bytes, 0, id.value_bytes, false, false) && index_fits(g.written, id.ring_bytes) &&
+             index_fits(g.read, id.ring_bytes);
+    case layout::ring_kind::work: return fit(sizeof(layout::work_control), true);
+    case layout::ring_kind::broadcast:
+      return fit(id.abi_fingerprint == 0 ? any_ring::blocking::first_place(participants(id))
+                                         : any_ring::overwriting::first_place(participants(id)),
+                 true);
+    case layout::ring_kind::latest:
+      return id.capacity == 1 && g.places == layout::latest_control::places &&
+             places_fit(g, id.ring_bytes, sizeof(layout::latest_control), id.value_bytes, true, false);
+    case layout::ring_kind::byte: {
+      if (id.value_bytes != 0 || id.capacity == 0 || byte_ring::traits.capacity(id.capacity) != id.capacity) return false;
+      const ring_layout shape = byte_ring::traits.layout(id.capacity, participants(id), id.ring_offset);
+      return id.ring_bytes == shape.bytes && g == shape.places;
+    }
+    case layout::ring_kind::watch: break;
+  }
+  return false;
+}
+
+}  // namespace
+
+const ring_traits* any_ring::of_segment(const layout::identity& found, std::uint64_t file_bytes,
+                                        const std::string& label, failure& f) {
+  const auto refuse = [&](const std::string& what) {
+    f = {make_error_code(errc::incompatible), label + ": " + what};
+    return nullptr;
+  };
+  if (found.magic != layout::magic) return refuse("no magic, this is not a belfry segment");
+  if (!same("layout version", found.version, layout::version, label, f)) return nullptr;
+  if (found.kind == layout::ring_kind::watch) return refuse("it is the companion of a block, and no channel");
+  const ring_traits* const ring = traits_for(found);
+  if (ring == nullptr)
+    return refuse("the ring kind is " + std::to_string(static_cast<std::uint32_t>(found.kind)) + ", which is unknown");
+
+  const std::size_t count = participants(found);
+  if (count < 2 || count > layout::max_participants)
+    return refuse("the number of participants is " + std::to_string(count));
+  if (found.description_bytes > layout::max_description)
+    return refuse("the size of the description is " + std::to_string(found.description_bytes));
+  const seats expected = ring->seats_for(count);
+  if (!same("number of producers", found.producers, expected.producers, label, f) ||
+      !same("number of consumers", found.consumers, expected.consumers, label, f) ||
+      !same("header size", found.header_bytes, layout::header_bytes(count, found.description_bytes), label, f) ||
+      !same("size of the file", file_bytes, found.segment_bytes, label, f)) {
+    return nullptr;
+  }
+  if (found.ring_offset < found.header_bytes || found.ring_offset > found.segment_bytes ||
+      found.ring_offset % layout::cache_line != 0) {
+    return refuse("the ring offset is " + std::to_string(found.ring_offset));
+  }
+  if (!same("ring size", found.ring_bytes, found.segment_bytes - found.ring_offset, label, f)) return nullptr;
+  if (!has_its_places(found)) return refuse("the place of its values is impossible");
+  return ring;
+}
+
+}  // namespace belfry::detail
