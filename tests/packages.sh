@@ -6,7 +6,8 @@ packages() {
   for group; do
     case $group in
       build)
-        printf '%s\n' g++ meson ninja-build pkg-config libasio-dev libssl-dev libcli11-dev nlohmann-json3-dev
+        printf '%s\n' g++ meson ninja-build pkg-config libasio-dev libssl-dev libcli11-dev libsqlite3-dev \
+          nlohmann-json3-dev
         boost_package ;;
       tests) printf '%s\n' catch2 spin python3 cmake curl tmux ;;
       bench)

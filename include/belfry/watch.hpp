@@ -90,6 +90,14 @@ class basic_watch : public detail::endpoint_owner<detail::watch_endpoint, Execut
     return detail::to_net(endpoint_ ? endpoint_->notify(element) : make_error_code(errc::closed));
   }
 
+  /// Elements with smaller numbers are told apart.
+  static constexpr std::size_t exact_elements = layout::watch_state::max_elements;
+  /// Whether one of these elements, or the block as a whole, has changed since that version. Without elements: whether
+  /// the block has, as a whole.
+  bool changed_since(std::uint64_t seen, std::span<const std::size_t> elements) const noexcept {
+    return endpoint_ && endpoint_->changed_since(seen, elements);
+  }
+
   /// Completes with the newest version as soon as it is not `seen`, at once if it already is another: after
   /// ten missed changes it completes once. Signature: void(error_code, std::uint64_t).
   template <class Token = default_token>

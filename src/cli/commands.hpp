@@ -24,10 +24,15 @@ void add_ls(CLI::App& app);
 void add_metrics(CLI::App& app);
 void add_pages(CLI::App& app);
 void add_peek(CLI::App& app);
+void add_record(CLI::App& app);
+void add_recv(CLI::App& app);
+void add_replay(CLI::App& app);
 void add_rm(CLI::App& app);
+void add_send(CLI::App& app);
 void add_serve(CLI::App& app);
 void add_stat(CLI::App& app);
 void add_top(CLI::App& app);
+void add_watch(CLI::App& app);
 
 /// `belfry check` tells of wrong usage as it tells of anything else. Returns the exit status.
 int wrong_usage_of_check(const std::string& what);

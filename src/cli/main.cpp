@@ -25,10 +25,15 @@ int run(int argc, char** argv) {
   belfry::cli::add_metrics(app);
   belfry::cli::add_pages(app);
   belfry::cli::add_peek(app);
+  belfry::cli::add_record(app);
+  belfry::cli::add_recv(app);
+  belfry::cli::add_replay(app);
   belfry::cli::add_rm(app);
+  belfry::cli::add_send(app);
   belfry::cli::add_serve(app);
   belfry::cli::add_stat(app);
   belfry::cli::add_top(app);
+  belfry::cli::add_watch(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

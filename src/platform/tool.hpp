@@ -5,14 +5,18 @@
 #include <belfry/error.hpp>
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
 namespace belfry::platform {
 
 using detail::failure;
+using detail::unique_handle;
 
 /// Opens missing standard streams to the null device: Asio opens the reactor's handles without regard to them.
 void fill_standard_streams() noexcept;
@@ -71,8 +75,37 @@ std::string read_secret_file(const std::string& path, failure& f);
 /// Reads a pipe or socket until the other end is closed; blocks.
 std::string read_to_end(native_handle_type handle, failure& f);
 
+/// A new file, which only its owner may read, locked until the handle is closed: `file_exists` if there is one. With
+/// `replace` it takes the place of a regular file that no process has locked in this way.
+unique_handle create_file(const std::string& path, bool replace, failure& f);
+/// A file to read.
+unique_handle open_input(const std::string& path, failure& f);
+/// Of a regular file.
+std::optional<std::uint64_t> size_of_file(native_handle_type handle) noexcept;
+
+inline constexpr native_handle_type standard_input = 0;
+inline constexpr native_handle_type standard_output = 1;
+
+/// Reads what is there, waits if that is nothing. 0 at the end, and after a failure.
+std::size_t read_some(native_handle_type handle, std::span<char> into, failure& f);
+/// Writes at least one byte. 0 after a failure.
+std::size_t write_some(native_handle_type handle, std::string_view bytes, failure& f);
+
+enum class stream_event {
+  readable,
+  writable,  ///< `atomic_bytes` can be written without waiting
+  hung_up,   ///< the other end is closed
+};
+inline constexpr std::size_t atomic_bytes = 4096;
+
+/// A handle that becomes readable at this event of a stream. To wait for the stream itself, Asio would make it
+/// non-blocking, also for the other processes that share it. Empty if the stream never waits, as a file, or on failure.
+unique_handle readiness_of(native_handle_type stream, stream_event event, failure& f);
+
 /// Whether standard output is a terminal.
 bool is_terminal() noexcept;
+/// Whether standard error is one.
+bool is_error_terminal() noexcept;
 /// In characters; 0 if it is not known.
 struct terminal_size {
   unsigned columns = 0;

@@ -128,6 +128,29 @@ TEST_CASE("a change of an element completes the waits for that element", "[watch
   CHECK(run(io));
 }
 
+TEST_CASE("a watch tells which elements have changed", "[watch]") {
+  net::io_context io;
+  block b("which");
+  watch w(io, b.memory);
+  const auto changed = [&](std::uint64_t seen, std::size_t element) {
+    return w.changed_since(seen, std::array{element});
+  };
+  const std::uint64_t before = w.version();
+  w.notify(3);
+  const std::uint64_t after = w.version();
+  CHECK(changed(before, 3));
+  CHECK_FALSE(changed(before, 4));
+  CHECK(changed(before, 3 + watch::exact_elements));
+  CHECK_FALSE(w.changed_since(before, {}));
+  CHECK_FALSE(changed(after, 3));
+  w.notify();
+  CHECK(changed(after, 4));
+  CHECK(w.changed_since(after, {}));
+  watch moved = std::move(w);
+  CHECK_FALSE(w.changed_since(before, {}));
+  CHECK(moved.changed_since(before, {}));
+}
+
 TEST_CASE("a change of an element before the version seen does not count", "[watch]") {
   net::io_context io;
   block b("before");

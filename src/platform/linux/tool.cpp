@@ -1,4 +1,4 @@
-// Standard streams, terminal, signals and secrets of the program `belfry`, and what it tells of the machine.
+// Standard streams, files, terminal, signals and secrets of the program `belfry`, and what it tells of the machine.
 #include "../tool.hpp"
 #include "descriptor.hpp"
 #include "path.hpp"
@@ -12,6 +12,8 @@
 #include <fcntl.h>
 #include <linux/membarrier.h>
 #include <poll.h>
+#include <sys/epoll.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -27,6 +29,15 @@ namespace {
 
 void fail(failure& f, std::string what, int error = errno) {
   f = {std::error_code(error, std::system_category()), std::move(what)};
+}
+
+/// After a failed read or write: whether to repeat it.
+bool interrupted_or_waited(native_handle_type handle, short events) {
+  if (errno == EINTR) return true;
+  if (errno != EAGAIN) return false;
+  pollfd ready{handle, events, 0};
+  ::poll(&ready, 1, -1);
+  return true;
 }
 
 }  // namespace
@@ -160,19 +171,86 @@ std::string read_to_end(native_handle_type handle, failure& f) {
   for (;;) {
     char bytes[4096];
     const ssize_t n = ::read(handle, bytes, sizeof bytes);
-    if (n == -1 && errno == EINTR) continue;
-    if (n == -1 && errno == EAGAIN) {
-      pollfd ready{handle, POLLIN, 0};
-      ::poll(&ready, 1, -1);
-      continue;
-    }
+    if (n == -1 && interrupted_or_waited(handle, POLLIN)) continue;
     if (n == -1) fail(f, "read from descriptor " + std::to_string(handle));
     if (n <= 0) return all;
     all.append(bytes, static_cast<std::size_t>(n));
   }
 }
 
+unique_handle create_file(const std::string& path, bool replace, failure& f) {
+  const auto locked = [](const unique_handle& file) { return ::flock(file.get(), LOCK_EX | LOCK_NB) == 0; };
+  if (replace) {
+    const unique_handle old(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+    struct stat status {};
+    if (old && (::fstat(old.get(), &status) != 0 || !S_ISREG(status.st_mode))) {
+      fail(f, "replace \"" + path + "\", which is no regular file", EINVAL);
+      return {};
+    }
+    if (old && !locked(old)) {
+      fail(f, "replace \"" + path + "\", which another process is writing", EBUSY);
+      return {};
+    }
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
+      fail(f, "replace \"" + path + '"');
+      return {};
+    }
+  }
+  unique_handle file(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (!file || !locked(file)) {
+    fail(f, "create \"" + path + '"');
+    return {};
+  }
+  return file;
+}
+
+unique_handle open_input(const std::string& path, failure& f) {
+  unique_handle file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file) fail(f, "open \"" + path + '"');
+  return file;
+}
+
+std::optional<std::uint64_t> size_of_file(native_handle_type handle) noexcept {
+  struct stat status {};
+  if (::fstat(handle, &status) != 0 || !S_ISREG(status.st_mode)) return std::nullopt;
+  return static_cast<std::uint64_t>(status.st_size);
+}
+
+std::size_t read_some(native_handle_type handle, std::span<char> into, failure& f) {
+  for (;;) {
+    const ssize_t n = ::read(handle, into.data(), into.size());
+    if (n >= 0) return static_cast<std::size_t>(n);
+    if (!interrupted_or_waited(handle, POLLIN)) {
+      fail(f, "read the input");
+      return 0;
+    }
+  }
+}
+
+std::size_t write_some(native_handle_type handle, std::string_view bytes, failure& f) {
+  for (;;) {
+    const ssize_t n = ::write(handle, bytes.data(), bytes.size());
+    if (n >= 0) return static_cast<std::size_t>(n);
+    if (!interrupted_or_waited(handle, POLLOUT)) {
+      fail(f, "write to standard output");
+      return 0;
+    }
+  }
+}
+
+unique_handle readiness_of(native_handle_type stream, stream_event event, failure& f) {
+  unique_handle set(::epoll_create1(EPOLL_CLOEXEC));
+  epoll_event wanted{};
+  if (event == stream_event::readable) wanted.events = EPOLLIN;
+  if (event == stream_event::writable) wanted.events = EPOLLOUT;
+  if (set && ::epoll_ctl(set.get(), EPOLL_CTL_ADD, stream, &wanted) == 0) return set;
+  if (errno != EPERM) fail(f, "wait for a stream");  // EPERM: a file, which is always ready
+  return {};
+}
+
 bool is_terminal() noexcept { return ::isatty(STDOUT_FILENO) == 1; }
+
+bool is_error_terminal() noexcept { return ::isatty(STDERR_FILENO) == 1; }
 
 terminal_size size_of_terminal() noexcept {
   winsize size{};

@@ -34,7 +34,7 @@ class BELFRY_API watch_endpoint final : public endpoint, private transaction_own
   /// Still readable after close(); 0 if the endpoint was never open.
   std::uint64_t version() const noexcept { return view_ ? view_.version() : 0; }
   bool changed_since(std::uint64_t seen, std::span<const std::size_t> elements) const noexcept {
-    return view_.changed_since(seen, elements);
+    return view_ && view_.changed_since(seen, elements);
   }
   std::error_code notify() noexcept;
   std::error_code notify(std::size_t element) noexcept;
