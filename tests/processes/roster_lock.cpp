@@ -210,7 +210,7 @@ TEMPLATE_TEST_CASE("an owner killed while leaving counts as dead", "[roster-lock
 namespace {
 
 /// Runs this context until a number of timers have expired.
-void poll_for(net::io_context& io, int times) {
+void poll_often(net::io_context& io, int times) {
   net::steady_timer timer(io);
   for (int i = 0; i != times; ++i) {
     bool rung = false;
@@ -251,15 +251,15 @@ TEST_CASE("a death while a stopped process holds the roster's lock stops no even
       });
     };
     next();
-    while (got == 0) poll_for(io, 1);  // asleep from here on, and watching
+    while (got == 0) poll_often(io, 1);  // asleep from here on, and watching
     met.set();
     died.wait();
-    poll_for(io, 20);
-    while (got != 101) poll_for(io, 1);  // messages still arrive
+    poll_often(io, 20);
+    while (got != 101) poll_often(io, 1);  // messages still arrive
     EXPECT(!told);                   // it cannot be counted yet
     through.set();
     freed.wait();
-    while (!told) poll_for(io, 1);
+    while (!told) poll_often(io, 1);
   });
   met.wait();
   child doomed([&] {
