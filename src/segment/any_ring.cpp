@@ -23,6 +23,7 @@ constexpr ring_traits traits_of(layout::ring_kind kind, seats most, bool competi
   t.never_full = never_full;
   t.chosen_capacity = false;
   t.chosen_seats = most.all() > 2;
+  t.any = false;
   t.of_segment = nullptr;
   return t;
 }

@@ -18,7 +18,7 @@ void participant::open(std::string_view name, const channel_options& options, fa
     segment_ = segment::create_or_open(name, traits_, options, f, block);
     // Gone: the last participant has removed the segment meanwhile, so open the name again.
     if (!f && join(begin, f) == roster::joined::gone) continue;
-    if (f) log_refusal(name, f);
+    if (f) refused(name, f);
     return;
   }
 }
@@ -27,7 +27,14 @@ void participant::open(const segment_handles& handles, const channel_options& op
                        const begin_side& begin, std::unique_ptr<manager_session> session) {
   segment_ = segment::attach(handles, traits_, options, f, std::move(session));
   if (!f) join(begin, f);
-  if (f) log_refusal(segment_.name(), f);
+  if (f) refused(segment_.name(), f);
+}
+
+/// Its owner may keep it: it must not hold a manager's channel, or a descriptor.
+void participant::refused(std::string_view name, const failure& f) noexcept {
+  log_refusal(name, f);
+  roster_.reset();
+  segment_.release_block();
 }
 
 roster::joined participant::join(const begin_side& begin, failure& f) {

@@ -137,7 +137,7 @@ segment segment::create_or_open(std::string_view name, const ring_traits& traits
     s.block_ = platform::open_guarded([&] { return platform::open_block(name, true, f); });
     if (s.block_) return s.check(options, f) && s.map(f) ? std::move(s) : segment();
     if (f.code != std::errc::no_such_file_or_directory) return {};
-    if (traits.of_segment != nullptr) {
+    if (traits.any) {
       f.what = "there is no channel \"" + s.name_ + '"';
       return {};
     }
@@ -267,7 +267,7 @@ bool segment::check(const channel_options& options, failure& f) {
          label + ": the size is " + std::to_string(size) + " bytes, too small for a control header"};
     return false;
   }
-  if (traits_->of_segment != nullptr) {
+  if (traits_->any) {
     traits_ = traits_->of_segment(id_, size, label, f);
     return traits_ != nullptr &&
            (options.capacity == 0 || same("capacity", id_.capacity, traits_->capacity(options.capacity), label, f)) &&

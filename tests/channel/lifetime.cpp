@@ -251,3 +251,12 @@ TEMPLATE_TEST_CASE("run() returns when nothing is pending, and not before",
   REQUIRE(run(c.io));
   CHECK(t.calls == 3);
 }
+
+TEMPLATE_TEST_CASE("an endpoint that has failed to join holds no descriptor", "[lifetime]", of_values, of_bytes) {
+  linked<TestType> c("refused");
+  const std::size_t before = open_descriptors();
+  error_code ec;
+  const auto second = c.another_producer(ec);
+  CHECK(ec == errc::role_taken);
+  CHECK(open_descriptors() == before);
+}

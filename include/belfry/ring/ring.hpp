@@ -86,9 +86,10 @@ struct ring_traits {
   bool chosen_capacity = false;
   /// Whether a segment may have fewer seats than `most`.
   bool chosen_seats = false;
-  /// For a ring that takes whatever ring a segment has, and so never creates one: the traits of that ring in bytes; or
-  /// null and a failure whose text begins with `label`, if the segment has none, or is not sound. `file_bytes`: the size
-  /// of its file.
+  /// Whether the ring takes whatever ring a segment has, and so never creates one.
+  bool any = false;
+  /// If so: the traits of the ring of a segment, in bytes; or null and a failure whose text begins with `label`, if it has
+  /// none, or is not sound. `file_bytes`: the size of its file.
   const ring_traits* (*of_segment)(const layout::identity& found, std::uint64_t file_bytes, const std::string& label,
                                    failure& f) = nullptr;
   /// For a layout that belongs to a library: computes a number for the layout that this build of the library

@@ -69,7 +69,7 @@ void endpoint::open(const shared_memory_manager& manager, std::string_view name,
     f = {std::make_error_code(std::errc::not_connected), "the manager has no server"};
   } else if (!is_utf8(name)) {
     f = {std::make_error_code(std::errc::invalid_argument), "the name is not UTF-8"};
-  } else if (me_.traits().of_segment == nullptr) {
+  } else if (!me_.traits().any) {
     wanted = segment::describe(me_.traits(), options_, f);
   }  // else no kind: the channel that there is
   if (f) return log_refusal(name, f);

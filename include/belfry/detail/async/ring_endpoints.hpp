@@ -172,7 +172,7 @@ class basic_consumer_endpoint : public endpoint {
   }
   /// Producers never wait for room.
   bool is_never_full() const noexcept {
-    if constexpr (Ring::traits.of_segment != nullptr) return segment().traits().never_full;
+    if constexpr (Ring::traits.any) return segment().traits().never_full;
     return Ring::traits.never_full;
   }
   /// Whether every producer that may wait for room can be notified.

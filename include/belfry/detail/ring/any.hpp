@@ -59,6 +59,7 @@ class any_ring {
       .recover = [](const ring_memory&, std::size_t) {},
       .competing = true,
       .chosen_capacity = true,
+      .any = true,
       .of_segment = of_segment,
   };
 

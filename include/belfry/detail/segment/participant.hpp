@@ -186,6 +186,7 @@ class participant {
   void end_foreign_sleep() noexcept;
 
  private:
+  void refused(std::string_view name, const failure& f) noexcept;
   roster::joined join(const begin_side& begin, failure& f);
   void park(bool for_room) noexcept;
   void drain() noexcept;
