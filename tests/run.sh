@@ -8,8 +8,8 @@ top=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd -P) || exit 1
 usage() {
   cat <<'END'
 sh tests/run.sh [--every] [--long] [--only CONFIG] [--packages] [--help]
-  --every        every configuration: gcc, clang-asan and clang-tsan; else only gcc, with all that needs
-                 no sanitizer
+  --every        every configuration: gcc, clang-asan and clang-tsan, and the tests of the suite `every`; else
+                 only gcc, with all that needs no sanitizer and no other compiler
   --only CONFIG  one of them
   --long         also run the tests of the suite `long`, and build the benchmarks
   --packages     print the packages that this needs, and do nothing
@@ -34,6 +34,7 @@ options() {  # options CONFIG: for meson setup
 
 selection() {  # selection CONFIG: for meson test
   if [ $long = no ]; then echo --no-suite long; fi
+  if [ $every = no ]; then echo --no-suite every; fi
   case $1 in
     clang-tsan) echo --suite tsan --timeout-multiplier 4 ;;
     clang-asan) echo --timeout-multiplier 4 ;;
@@ -93,13 +94,14 @@ nothing_left() {
   fi
 }
 
+every=no
 long=no
 bench=disabled
 configs=gcc
 mode=run
 while [ $# -gt 0 ]; do
   case $1 in
-    --every) configs='gcc clang-asan clang-tsan' ;;
+    --every) every=yes configs='gcc clang-asan clang-tsan' ;;
     --long) long=yes bench=enabled ;;
     --only)
       shift
