@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <new>
 
 namespace belfry {
 
@@ -22,20 +23,24 @@ namespace belfry {
 ///
 /// The queue is Boost's, and it trusts its peer: a process that overwrites the indices can make the other one
 /// read or write outside the ring. Use `byte_ring` between processes that do not trust each other. The layout
-/// is Boost's too. The library finds it at run time, and it enters the ABI fingerprint: libraries that were built
-/// with different versions of Boost share a ring if both versions lay out the queue alike; otherwise joining fails
-/// with `incompatible`.
+/// is Boost's too. It is found at run time and enters the ABI fingerprint: programs with different versions
+/// of Boost share a ring if both versions lay out the queue alike; otherwise joining fails with
+/// `incompatible`.
 template <class T, std::size_t N>
 class spsc_ring {
   static_assert(detail::can_be_sent<T>());
   static_assert(N > 0);
-  static_assert(alignof(T) <= detail::max_queue_align, "boost::lockfree aligns its storage to no more");
+  static_assert(alignof(T) <= 128, "boost::lockfree aligns its storage to no more");
 
   using ring_memory = detail::ring_memory;
+  using queue = detail::boost_queue<T, N>;
+
+  static queue* at(const ring_memory& memory) noexcept {
+    return std::launder(reinterpret_cast<queue*>(memory.at));
+  }
 
   /// The positions of the queue's indices and values. It has one place more than it can hold values.
-  static const detail::queue_layout& inside() { return detail::layout_of_queue(alignof(T)); }
-  static std::size_t bytes() { return inside().bytes((N + 1) * sizeof(T)); }
+  static const detail::queue_layout& inside() { return detail::layout_of_queue<T, N>(); }
   class places : public detail::typed_objects<T, N + 1> {
    public:
     explicit places(const ring_memory& memory)
@@ -66,12 +71,12 @@ class spsc_ring {
       .value_align = alignof(T),
       .type = &detail::description_of<T>,
       .type_fingerprint = type_fingerprint<T>(),
-      .abi_fingerprint = 0,
-      .align = alignof(T) > layout::cache_line ? alignof(T) : layout::cache_line,
+      .abi_fingerprint = detail::mix(detail::mix(0, sizeof(queue)), alignof(queue)),
+      .align = alignof(queue) > layout::cache_line ? alignof(queue) : layout::cache_line,
       .capacity = [](std::uint64_t) -> std::uint64_t { return N; },
       .layout =
           [](std::uint64_t, std::size_t, std::uint64_t) {
-            return detail::ring_layout{.bytes = bytes(),
+            return detail::ring_layout{.bytes = sizeof(queue),
                                        .places = {.places = N + 1,
                                                   .first = inside().values,
                                                   .stride = sizeof(T),
@@ -79,12 +84,12 @@ class spsc_ring {
                                                   .written = inside().written,
                                                   .read = inside().read}};
           },
-      .construct = algorithm::construct,
-      .drained = algorithm::drained,
+      .construct = [](const ring_memory& memory) { new (memory.at) queue; },
+      .drained = [](const ring_memory& memory) { return at(memory)->empty(); },
       .recover = algorithm::recover,
       .library_layout = []() -> std::uint64_t {
         const detail::queue_layout& q = inside();
-        return q.known ? detail::mix(detail::mix(detail::mix(bytes(), q.written), q.read), q.values) : 0;
+        return q.known ? detail::mix(detail::mix(detail::mix(1, q.written), q.read), q.values) : 0;
       },
   };
 };

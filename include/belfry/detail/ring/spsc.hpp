@@ -11,7 +11,6 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <initializer_list>
 #include <new>
 #include <span>
 
@@ -160,11 +159,6 @@ class spsc_algorithm {
     std::size_t there_ = 0;  // there are at least this many values
   };
 
-  /// As the queue's constructor leaves it.
-  static void construct(const ring_memory& memory) noexcept {
-    const Places places(memory);
-    for (std::byte* const at : {places.written(), places.read()}) new (at) index(0);
-  }
   static bool drained(const ring_memory& memory) noexcept {
     const Places places(memory);
     const auto at = [](std::byte* i) {
