@@ -34,7 +34,7 @@ struct peeked_channel {
 ///
 /// What there is to see: of an spsc_ring, a byte_ring and a work_ring what no consumer has received, the oldest `most`
 /// of it; of a byte_ring also messages that are not released yet, of a work_ring none that is leased. Of a
-/// broadcast_ring the newest `most` that are in the ring, whoever has received them. Of a `latest` the newest.
+/// broadcast_ring the newest `most` that are in the ring, received or not. Of a `latest` the newest.
 ///
 /// Only reads, as inspect() does, and disturbs no participant. Others go on meanwhile: a value that may have been
 /// overwritten while it was read is left out. So if a ring is in full use, there may be few values, or none. The
