@@ -5,6 +5,7 @@
 
 #include <belfry/detail/layout/layout.hpp>
 #include <belfry/detail/platform/native_handle.hpp>
+#include <belfry/detail/ring/places.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -33,22 +34,17 @@ class ring_reader {
     return platform::peek_block(block_, std::as_writable_bytes(std::span(&word, 1)), offset);
   }
 
-  /// Whether the places of a ring whose values have a word each lie in the ring.
-  bool has_slots() const noexcept {
-    const layout::geometry& g = id_.places;
-    return g.first <= id_.ring_bytes && g.stride >= 8 && g.stride % 8 == 0 && g.places == id_.capacity &&
-           g.places != 0 && g.places <= (id_.ring_bytes - g.first) / g.stride;
-  }
-  /// Whether each place has room for its value.
-  bool has_values() const noexcept {
-    const layout::geometry& g = id_.places;
-    return id_.value_bytes != 0 && g.first <= id_.ring_bytes && g.value <= g.stride &&
-           id_.value_bytes <= g.stride - g.value && g.places != 0 &&
-           g.places <= (id_.ring_bytes - g.first) / g.stride;
-  }
+  /// Whether the values of a ring lie in it, in whole words, each behind a word of its own.
+  bool has_slots() const noexcept { return id_.places.places == id_.capacity && values_fit(true, true); }
+  /// Whether the values lie in it. `atomic`: in whole words.
+  bool has_values(bool atomic) const noexcept { return values_fit(atomic, false); }
   std::uint64_t offset_of(std::uint64_t place) const noexcept { return id_.places.first + place * id_.places.stride; }
 
  private:
+  bool values_fit(bool atomic, bool worded) const noexcept {
+    return places_fit(id_.places, id_.ring_bytes, 0, id_.value_bytes, atomic, worded);
+  }
+
   const unique_handle& block_;
   const layout::identity& id_;
 };

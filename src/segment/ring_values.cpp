@@ -49,7 +49,7 @@ class value_reader {
   }
   void too_short() { corrupted("it is too short"); }
   bool usable_slots() {
-    if (ring_.has_values() && ring_.has_slots() && id_.places.value >= 8) return true;
+    if (ring_.has_slots()) return true;
     corrupted("its values would lie outside");
     return false;
   }
@@ -125,7 +125,7 @@ class value_reader {
 
   void of_latest() {
     using control = layout::latest_control;
-    if (id_.places.places != control::places || !ring_.has_values())
+    if (id_.places.places != control::places || !ring_.has_values(true))
       return corrupted("its values would lie outside");
     std::vector<std::byte> value(id_.value_bytes);
     for (int attempt = 0; attempt != attempts && most_ != 0; ++attempt) {
@@ -154,7 +154,7 @@ class value_reader {
   /// place: that it has not come around meanwhile tells the number of values that the consumer has counted.
   void of_queue() {
     const std::uint64_t places = id_.places.places;
-    if (!ring_.has_values() || id_.capacity >= id_.ring_bytes || places != id_.capacity + 1)
+    if (!ring_.has_values(false) || id_.capacity >= id_.ring_bytes || places != id_.capacity + 1)
       return corrupted("its values would lie outside");
     const auto distance = [&](std::uint64_t from, std::uint64_t to) { return to >= from ? to - from : places - from + to; };
     std::vector<std::byte> bytes;
