@@ -100,12 +100,7 @@ void measure_rates(const hz_options& options, measure what) {
   clock::time_point next = clock::now();
   for (std::uint64_t n = 0; options.count == 0 || n != options.count; ++n) {
     next += interval;
-    for (;;) {
-      const auto call = attention.wait_until(next);
-      if (call == platform::attention::call::timeout) break;
-      if (call == platform::attention::call::end) return;
-      if (call == platform::attention::call::suspend) attention.suspend();
-    }
+    if (!attention.sleep_until(next)) return;
     next = std::max(next, clock::now() - interval);  // it was suspended
     o.look();
     if (!std::cout) return;  // main() tells

@@ -215,10 +215,7 @@ void print_tables(const top_options& options, clock::duration interval) {
   clock::time_point next = clock::now();
   for (std::uint64_t n = 0; (options.count == 0 || n != options.count) && std::cout; ++n) {
     next = std::max(next + interval, clock::now());
-    for (call c; (c = attention.wait_until(next)) != call::timeout;) {
-      if (c == call::end) return;
-      if (c == call::suspend) attention.suspend();
-    }
+    if (!attention.sleep_until(next)) return;
     b.look();
     if (n != 0) std::cout << '\n';
     b.print(std::cout, line_width(), SIZE_MAX);

@@ -39,6 +39,8 @@ class attention {
   attention();
   /// `keys`: whether standard input matters.
   call wait_until(std::chrono::steady_clock::time_point deadline, bool keys = false);
+  /// Whether the time has come: false if the command is to end. Obeys Ctrl-Z.
+  bool sleep_until(std::chrono::steady_clock::time_point deadline);
   /// Stops this process, as Ctrl-Z does, until it is continued.
   void suspend();
 

@@ -84,6 +84,15 @@ attention::call attention::wait_until(std::chrono::steady_clock::time_point dead
   }
 }
 
+bool attention::sleep_until(std::chrono::steady_clock::time_point deadline) {
+  for (;;) {
+    const call c = wait_until(deadline);
+    if (c == call::timeout) return true;
+    if (c == call::end) return false;
+    if (c == call::suspend) suspend();
+  }
+}
+
 void attention::suspend() { ::raise(SIGSTOP); }
 
 struct keyboard::settings {
