@@ -5,12 +5,16 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <random>
 #include <thread>
 
+#include <signal.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 using namespace belfry;
@@ -230,6 +234,77 @@ TEMPLATE_TEST_CASE("peek sees whole values only, in their order, while others se
   CHECK(torn == 0);
   CHECK(astray == 0);
   CHECK(seen_values != 0);
+}
+
+namespace {
+
+/// Of a traced child: whether it has stopped. At its end the test checks how.
+bool has_stopped(const child& c, int& status) {
+  while (::waitpid(c.pid(), &status, 0) == -1) REQUIRE(errno == EINTR);
+  return WIFSTOPPED(status);
+}
+
+/// A process peeks. When it has come to its system call of this number, as many values are received, and as many are
+/// sent. False: it does not make so many calls.
+template <class Kit>
+bool overtakes(std::size_t call, int values) {
+  const std::string name = unique_name("overtaken");
+  child viewer([&] {
+    if (::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) ::_exit(77);
+    ::raise(SIGSTOP);
+    const peeked_channel seen = peek(name);
+    EXPECT(seen.info.problem.empty());
+    std::uint64_t before = 0;
+    for (const peeked_value& v : seen.values) {
+      EXPECT(is_whole(v.bytes));
+      EXPECT(number_of(v) > before);
+      before = number_of(v);
+      if (seen.info.kind == "latest") EXPECT_EQ(v.position, before);
+      if (seen.info.kind == "work_ring" || seen.info.kind == "broadcast_ring") EXPECT_EQ(v.position + 1, before);
+    }
+  });
+  int status = 0;
+  if (!has_stopped(viewer, status)) {
+    viewer.forget();
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77) skip("ptrace is not permitted");
+    FAIL("the viewer has ended");
+  }
+  ::ptrace(PTRACE_SETOPTIONS, viewer.pid(), nullptr, PTRACE_O_EXITKILL);
+
+  net::io_context io;
+  Kit kit;
+  typename Kit::channel::producer tx(io, name, Kit::options());
+  typename Kit::channel::consumer rx(io, name, Kit::options());
+  std::uint64_t next = 1;
+  while (next <= 200 && tx.try_send(kit.make(next))) ++next;
+  bool stopped = true;
+  for (std::size_t i = 0; i != call && stopped; ++i) {
+    REQUIRE(::ptrace(PTRACE_SYSCALL, viewer.pid(), nullptr, nullptr) == 0);
+    stopped = has_stopped(viewer, status);
+  }
+  if (stopped) {
+    for (int i = 0; i != values; ++i) rx.try_receive();
+    for (int i = 0; i != values && tx.try_send(kit.make(next)); ++i) ++next;
+    REQUIRE(::ptrace(PTRACE_CONT, viewer.pid(), nullptr, nullptr) == 0);
+    REQUIRE_FALSE(has_stopped(viewer, status));
+  }
+  viewer.forget();
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
+  Kit::channel::unlink(name);
+  return stopped;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("values that are overwritten between two steps of peek are not seen", "[peek-overtaken]", wide_spsc,
+                   wide_bytes, wide_work, wide_news, wide_blocking, wide_latest) {
+  const watchdog dog;
+  for (const int values : {12, 200}) {
+    std::size_t call = 1;
+    while (overtakes<TestType>(call, values)) ++call;
+    CHECK(call > 10);
+  }
 }
 
 TEST_CASE("peek refuses what is no channel", "[peek]") {
