@@ -3,6 +3,7 @@
 //
 //   news [COUNT]          20000
 #include "net.hpp"
+#include "process.hpp"
 
 #include <chrono>
 #include <cstdlib>
@@ -10,9 +11,6 @@
 #include <string>
 #include <thread>
 #include <vector>
-
-#include <sys/wait.h>
-#include <unistd.h>
 
 struct headline {
   std::uint64_t number;
@@ -46,10 +44,13 @@ void read(const std::string& name, int reader, bool slow) {
             << " and missed " << missed << ", the last was " << h.number << std::endl;
 }
 
-net::awaitable<void> publish(net::io_context& io, std::string name, std::uint64_t count) {
+net::awaitable<void> publish(net::io_context& io, std::string name, std::size_t readers, std::uint64_t count) {
   news::producer tx(io, name);
-  co_await tx.async_wait_peer(net::use_awaitable);
   net::steady_timer timer(io);
+  while (belfry::inspect(name).alive(belfry::participant_role::consumer) != readers) {
+    timer.expires_after(std::chrono::milliseconds(1));
+    co_await timer.async_wait(net::use_awaitable);
+  }
   for (std::uint64_t n = 1; n <= count; ++n) {
     headline h{n, {}};
     ("headline " + std::to_string(n)).copy(h.text, sizeof h.text - 1);
@@ -63,24 +64,20 @@ net::awaitable<void> publish(net::io_context& io, std::string name, std::uint64_
 }  // namespace
 
 int main(int argc, char** argv) try {
-  const std::uint64_t count = argc > 1 ? std::stoull(argv[1]) : 20'000;
-  const std::string name = "news-" + std::to_string(::getpid());
-  std::vector<pid_t> readers;
-  for (int i = 0; i != 3; ++i) {
-    const pid_t pid = ::fork();
-    if (pid == 0) {
-      read(name, i, i == 2);
-      ::_exit(EXIT_SUCCESS);
-    }
-    readers.push_back(pid);
+  if (argc == 4 && std::string(argv[1]) == "read") {
+    const int reader = std::stoi(argv[3]);
+    read(argv[2], reader, reader == 2);
+    return EXIT_SUCCESS;
   }
+  const std::uint64_t count = argc > 1 ? std::stoull(argv[1]) : 20'000;
+  const std::string name = "news-" + own_number();
+  std::vector<process> readers;
+  for (int i = 0; i != 3; ++i) readers.emplace_back(std::vector<std::string>{"read", name, std::to_string(i)});
   net::io_context io;
-  net::co_spawn(io, publish(io, name, count), rethrow);
+  net::co_spawn(io, publish(io, name, readers.size(), count), rethrow);
   io.run();
-  for (const pid_t pid : readers) {
-    int status = 0;
-    if (::waitpid(pid, &status, 0) != pid || status != 0)
-      throw std::runtime_error("a reader has failed");
+  for (process& reader : readers) {
+    if (!reader.wait()) throw std::runtime_error("a reader has failed");
   }
   return EXIT_SUCCESS;
 } catch (const std::exception& e) {

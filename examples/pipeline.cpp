@@ -6,7 +6,10 @@
 //
 // The producer claims room in the ring, reads from the file straight into it, and commits. The consumer
 // writes every message to its file straight from the ring. An empty message is the end.
+#include "children.hpp"
+#include "files.hpp"
 #include "net.hpp"
+#include "process.hpp"
 
 #include <chrono>
 #include <cmath>
@@ -18,11 +21,6 @@
 #include <iostream>
 #include <string>
 #include <vector>
-
-#include <fcntl.h>
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 using frames = belfry::channel<belfry::byte_ring>;
 
@@ -86,7 +84,7 @@ class progress {
 
   const char* verb_;
   place where_;
-  bool terminal_ = ::isatty(STDERR_FILENO) == 1;
+  bool terminal_ = shows_errors_on_terminal();
   bool finished_ = false;
   clock_type::time_point start_ = clock_type::now();
   clock_type::time_point shown_ = start_;
@@ -96,33 +94,6 @@ class progress {
 };
 
 // ---- files --------------------------------------------------------------------------------------------
-
-[[noreturn]] void fail(const std::string& what) {
-  throw std::system_error(errno, std::generic_category(), what);
-}
-
-int open_file(const std::string& path, int flags) {
-  const int file = ::open(path.c_str(), flags | O_CLOEXEC, 0666);
-  if (file == -1) fail("cannot open " + path);
-  return file;
-}
-int open_input(const std::string& path) { return open_file(path, O_RDONLY); }
-int open_output(const std::string& path) { return open_file(path, O_WRONLY | O_CREAT | O_TRUNC); }
-
-/// Returns 0 at the end of the file.
-std::size_t read_some(int file, std::span<std::byte> into) {
-  const ssize_t n = ::read(file, into.data(), into.size());
-  if (n == -1) fail("cannot read the input");
-  return static_cast<std::size_t>(n);
-}
-
-void write_all(int file, std::span<const std::byte> from) {
-  while (!from.empty()) {
-    const ssize_t n = ::write(file, from.data(), from.size());
-    if (n == -1) fail("cannot write the output");
-    from = from.subspan(static_cast<std::size_t>(n));
-  }
-}
 
 bool same_contents(const std::string& one, const std::string& other) {
   std::ifstream a(one, std::ios::binary);
@@ -161,7 +132,7 @@ net::awaitable<void> consume(frames::consumer& rx, int output, place where) {
     write_all(output, m.bytes());
     received.add(m.size());
   }
-  if (::close(output) != 0) fail("cannot write the output");
+  close_file(output);
   const double rate = received.rate();
   received.finish();
   std::cout << "pipeline: " << received.messages() << " messages, " << received.bytes()
@@ -178,7 +149,7 @@ std::string explain(const belfry::net_system_error& e) {
 /// Runs the coroutine to its end. Ctrl-C closes the endpoint, which ends it early.
 template <class Endpoint>
 void run(net::io_context& io, Endpoint& end, net::awaitable<void> work) try {
-  net::signal_set signals(io, SIGINT, SIGTERM, SIGHUP);
+  net::signal_set signals(io, SIGINT, SIGTERM, hang_up);
   signals.async_wait([&](belfry::error_code ec, int) {
     if (!ec) end.close();
   });
@@ -224,101 +195,29 @@ int guarded(const char* who, Work work) {
   }
 }
 
-/// Starts and watches the two processes. The signals that it waits for are blocked, so that none is lost. It
-/// has no threads and no io_context, so that it may fork.
-class children {
- public:
-  children() {
-    ::sigemptyset(&signals_);
-    for (const int s : {SIGCHLD, SIGINT, SIGTERM, SIGHUP}) ::sigaddset(&signals_, s);
-    ::signal(SIGCHLD, SIG_DFL);
-    ::sigprocmask(SIG_BLOCK, &signals_, &before_);
-  }
-  children(const children&) = delete;
-  children& operator=(const children&) = delete;
-  ~children() {
-    stop();
-    wait();
-  }
-
-  template <class Work>
-  void start(const char* who, Work work) {
-    const pid_t pid = ::fork();
-    if (pid == -1) fail("cannot start a process");
-    if (pid == 0) {
-      ::sigprocmask(SIG_SETMASK, &before_, nullptr);
-      ::_exit(guarded(who, work));
-    }
-    running_.push_back({pid, who});
-  }
-
-  /// True if both succeeded. If one fails, the other learns that from the channel, and ends. If the other was
-  /// still waiting for its peer to join, it is stopped.
-  bool wait() {
-    const timespec second{1, 0};
-    bool good = true;
-    while (!running_.empty()) {
-      const int signal = ::sigtimedwait(&signals_, nullptr, &second);
-      if (signal == -1 ? !good : signal != SIGCHLD) {
-        good = false;
-        stop();
-      }
-      std::erase_if(running_, [&](const child& c) {
-        int status = 0;
-        if (::waitpid(c.pid, &status, WNOHANG) != c.pid) return false;
-        if (status != 0) good = false;
-        if (WIFSIGNALED(status)) {
-          std::cerr << c.who + ": killed by signal "s + std::to_string(WTERMSIG(status)) + '\n';
-        }
-        return true;
-      });
-    }
-    return good;
-  }
-
-  void stop() const {
-    for (const child& c : running_) ::kill(c.pid, SIGTERM);
-  }
-
- private:
-  struct child {
-    pid_t pid;
-    const char* who;
-  };
-  sigset_t signals_;
-  sigset_t before_;
-  std::vector<child> running_;
-};
-
 int run_both(const std::string& input_path, const std::string& output_path) {
   namespace fs = std::filesystem;
-  const int input = open_input(input_path);
+  close_file(open_input(input_path));  // what is wrong with the files is told once, and here
   if (!fs::is_regular_file(input_path)) throw std::runtime_error(input_path + " is not a file");
   std::error_code not_there;
   if (fs::equivalent(input_path, output_path, not_there)) {
     throw std::runtime_error("INPUT and OUTPUT are the same file");
   }
-  const int output = open_output(output_path);
-  int report[2];  // receives what the consumer prints
-  if (::pipe(report) == -1) fail("cannot make a pipe");
+  close_file(open_output(output_path));
 
-  const std::string name = "pipeline-" + std::to_string(::getpid());
+  const std::string name = "pipeline-" + own_number();
   children both;
-  both.start("producer", [&] { produce_file(name, input, place::left); });
-  both.start("consumer", [&] {
-    ::dup2(report[1], STDOUT_FILENO);
-    consume_file(name, output, place::right);
-  });
+  both.start("producer", {"producer", name, input_path});
+  both.start("consumer", {"consumer", name, output_path}, children::output::kept);
   const bool done = both.wait();
   if (!done) {
     belfry::error_code ignored;
     frames::unlink(name, ignored);  // both may have been killed
     return EXIT_FAILURE;
   }
-  if (::isatty(STDERR_FILENO) == 1) std::cerr << std::endl;
+  if (shows_errors_on_terminal()) std::cerr << std::endl;
 
-  std::string line(200, '\0');
-  line.resize(read_some(report[0], std::as_writable_bytes(std::span(line))));
+  std::string line = both.kept();
   while (line.ends_with('\n')) line.pop_back();
   const bool identical = same_contents(input_path, output_path);
   std::cout << line << (identical ? ", identical" : ", different") << std::endl;
@@ -330,8 +229,13 @@ int run_both(const std::string& input_path, const std::string& output_path) {
 int main(int argc, char** argv) {
   const std::vector<std::string> args(argv, argv + argc);
   int status = EXIT_FAILURE;
-  const int failed = guarded("pipeline", [&] {
-    if (argc == 4 && args[1] == "produce") {
+  const bool one_of_both = argc == 4 && (args[1] == "producer" || args[1] == "consumer");
+  const int failed = guarded(one_of_both ? argv[1] : "pipeline", [&] {
+    if (one_of_both && args[1] == "producer") {
+      produce_file(args[2], open_input(args[3]), place::left);
+    } else if (one_of_both) {
+      consume_file(args[2], open_output(args[3]), place::right);
+    } else if (argc == 4 && args[1] == "produce") {
       produce_file(args[2], open_input(args[3]));
     } else if (argc == 4 && args[1] == "consume") {
       consume_file(args[2], open_output(args[3]));

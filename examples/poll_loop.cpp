@@ -1,31 +1,24 @@
-// A program with its own event loop, here epoll(7): no process runs Asio.
+// A program with its own event loop, of epoll(7) or WaitForMultipleObjects: no process runs Asio.
 //
 //   poll_loop [CHANNELS [ROUNDS]]
 //
 // Sensors are processes, each with its own channel. They join, send, and leave; some are killed. This program
-// waits for all of them, for a timer and for Ctrl-C in one call of epoll_wait. When a sensor has left or
-// died, it starts another one. A channel takes five descriptors of this process while its sensor is there.
+// waits for all of them, for a timer and for Ctrl-C in one call. When a sensor has left or died, it starts
+// another one. On Linux a channel takes five descriptors of this process while its sensor is there; on Windows
+// there are at most 62 channels.
+#include "events.hpp"
 #include "net.hpp"
+#include "process.hpp"
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
-#include <csignal>
+#include <chrono>
 #include <cstdint>
 #include <cstdlib>
-#include <filesystem>
 #include <iostream>
 #include <stdexcept>
 #include <string>
-#include <system_error>
+#include <thread>
 #include <vector>
-
-#include <spawn.h>
-#include <sys/epoll.h>
-#include <sys/signalfd.h>
-#include <sys/timerfd.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 struct measurement {
   std::uint64_t number;
@@ -44,71 +37,21 @@ void send(const std::string& name, bool to_be_killed) {
   for (std::uint64_t i = 0; i != of_each; ++i) {
     if (tx.send({i, 20.0 + static_cast<double>(i % 50) / 10})) return;  // waits while the ring is full
   }
-  while (to_be_killed) ::pause();
-}
-
-int checked(int result, const char* what) {
-  if (result == -1) throw std::system_error(errno, std::generic_category(), what);
-  return result;
-}
-
-/// Returns a descriptor that is readable every half second.
-int make_timer() {
-  const int timer = checked(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), "timerfd");
-  const itimerspec every{{0, 500'000'000}, {0, 500'000'000}};
-  checked(::timerfd_settime(timer, 0, &every, nullptr), "timerfd");
-  return timer;
-}
-
-/// Returns a descriptor that is readable at Ctrl-C, and when a sensor's process has ended.
-int make_signals() {
-  sigset_t signals;
-  ::sigemptyset(&signals);
-  for (const int s : {SIGINT, SIGTERM, SIGCHLD}) ::sigaddset(&signals, s);
-  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  return checked(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK), "signalfd");
-}
-
-pid_t start(std::string name, bool to_be_killed) {
-  std::string program = "/proc/self/exe";
-  std::string what = to_be_killed ? "victim" : "sensor";
-  const std::array<char*, 4> arguments{program.data(), what.data(), name.data(), nullptr};
-  posix_spawnattr_t attributes;
-  ::posix_spawnattr_init(&attributes);
-  sigset_t none;
-  ::sigemptyset(&none);  // unblock the signals in the sensor
-  ::posix_spawnattr_setsigmask(&attributes, &none);
-  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-  pid_t pid = 0;
-  const int error = ::posix_spawn(&pid, program.c_str(), nullptr, &attributes, arguments.data(), environ);
-  ::posix_spawnattr_destroy(&attributes);
-  if (error != 0) throw std::system_error(error, std::generic_category(), "posix_spawn");
-  return pid;
-}
-
-std::size_t open_descriptors() {
-  const std::filesystem::directory_iterator all("/proc/self/fd");
-  return static_cast<std::size_t>(std::distance(begin(all), end(all)));
+  while (to_be_killed) std::this_thread::sleep_for(std::chrono::hours(1));
 }
 
 class loop {
  public:
   loop(std::size_t channels, unsigned rounds) : rounds_(rounds) {
-    add(timer_, timer_event);
-    add(signals_, signals_event);
     for (std::size_t i = 0; i != channels; ++i) {
-      const std::string name = "poll-loop-" + std::to_string(::getpid()) + '-' + std::to_string(i);
+      const std::string name = "poll-loop-" + own_number() + '-' + std::to_string(i);
       sensors_.push_back({name, measurements::consumer(io_, name)});
-      add(sensors_[i].rx.native_handle(), i);
+      events_.add(sensors_[i].rx.native_handle(), i);
       due_.push_back(i);
     }
   }
   ~loop() {
-    for (const sensor& s : sensors_) {
-      if (s.pid != 0) ::kill(s.pid, SIGKILL);
-    }
-    while (::waitpid(-1, nullptr, 0) > 0) {
-    }
+    for (sensor& s : sensors_) s.running = process();  // kills it
     for (sensor& s : sensors_) {
       s.rx.close();  // also removes the channel, if every value was received
       belfry::error_code not_there;
@@ -120,11 +63,8 @@ class loop {
 
   void run() {
     for (sensor& s : sensors_) start_next(s);
-    std::array<epoll_event, 64> events;
     while (!interrupted_ && over_ != sensors_.size()) {
-      const int n = ::epoll_wait(epoll_, events.data(), events.size(), due_.empty() ? -1 : 0);
-      if (n == -1 && errno != EINTR) checked(n, "epoll_wait");
-      for (int i = 0; i < n; ++i) happened(events[static_cast<std::size_t>(i)].data.u64);
+      for (const std::size_t what : events_.next(due_.empty())) happened(what);
       std::vector<std::size_t> now;
       now.swap(due_);
       for (const std::size_t i : now) look(i);
@@ -140,26 +80,16 @@ class loop {
   }
 
  private:
-  static constexpr std::uint64_t timer_event = ~std::uint64_t{0};
-  static constexpr std::uint64_t signals_event = timer_event - 1;
-
   struct sensor {
     std::string name;
     measurements::consumer rx;
-    pid_t pid = 0;
+    process running{};
     unsigned round = 0;
     std::uint64_t next = 0;
     bool asleep = false;  // between prepare_wait() and finish_wait()
     bool there = false;
     bool to_be_killed = false;
   };
-
-  void add(int handle, std::uint64_t what) {
-    epoll_event event{};
-    event.events = EPOLLIN;
-    event.data.u64 = what;
-    checked(::epoll_ctl(epoll_, EPOLL_CTL_ADD, handle, &event), "epoll_ctl");
-  }
 
   void start_next(sensor& s) {
     if (s.round++ == rounds_) {
@@ -168,23 +98,15 @@ class loop {
     }
     s.next = 0;
     s.to_be_killed = (++started_ % 3) == 0;
-    s.pid = start(s.name, s.to_be_killed);
+    s.running = process({s.to_be_killed ? "victim" : "sensor", s.name});
   }
 
-  void happened(std::uint64_t what) {
-    if (what == timer_event) {
-      std::uint64_t ticks = 0;
-      if (::read(timer_, &ticks, sizeof ticks) == sizeof ticks) {
-        std::cout << "poll_loop: " << received_ << " so far" << std::endl;
-        most_descriptors_ = std::max(most_descriptors_, open_descriptors());
-      }
-    } else if (what == signals_event) {
-      signalfd_siginfo signal{};
-      while (::read(signals_, &signal, sizeof signal) == sizeof signal) {
-        interrupted_ = interrupted_ || signal.ssi_signo != SIGCHLD;
-      }
-      while (::waitpid(-1, nullptr, WNOHANG) > 0) {
-      }
+  void happened(std::size_t what) {
+    if (what == events::tick) {
+      std::cout << "poll_loop: " << received_ << " so far" << std::endl;
+      most_descriptors_ = std::max(most_descriptors_, events::open_descriptors());
+    } else if (what == events::interrupted) {
+      interrupted_ = true;
     } else {
       wake(what);
     }
@@ -223,7 +145,7 @@ class loop {
       if (m->number != s.next++) throw std::runtime_error("a measurement is missing");
       ++received_;
       sum_ += m->value;
-      if (s.next == of_each && s.to_be_killed) ::kill(s.pid, SIGKILL);
+      if (s.next == of_each && s.to_be_killed) s.running.kill();
     }
     s.asleep = s.rx.prepare_wait();  // true: from now on the sensor will notify us
     if (!s.asleep) wake(i);          // false: there is a value already
@@ -231,9 +153,7 @@ class loop {
 
   net::io_context io_;  // the consumers need one; it is never run
   const unsigned rounds_;
-  const int epoll_ = checked(::epoll_create1(EPOLL_CLOEXEC), "epoll");
-  const int timer_ = make_timer();
-  const int signals_ = make_signals();
+  events events_;
   std::vector<sensor> sensors_;
   std::vector<std::size_t> due_;  // channels that may have a value
   bool interrupted_ = false;

@@ -12,7 +12,8 @@ fail() { echo "examples/run.sh: $*" >&2; exit 1; }
 need build || exit 1
 echo "building the pipeline in .build/release"
 targets=pipeline
-build release --buildtype=release -Dexamples=enabled -Dtests=disabled -Dbench=disabled ||
+# Little optimisation, because compiling takes most of the time: it is the kernel and the C library that copy the file.
+build release --buildtype=release -Doptimization=1 -Dexamples=enabled -Dtests=disabled -Dbench=disabled ||
   fail "the build failed"
 
 dir=$(mktemp -d) || exit 1

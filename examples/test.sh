@@ -135,7 +135,7 @@ pipeline_killed() {
   truncate -s 1000G "$dir/in"
   start one "$dir/in" /dev/null
   children
-  sleep 0.3
+  said one '^received '
   kill -9 $consumer
   finish $pid 1
   expect one 'consumer: killed by signal 9'
@@ -143,7 +143,7 @@ pipeline_killed() {
 
   start other "$dir/in" /dev/null
   children
-  sleep 0.3
+  said other '^received '
   kill -9 $producer
   finish $pid 1
   expect other 'producer: killed by signal 9'
@@ -154,8 +154,8 @@ pipeline_killed() {
 pipeline_stopped() {
   truncate -s 1000G "$dir/in"
   start log "$dir/in" /dev/null
-  children
-  sleep 0.3
+  said log '^received '
+  said log '^sent '
   kill -TERM $pid
   finish $pid 1
   expect log 'interrupted'
@@ -359,6 +359,38 @@ manager_serve() {
   [ -z "$(ls "$dir/run")" ] || fail "left in the run directory: $(ls "$dir/run")"
 }
 
+# One server of two is killed while they serve.
+calls() {
+  export CALLS_NAME="$name"
+  start alone 1 + 1
+  finish $pid 1
+  expect alone '^calls: the deadline of the call has passed before it was started$'
+  export CALLS_SECONDS=60
+  start first serve
+  first=$pid
+  said first '^calls: serving$'
+  start second serve
+  second=$pid
+  said second '^calls: serving$'
+  i=0
+  while [ $i != 20 ]; do
+    start log $i '*' -7
+    finish $pid 0
+    expect log "^$((i * -7))\$"
+    i=$((i + 1))
+    [ $i != 10 ] || kill_hard $first
+  done
+  start log 1 / 0
+  finish $pid 1
+  expect log '^calls: Function not implemented$'
+  start log 9223372036854775807 + 1
+  finish $pid 1
+  expect log '^calls: Numerical result out of range$'
+  kill -TERM $second
+  finish $second 0
+  nothing_left "$name"
+}
+
 news() {
   start log
   finish $pid 0
@@ -367,7 +399,48 @@ news() {
   nothing_left news-$pid
 }
 
-# Three thousand requests while workers are killed: each is answered correctly.
+video_demo() {
+  start log demo
+  finish $pid 0
+  expect log '^camera: 120 frames in all, 0 skipped, 0 damaged, [0-9]* bytes, 0 of them copied$'
+  # On a busy machine it may have been overtaken: then it knows by how many frames.
+  sed -n 's/^recorder: \([0-9]*\) frames in all, \([0-9]*\) skipped, 0 damaged, [0-9]* bytes, 0 of them copied$/\1 \2/p' \
+    "$dir/log.log" >"$dir/recorded"
+  read -r taken skipped <"$dir/recorded" || fail "no line of the recorder"
+  [ $((taken + skipped)) = 120 ] || fail "the recorder has taken $taken frames and skipped $skipped"
+  expect log '^display: [1-9][0-9]* frames in all, [0-9]* skipped, 0 damaged,'
+  expect log '^detector: [1-9][0-9]* frames in all, [0-9]* skipped, 0 damaged,'
+  nothing_left video-demo-$pid
+}
+
+# Any program may be killed and started again; the others continue.
+video_restarts() {
+  start camera1 camera $name
+  camera=$pid
+  start recorder recorder $name
+  recorder=$pid
+  start display1 display $name
+  said display1 '^display: .*frames/s'
+  kill_hard $pid
+  start display2 display $name
+  display=$pid
+  start detector detector $name
+  said detector '^detector: .*frames/s'
+  kill_hard $pid  # it held a frame
+  kill_hard $camera
+  said recorder 'the camera was killed'
+  start camera2 camera $name --frames 90
+  finish $pid 0
+  said recorder 'the camera is off'
+  kill -TERM $display $recorder
+  finish $display 0
+  finish $recorder 0
+  expect recorder ' 0 damaged,'
+  expect display2 '^display: [1-9][0-9]* frames in all, [0-9]* skipped, 0 damaged,'
+}
+
+# Three thousand requests while workers are killed: each is answered correctly. Then one that is too late, one whose
+# sender goes away, and one that is answered although the server was told to end.
 async_server() {
   start server --port 0
   server=$pid
@@ -383,10 +456,21 @@ async_server() {
   [ "$(grep -c ' primes up to ' "$dir/answers")" = 3000 ] || fail "not every request was answered"
   [ "$(curl -sS "${url}1000" | cut -d' ' -f1)" = 168 ] || fail "there are 168 primes up to 1000"
   expect server 'takes its place'
-  kill -INT $server
+  [ "$(curl -s -o "$dir/late" -w '%{http_code}' "${url}10000000?ms=1")" = 504 ] || fail "not too late"
+  [ "$(curl -s -o "$dir/bad" -w '%{http_code}' "${url}10000001")" = 400 ] || fail "a bad request"
+  for i in 1 2 3 4 5 6 7 8; do curl -s -m 0.05 "${url}10000000" >"$dir/gone"; done
+  until unread_calls "async-server-$server" 0; do sleep 0.05; done
+  curl -sS "${url}9000000?ms=100000" >"$dir/last" 2>"$dir/curl.log" &
+  client=$!
+  until unread_calls "async-server-$server" 1 || [ -s "$dir/last" ]; do sleep 0.01; done
+  kill -TERM $server
+  wait $client || fail "the last request: $(cat "$dir/curl.log")"
+  [ "$(cut -d' ' -f1 "$dir/last")" = 602489 ] || fail "there are 602489 primes up to 9000000: $(cat "$dir/last")"
   finish $server 0
   nothing_left async-server-$server
 }
+# unread_calls NAME COUNT: whether the channel holds so many calls.
+unread_calls() { "$BELFRY" stat --json "$1" | grep -q "\"unread\": *$2[,}]"; }
 
 readme() {
   start consume
@@ -421,7 +505,10 @@ case $case in
   manager-client) manager_client ;;
   manager-pool) manager_pool ;;
   manager-serve) manager_serve ;;
+  calls) calls ;;
   news) news ;;
+  video-demo) video_demo ;;
+  video-restarts) video_restarts ;;
   readme) readme ;;
   *) echo "no such case: $case" >&2; exit 1 ;;
 esac

@@ -7,6 +7,7 @@
 // Start either side first. Stop it with Ctrl-C or kill it, and start it again: the other side reports what
 // has happened, waits, and continues. What was sent and not received is there for the next consumer.
 #include "net.hpp"
+#include "process.hpp"
 
 #include <chrono>
 #include <cstdio>
@@ -14,9 +15,6 @@
 #include <iostream>
 #include <string>
 #include <vector>
-
-#include <sys/wait.h>
-#include <unistd.h>
 
 // Both programs must use the same type; separate programs share a header.
 struct tick {
@@ -129,7 +127,7 @@ net::awaitable<void> consume(ticks::consumer& rx, const options& o, statistics& 
 /// Runs `work` and the statistics until the work is done, or Ctrl-C stops it. The endpoint then leaves the
 /// channel when it is destroyed.
 void run(net::io_context& io, net::awaitable<void> work, const statistics& s) {
-  net::signal_set signals(io, SIGINT, SIGTERM, SIGHUP);
+  net::signal_set signals(io, SIGINT, SIGTERM, hang_up);
   signals.async_wait([&](belfry::error_code, int) { io.stop(); });
   net::co_spawn(io, s.show(), rethrow);
   net::co_spawn(io, std::move(work), [&](std::exception_ptr e) {
@@ -157,16 +155,11 @@ void run_consumer(const options& o) {
 
 void run_demo() {
   options o;
-  o.name = "ticks-demo-" + std::to_string(::getpid());
+  o.name = "ticks-demo-" + own_number();
   o.count = 2000;
-  const pid_t child = ::fork();  // before there is an io_context
-  if (child == -1) throw std::runtime_error("cannot start a process");
-  if (child == 0) {
-    run_producer(o);
-    std::_Exit(EXIT_SUCCESS);
-  }
+  process producer({"produce", o.name, "--count", "2000"});
   run_consumer(o);
-  ::waitpid(child, nullptr, 0);
+  producer.wait();
 }
 
 options parse(const std::vector<std::string>& args) {

@@ -6,6 +6,7 @@
 // timer often come at the same moment. Whichever wins, nothing is lost: a cancelled receive has taken nothing
 // out of the ring.
 #include "net.hpp"
+#include "process.hpp"
 
 #include <chrono>
 #include <cstdlib>
@@ -13,9 +14,6 @@
 #include <random>
 #include <string>
 #include <thread>
-
-#include <sys/wait.h>
-#include <unistd.h>
 
 using numbers = belfry::channel<belfry::spsc_ring<unsigned, 64>>;
 
@@ -25,6 +23,8 @@ using namespace std::chrono_literals;
 
 net::awaitable<void> receive(numbers::consumer& rx, unsigned count) {
   using namespace net::experimental::awaitable_operators;
+  co_await rx.async_wait_peer(net::use_awaitable);
+  numbers::unlink(rx.name());  // the channel goes on without a name: there is nothing to clean up, even after Ctrl-C
   net::steady_timer timer(co_await net::this_coro::executor);
   unsigned timeouts = 0;
   for (unsigned expected = 0; expected != count;) {
@@ -51,9 +51,9 @@ net::awaitable<void> receive(numbers::consumer& rx, unsigned count) {
 }
 
 /// The other process: without coroutines; it blocks.
-void send(const belfry::channel_handles& handles, unsigned count) {
+void send(const std::string& name, unsigned count) {
   net::io_context io;
-  numbers::producer tx(io, handles);
+  numbers::producer tx(io, name);
   std::mt19937 random(1);
   std::uniform_int_distribution pause(0, 2000);
   for (unsigned i = 0; i != count; ++i) {
@@ -66,22 +66,17 @@ void send(const belfry::channel_handles& handles, unsigned count) {
 
 int main(int argc, char** argv) try {
   const auto count = static_cast<unsigned>(argc > 1 ? std::stoul(argv[1]) : 1000);
-  // A channel without a name, so that there is nothing to clean up, even after Ctrl-C.
-  const belfry::channel_handles handles = numbers::make_handles();
-  const pid_t child = ::fork();  // before there is an io_context
-  if (child == -1) throw std::runtime_error("cannot start a process");
-  if (child == 0) {
-    send(handles, count);
-    std::_Exit(EXIT_SUCCESS);
+  if (argc == 3) {
+    send(argv[2], count);
+    return EXIT_SUCCESS;
   }
-  {
-    net::io_context io;
-    numbers::consumer rx(io, handles);
-    net::co_spawn(io, receive(rx, count), rethrow);
-    io.run();
-  }
-  ::waitpid(child, nullptr, 0);
-  return EXIT_SUCCESS;
+  const std::string name = "timeout-" + own_number();
+  net::io_context io;
+  numbers::consumer rx(io, name);
+  process sender({std::to_string(count), name});
+  net::co_spawn(io, receive(rx, count), rethrow);
+  io.run();
+  return sender.wait() ? EXIT_SUCCESS : EXIT_FAILURE;
 } catch (const std::exception& e) {
   std::cerr << "timeout: " << e.what() << '\n';
   return EXIT_FAILURE;

@@ -18,7 +18,7 @@ FLOORS = [
               "include/belfry/channel_options.hpp", "include/belfry/describe.hpp"]),
     ("segment", ["include/belfry/detail/segment/", "include/belfry/log.hpp", "src/segment/"]),
     ("async", ["include/belfry/asio.hpp", "include/belfry/detail/async/", "src/async/", "src/pch/",
-               "include/belfry/channel_handles.hpp"]),
+               "include/belfry/channel_handles.hpp", "include/belfry/call.hpp"]),
     ("blocks", ["include/belfry/detail/blocks/", "include/belfry/shared_memory.hpp", "src/blocks/",
                 "include/belfry/inspect.hpp", "include/belfry/peek.hpp", "include/belfry/remove.hpp",
                 "include/belfry/shareable_list.hpp", "include/belfry/transaction.hpp"]),

@@ -9,7 +9,8 @@ packages() {
         printf '%s\n' g++ meson ninja-build pkg-config libasio-dev libssl-dev libcli11-dev libsqlite3-dev \
           nlohmann-json3-dev
         boost_package ;;
-      tests) printf '%s\n' catch2 spin python3 cmake curl tmux ;;
+      tests)
+        printf '%s\n' catch2 spin python3 cmake curl tmux ;;
       bench)
         printf '%s\n' strace python3 cmake
         available libzmq3-dev libnng-dev libiceoryx-posh-dev iceoryx ;;

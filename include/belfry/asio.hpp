@@ -34,6 +34,11 @@
 
 #define BELFRY_ASIO_VERSION BOOST_ASIO_VERSION
 
+// The library has threads, and its objects are shared with the program.
+#if defined(__MINGW32__) && !defined(BOOST_ASIO_HAS_THREADS)
+#error "Asio has no threads: compile with -D_REENTRANT"
+#endif
+
 namespace belfry {
 namespace net = boost::asio;
 using error_code = boost::system::error_code;
@@ -85,6 +90,11 @@ using net_as_tuple_t = net::as_tuple_t<Token>;
 #endif
 
 #define BELFRY_ASIO_VERSION ASIO_VERSION
+
+// The library has threads, and its objects are shared with the program.
+#if defined(__MINGW32__) && !defined(ASIO_HAS_THREADS)
+#error "Asio has no threads: compile with -D_REENTRANT"
+#endif
 
 namespace belfry {
 namespace net = asio;

@@ -3,9 +3,11 @@
 
 #include <belfry/any_channel.hpp>
 #include <belfry/asio.hpp>
+#include <belfry/call.hpp>
 #include <belfry/channel.hpp>
 #include <belfry/channel_handles.hpp>
 #include <belfry/channel_options.hpp>
+#include <belfry/client_server.hpp>
 #include <belfry/collect_garbage.hpp>
 #include <belfry/describe.hpp>
 #include <belfry/error.hpp>
@@ -16,7 +18,11 @@
 #include <belfry/peek.hpp>
 #include <belfry/remove.hpp>
 #include <belfry/ring/broadcast_ring.hpp>
+#include <belfry/ring/byte_broadcast_ring.hpp>
+#include <belfry/ring/byte_call_ring.hpp>
 #include <belfry/ring/byte_ring.hpp>
+#include <belfry/ring/byte_work_ring.hpp>
+#include <belfry/ring/call_ring.hpp>
 #include <belfry/ring/latest.hpp>
 #include <belfry/ring/lease.hpp>
 #include <belfry/ring/message.hpp>

@@ -4,14 +4,15 @@
 #include <belfry/asio.hpp>
 #include <belfry/channel_handles.hpp>
 #include <belfry/channel_options.hpp>
+#include <belfry/client_server.hpp>
 #include <belfry/detail/async/actions.hpp>
+#include <belfry/detail/async/channel_base.hpp>
 #include <belfry/detail/async/endpoint_handle.hpp>
 #include <belfry/detail/async/ring_endpoints.hpp>
 #include <belfry/error.hpp>
 #include <belfry/ring/lease.hpp>
 #include <belfry/ring/message.hpp>
 #include <belfry/ring/ring.hpp>
-#include <belfry/detail/segment/segment.hpp>
 
 #include <chrono>
 #include <concepts>
@@ -19,7 +20,7 @@
 #include <optional>
 #include <span>
 #include <stop_token>
-#include <string_view>
+#include <type_traits>
 #include <utility>
 
 namespace belfry::inline BELFRY_ASIO_FLAVOUR {
@@ -90,13 +91,13 @@ class basic_producer : public detail::endpoint_handle<detail::producer_endpoint<
   /// Blocks this thread until the value is in the ring. Errors: `timed_out` after the timeout (immediately if it is
   /// zero or less); `operation_in_progress` while asynchronous operations are pending; otherwise as async_send.
   error_code send(const value_type& value, std::chrono::nanoseconds timeout = detail::for_ever) {
-    return this->block(detail::send_action<endpoint_type>{this->target(), value}, timeout);
+    return this->block(detail::send_from_action<endpoint_type>{this->target(), &value}, timeout);
   }
   /// The same, and a request to stop ends the wait: `operation_aborted`, and nothing was sent. Any thread may request
   /// the stop, but a signal handler must not.
   error_code send(const value_type& value, const std::stop_token& stop,
                   std::chrono::nanoseconds timeout = detail::for_ever) {
-    return this->block(detail::send_action<endpoint_type>{this->target(), value}, timeout, stop);
+    return this->block(detail::send_from_action<endpoint_type>{this->target(), &value}, timeout, stop);
   }
   template <std::convertible_to<net::const_buffer> Buffer>
   error_code send(const Buffer& bytes, std::chrono::nanoseconds timeout = detail::for_ever)
@@ -107,11 +108,14 @@ class basic_producer : public detail::endpoint_handle<detail::producer_endpoint<
     requires in_place { return send(value_of(bytes), stop, timeout); }
 
   /// Completes when the value is in the ring. Signature: void(error_code). Errors: `peer_died`, `closed`, `corrupted`,
-  /// `message_too_large`, and `operation_aborted` (see the class). The bytes of a message must stay valid until then.
+  /// `message_too_large`, and `operation_aborted` (see the class). The bytes of a message must stay valid until then. A
+  /// value is copied into the operation; of a value of more than 4096 bytes the copy is on the heap, and throws
+  /// std::bad_alloc if there is no memory. async_send_n() does without: it sends from the caller's memory.
   template <class Token = default_token>
   auto async_send(const value_type& value, Token&& token = Token()) {
     return this->template initiate<void(error_code)>(
-        detail::send_action<endpoint_type>{this->target(), value}, std::forward<Token>(token));
+        detail::send_action<endpoint_type>{this->target(), detail::kept<value_type>(value)},
+        std::forward<Token>(token));
   }
   template <class Token = default_token>
   auto async_send(net::const_buffer bytes, Token&& token = Token()) requires in_place {
@@ -145,7 +149,13 @@ class basic_producer : public detail::endpoint_handle<detail::producer_endpoint<
 
   /// The size of the largest possible message, in bytes.
   std::size_t max_message() const noexcept requires in_place {
-    return this->capacity() == 0 ? 0 : static_cast<std::size_t>(Ring::max_message(this->capacity()));
+    return this->capacity() == 0 ? 0 : static_cast<std::size_t>(Ring::max_message(this->endpoint().segment().ring()));
+  }
+
+  /// Of a byte_broadcast_ring: for how many consumers the next send would wait. They hold messages that it must not
+  /// overwrite, or, with `overflow::block`, have not received them. 0: there is room. A snapshot.
+  std::size_t pinned() const noexcept requires detail::pinned_ring<Ring> {
+    return this->is_open() ? this->endpoint().writer().pinned() : 0;
   }
 
   /// Values in the ring (bytes, headers included, for a byte_ring); a snapshot.
@@ -189,6 +199,8 @@ class basic_consumer : public detail::endpoint_handle<detail::consumer_endpoint<
  public:
   /// A value, or a message in place.
   using value_type = typename Ring::received;
+  /// A dead item, which this consumer holds: see async_receive_dead().
+  using dead_type = std::conditional_t<detail::in_place_ring<Ring>, message, lease<value_type>>;
   template <class Other>
   struct rebind_executor {
     using other = basic_consumer<Ring, Other>;
@@ -208,6 +220,13 @@ class basic_consumer : public detail::endpoint_handle<detail::consumer_endpoint<
     return value;
   }
 
+  /// The same into the caller's memory, for values that are too large for the stack. False: nothing was taken; then a
+  /// value of up to 4096 bytes is unchanged, and the contents of a larger one are unspecified.
+  ///
+  ///     auto image = std::make_unique<picture>();
+  ///     while (rx.try_receive(*image)) show(*image);
+  bool try_receive(value_type& value) noexcept { return this->is_open() && this->endpoint().try_take(value); }
+
   /// Takes as many values as there are, in order, at most `values.size()`, and returns how many. None if values were
   /// lost, as try_receive().
   std::size_t try_receive_n(std::span<value_type> values) noexcept {
@@ -216,7 +235,8 @@ class basic_consumer : public detail::endpoint_handle<detail::consumer_endpoint<
     return taken;
   }
 
-  /// Blocks this thread until there is a value. Errors: `timed_out` after the timeout (immediately if it is zero or
+  /// Blocks this thread until there is a value. After an error the contents of a value of more than 4096 bytes are
+  /// unspecified; a smaller one is unchanged. Errors: `timed_out` after the timeout (immediately if it is zero or
   /// less); `operation_in_progress` while asynchronous operations are pending; otherwise as async_receive.
   error_code receive(value_type& value, std::chrono::nanoseconds timeout = detail::for_ever) {
     return receive(value, std::stop_token(), timeout);
@@ -230,10 +250,7 @@ class basic_consumer : public detail::endpoint_handle<detail::consumer_endpoint<
   ///     }
   error_code receive(value_type& value, const std::stop_token& stop,
                      std::chrono::nanoseconds timeout = detail::for_ever) {
-    detail::receive_action<endpoint_type> action{this->target()};
-    const error_code ec = this->block(action, timeout, stop);
-    if (!ec) value = std::move(action.value);
-    return ec;
+    return this->block(detail::receive_to_action<endpoint_type>{this->target(), &value}, timeout, stop);
   }
 
   /// Completes with the next value. Signature: void(error_code, value_type). Errors: `peer_died`, `closed`,
@@ -243,6 +260,15 @@ class basic_consumer : public detail::endpoint_handle<detail::consumer_endpoint<
   auto async_receive(Token&& token = Token()) {
     return this->template initiate<void(error_code, value_type)>(
         detail::receive_action<endpoint_type>{this->target()}, std::forward<Token>(token));
+  }
+  /// The same into the caller's memory, which must stay valid until then; for values that are too large for the stack.
+  /// (A handler that takes its value by reference, and `co_await`, do without a copy on the stack as well.) Signature:
+  /// void(error_code). After an error the contents of a value of more than 4096 bytes are unspecified; a smaller one is
+  /// unchanged.
+  template <class Token = default_token>
+  auto async_receive(value_type& value, Token&& token = Token()) {
+    return this->template initiate<void(error_code)>(detail::receive_to_action<endpoint_type>{this->target(), &value},
+                                                     std::forward<Token>(token));
   }
 
   /// The same, but this consumer holds the item until it acknowledges it or gives it back. If the consumer is killed
@@ -258,6 +284,86 @@ class basic_consumer : public detail::endpoint_handle<detail::consumer_endpoint<
     lease<value_type> l;
     if (this->is_open()) this->endpoint().take_lease(l);
     return l;
+  }
+
+  /// Completes with a dead item: one that was delivered `channel_options::max_deliveries` times without being
+  /// acknowledged, or that was rejected. This consumer holds it until it acknowledges it (or releases it); whatever else
+  /// ends the lease (or the message) leaves it dead, for the next one that asks. Dead items are received in no particular
+  /// order. Signature: void(error_code, lease<value_type>), of a byte_work_ring void(error_code, message). Errors:
+  /// `corrupted`, `operation_aborted`, and those of the system; neither `peer_died` nor `closed`. It takes no turn among
+  /// the other operations of this consumer, and holds up none. Cancellation: as async_receive.
+  ///
+  ///     for (;;) {
+  ///       auto dead = co_await rx.async_receive_dead(net::use_awaitable);
+  ///       log(dead.value(), dead.deliveries());
+  ///       dead.ack();
+  ///     }
+  template <class Token = default_token>
+  auto async_receive_dead(Token&& token = Token()) requires detail::redelivering_ring<Ring> {
+    return this->initiate_dead(std::forward<Token>(token));
+  }
+  /// The same, immediately; an empty lease (or message) if there is no dead item.
+  auto try_receive_dead() noexcept requires detail::redelivering_ring<Ring> {
+    typename endpoint_type::dead_type dead;
+    if (this->is_open()) this->endpoint().take_dead(dead);
+    return dead;
+  }
+
+  /// The same, and blocks this thread until there is one. Errors: `timed_out` after the timeout (immediately if it is zero
+  /// or less); `operation_in_progress` while asynchronous operations are pending; otherwise as async_receive_dead. After an
+  /// error `dead` is unchanged.
+  error_code receive_dead(dead_type& dead, std::chrono::nanoseconds timeout = detail::for_ever)
+    requires detail::redelivering_ring<Ring> {
+    return receive_dead(dead, std::stop_token(), timeout);
+  }
+  /// The same, and a request to stop ends the wait: `operation_aborted`, and nothing was taken. Any thread may request
+  /// the stop, but a signal handler must not.
+  ///
+  ///     void report(std::stop_token stop) {                      // of a std::jthread
+  ///       jobs::consumer rx(io, "jobs");
+  ///       for (belfry::lease<job> dead; !rx.receive_dead(dead, stop); dead.ack()) log(dead.value());
+  ///     }
+  error_code receive_dead(dead_type& dead, const std::stop_token& stop,
+                          std::chrono::nanoseconds timeout = detail::for_ever)
+    requires detail::redelivering_ring<Ring> {
+    detail::receive_dead_to_action<endpoint_type> action{this->target()};
+    const error_code ec = this->block(action, timeout, stop);
+    if (!ec) dead = std::move(action.dead);
+    return ec;
+  }
+
+  /// Of a byte_broadcast_ring: takes the newest message, and skips those before it that this consumer has not received.
+  /// That is no loss: `lagged` is not reported, and total_lost() does not count them. A message that was received before
+  /// is not received again. Empty if there is no newer one, or as try_receive().
+  ///
+  ///     while (auto frame = rx.try_receive_newest()) show(frame->bytes());
+  std::optional<value_type> try_receive_newest() noexcept requires detail::newest_ring<Ring> {
+    std::optional<value_type> value;
+    if (!this->is_open()) return value;
+    if (this->endpoint().take_newest(value.emplace()) != detail::outcome::done) value.reset();
+    return value;
+  }
+  /// Completes with the newest message, as soon as there is one that this consumer has not received. Signature:
+  /// void(error_code, message). Errors: as async_receive, without `lagged`. Cancellation: every type; nothing was taken.
+  ///
+  ///     for (;;) show(co_await rx.async_receive_newest(net::use_awaitable));
+  template <class Token = default_token>
+  auto async_receive_newest(Token&& token = Token()) requires detail::newest_ring<Ring> {
+    return this->template initiate<void(error_code, value_type)>(
+        detail::receive_newest_action<endpoint_type>{this->target()}, std::forward<Token>(token));
+  }
+  /// The same, and blocks this thread. Errors: also as receive().
+  error_code receive_newest(value_type& value, std::chrono::nanoseconds timeout = detail::for_ever)
+    requires detail::newest_ring<Ring> {
+    return receive_newest(value, std::stop_token(), timeout);
+  }
+  error_code receive_newest(value_type& value, const std::stop_token& stop,
+                            std::chrono::nanoseconds timeout = detail::for_ever)
+    requires detail::newest_ring<Ring> {
+    detail::receive_newest_action<endpoint_type> action{this->target()};
+    const error_code ec = this->block(action, timeout, stop);
+    if (!ec) value = std::move(action.value);
+    return ec;
   }
 
   /// Completes with as many values as there are, at least one. Signature: void(error_code, std::size_t received). The
@@ -287,6 +393,9 @@ class basic_consumer : public detail::endpoint_handle<detail::consumer_endpoint<
 /// The type that both programs agree on: usually one line in a header that both include.
 ///
 ///     using ticks = belfry::channel<belfry::spsc_ring<tick, 4096>>;
+///     using quotes = belfry::channel<belfry::call_ring<request, reply, 256>>;
+///
+/// A channel has a `producer` and a `consumer`, or, for a ring of calls, a `client` and a `server`.
 ///
 /// # Guarantees
 ///
@@ -302,6 +411,9 @@ class basic_consumer : public detail::endpoint_handle<detail::consumer_endpoint<
 ///   or the next time that it does.
 /// - **A consumer of a `work_ring` is killed while it holds an item.** The item is delivered again, to one other
 ///   consumer.
+/// - **The server of a call is killed.** The call ends with `errc::maybe_executed`, or another server gets it, as its
+///   client has asked (`channel_options::retry`), at most `max_deliveries` times in all.
+/// - **The client of a call is killed.** Its calls end. A server that has one is told (`call::cancelled`).
 /// - **Both sides are killed.** The segment stays. The next participants continue.
 ///
 /// ## Leaving
@@ -313,7 +425,7 @@ class basic_consumer : public detail::endpoint_handle<detail::consumer_endpoint<
 /// - **The producer sends and leaves before a consumer starts.** The segment stays. The next consumer receives
 ///   everything, then `errc::closed`.
 /// - **The last participant leaves, and nothing is unread.** Segment and bells are removed (`lifetime::drained`); with
-///   `lifetime::persistent` they stay until unlink(). Where every consumer gets each value (`latest`,
+///   `lifetime::persistent` they stay until unlink(). A call ends with its client, so no call is unread. Where every consumer gets each value (`latest`,
 ///   `broadcast_ring`), nothing is unread as soon as one consumer has received the newest value: a state that is to
 ///   outlive all participants needs `persistent`.
 /// - **An operation is cancelled**, also by `||` or `&&`. A receive completes with `operation_aborted` and has taken
@@ -353,40 +465,19 @@ class basic_consumer : public detail::endpoint_handle<detail::consumer_endpoint<
 ///
 /// While both sides are busy there is no system call per message. While nothing is sent no process runs. A death is an
 /// event from the kernel, never a timeout.
+template <class Ring>
+struct channel;
+
 template <ring Ring>
-struct channel {
-  using ring_type = Ring;
+struct channel<Ring> : detail::channel_base<Ring> {
   using producer = basic_producer<Ring>;
   using consumer = basic_consumer<Ring>;
+};
 
-  /// Creates a channel without a name, and returns its handles. Of the options only `capacity` is used. Throws
-  /// std::system_error.
-  static channel_handles make_handles(const channel_options& options = {}) {
-    detail::failure f;
-    detail::segment_handles handles = detail::segment::create_anonymous(Ring::traits, options, f);
-    if (f) f.raise();
-    return detail::channel_handles_of(std::move(handles));
-  }
-  /// The same. Sets `ec`; after an error the handles are empty.
-  static channel_handles make_handles(const channel_options& options, error_code& ec) {
-    detail::failure f;
-    detail::segment_handles handles = detail::segment::create_anonymous(Ring::traits, options, f);
-    ec = detail::to_net(f.code);
-    return detail::channel_handles_of(std::move(handles));
-  }
-  static channel_handles make_handles(error_code& ec) { return make_handles({}, ec); }
-
-  /// Removes the name of a channel, even if values are unread. Its participants continue. A later participant that uses
-  /// this name creates a new channel. Throws std::system_error, for instance `std::errc::no_such_file_or_directory`.
-  static void unlink(std::string_view name) {
-    detail::failure f;
-    if (!detail::segment::unlink(name, f)) f.raise();
-  }
-  static void unlink(std::string_view name, error_code& ec) {
-    detail::failure f;
-    detail::segment::unlink(name, f);
-    ec = detail::to_net(f.code);
-  }
+template <detail::calling_ring Ring>
+struct channel<Ring> : detail::channel_base<Ring> {
+  using client = basic_client<Ring>;
+  using server = basic_server<Ring>;
 };
 
 }  // namespace belfry::inline BELFRY_ASIO_FLAVOUR

@@ -74,10 +74,10 @@ inline channel_handles channel_handles_of(segment_handles handles) noexcept {
   return channel_handles(std::move(handles));
 }
 
-BELFRY_API void send_handles(native_handle_type socket, const segment_handles& handles, failure& f);
+BELFRY_API void send_handles(native_socket_type socket, const segment_handles& handles, failure& f);
 /// False without a failure: the socket, which must not block, has no room.
-bool try_send_handles(native_handle_type socket, const segment_handles& handles, failure& f);
-BELFRY_API segment_handles receive_handles(native_handle_type socket, failure& f);
+bool try_send_handles(native_socket_type socket, const segment_handles& handles, failure& f);
+BELFRY_API segment_handles receive_handles(native_socket_type socket, failure& f);
 
 }  // namespace detail
 

@@ -27,6 +27,13 @@ enum class errc {
   message_too_large,      ///< larger than the ring could ever hold, or than the buffer to receive it
   authentication_failed,  ///< wrong key
   protocol_error,         ///< the peer sent what the protocol does not allow
+  // How a call can end, besides with its reply.
+  no_server,          ///< no server is there, and the client does not wait for one; safe to repeat
+  not_started,        ///< its deadline has passed before a server took it; safe to repeat
+  maybe_executed,     ///< its server was killed, or dropped it unanswered
+  deadline_exceeded,  ///< its deadline has passed while a server had it: it may have been executed
+  refused,            ///< its server has answered with an error code
+  overloaded,         ///< every place of the ring holds a call, and the client does not wait for one; safe to repeat
 };
 
 /// The category `"belfry"`.

@@ -48,15 +48,20 @@ struct participant_info {
   std::uint64_t messages = 0;  ///< what they have sent, or received
   std::uint64_t bytes = 0;
   std::uint64_t lost = 0;  ///< as in traffic_info
-  /// Of a consumer of a broadcast_ring that blocks: how many values it has not received yet.
+  /// Of a consumer of a broadcast_ring or byte_broadcast_ring that blocks: how many values it has not received yet, or
+  /// holds.
   std::optional<std::uint64_t> behind;
+  /// Of a consumer of a byte_broadcast_ring that overwrites: how many messages it holds.
+  std::optional<std::uint64_t> held;
 };
 
 /// What can be told of a file in shared memory. Every number comes from memory that other processes write: a snapshot,
 /// and only as true as they are.
 struct channel_info {
   std::string name;
-  /// "spsc_ring", "byte_ring", "work_ring", "broadcast_ring" or "latest"; "watch" for a block's companion, "block" for
+  /// The name of its ring: "spsc_ring", "byte_ring", "work_ring", "byte_work_ring", "broadcast_ring",
+  /// "byte_broadcast_ring", "latest", or "call_ring", whose producers are clients and whose consumers are servers (with
+  /// messages of any size value_bytes is 0); "watch" for a block's companion, "block" for
   /// memory without a structure of ours; "bells" for those of a channel that is gone (list_segments() only); "unknown"
   /// for a segment of another layout version or kind, and for a file that may not be read; "other" for what is no file.
   std::string kind;
@@ -84,9 +89,12 @@ struct channel_info {
   belfry::lifetime lifetime = belfry::lifetime::drained;
   std::uint64_t capacity = 0;     ///< values; bytes for a byte_ring
   std::uint64_t value_bytes = 0;  ///< 0: messages of any size
+  std::uint64_t message_bytes = 0;  ///< of the largest message, where the creator chose it (`slots` is `capacity`)
   std::uint64_t value_align = 0;
   std::uint64_t type_fingerprint = 0;
-  bool overwrites = false;  ///< a broadcast_ring with overflow::overwrite
+  bool overwrites = false;  ///< a broadcast_ring or byte_broadcast_ring with overflow::overwrite
+  std::uint32_t max_deliveries = 0;            ///< as in channel_options
+  std::chrono::nanoseconds lease_timeout{0};   ///< as in channel_options
   unsigned producers = 0;   ///< how many there may be
   unsigned consumers = 0;
   std::uint64_t joins = 0;
@@ -94,9 +102,14 @@ struct channel_info {
   std::uint64_t deaths = 0;
   traffic_info sent;  ///< by all producers; of a block's companion nothing is counted
   traffic_info received;  ///< by all consumers: of a broadcast_ring or latest each counts what it has received
-  /// What no consumer has received: values; bytes with their record headers for a byte_ring; for a work_ring also those
-  /// that are received and not acknowledged. An estimate while it is in use. None if it cannot be told.
+  /// What no consumer has received: values; bytes with their record headers for a byte_ring; for a work_ring or
+  /// byte_work_ring also those that are received and not acknowledged, but not the dead ones; for a call_ring all calls
+  /// that have a place, however far they are. An estimate while it is in use. None if it cannot be told.
   std::optional<std::uint64_t> unread;
+  /// Of a work_ring or byte_work_ring, with inspection::all: how many items are dead, and how many dead ones producers
+  /// have dropped since the segment was made. Dead items, too, keep a segment that is not persistent.
+  std::optional<std::uint64_t> dead;
+  std::optional<std::uint64_t> dropped;
   /// A process joins, leaves or clears up at this moment, or was stopped while it did.
   bool roster_locked = false;
   std::vector<participant_info> participants;  ///< the slots that are not free
@@ -105,8 +118,9 @@ struct channel_info {
   bool orphaned = false;  ///< of kind "watch": its block is gone, or another block has its name
   std::size_t stray_bells = 0;                 ///< of kind "bells": their number
 
-  /// How many participants are alive.
+  /// How many participants are alive, also those that are only joining.
   BELFRY_API std::size_t alive() const noexcept;
+  /// How many of one side have joined, and are alive. A consumer of a broadcast that is counted gets what is sent from now on.
   BELFRY_API std::size_t alive(participant_role role) const noexcept;
 };
 

@@ -19,6 +19,7 @@ struct peeked_value {
   /// number since the segment was made, from 0, or from 1 in a `latest`.
   std::uint64_t position = 0;
   std::vector<std::byte> bytes;
+  bool dead = false;  ///< of a work_ring or byte_work_ring: only a consumer that asks for dead items receives it
 };
 
 struct peeked_channel {
@@ -32,9 +33,10 @@ struct peeked_channel {
 ///     const auto type = belfry::described_type::parse(ticks.info.type);
 ///     for (const belfry::peeked_value& v : ticks.values) std::cout << type.to_json(v.bytes) << '\n';
 ///
-/// What there is to see: of an spsc_ring, a byte_ring and a work_ring what no consumer has received, the oldest `most`
-/// of it; of a byte_ring also messages that are not released yet, of a work_ring none that is leased. Of a
-/// broadcast_ring the newest `most` that are in the ring, received or not. Of a `latest` the newest.
+/// What there is to see: of an spsc_ring, a byte_ring, a work_ring and a byte_work_ring what no consumer has received, the
+/// oldest `most` of it; of a byte_ring also messages that are not released yet, of a work_ring or byte_work_ring none that
+/// a consumer holds, but also dead items, again the oldest `most`. Of a broadcast_ring or byte_broadcast_ring the newest
+/// `most` that are in the ring, received or not. Of a `latest` the newest.
 ///
 /// Only reads, as inspect() does, and disturbs no participant. Others go on meanwhile: a value that may have been
 /// overwritten while it was read is left out. So if a ring is in full use, there may be few values, or none. The

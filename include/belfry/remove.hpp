@@ -26,7 +26,7 @@ enum class removal {
 /// Throws std::system_error, or sets `ec`: `device_or_resource_busy` if it is used; `no_such_file_or_directory`;
 /// `permission_denied` or `operation_not_permitted`; `invalid_argument` or `filename_too_long` for what cannot be a
 /// name; `errc::incompatible` for a bell, or what is no regular file. Waits for no participant, except that a forced
-/// removal waits some milliseconds for the roster's lock. Thread-safe.
+/// removal waits some tenths of a second for the roster's lock. Thread-safe.
 BELFRY_API void remove(std::string_view name, removal how = removal::if_unused);
 BELFRY_API void remove(std::string_view name, removal how, error_code& ec);
 inline void remove(std::string_view name, error_code& ec) { remove(name, removal::if_unused, ec); }

@@ -4,6 +4,7 @@
 #include <belfry/asio.hpp>
 #include <belfry/detail/base/api.hpp>
 #include <belfry/detail/platform/mapping.hpp>
+#include <belfry/detail/platform/memory_handle.hpp>
 #include <belfry/detail/platform/native_handle.hpp>
 #include <belfry/error.hpp>
 #include <belfry/transaction.hpp>
@@ -41,16 +42,21 @@ class block_member;
 /// The destructor closes and does not unlink: a block lives until a process removes its name. Movable, not
 /// copyable. Distinct objects are thread-safe; protecting the contents is the users' concern.
 ///
+/// On Windows a block is a named section of the page file, as CPython's is there: it lives while a process has it open,
+/// and goes with the last; unlink() does nothing. The process that opens it sees its size rounded up to pages. Blocks
+/// are not listed, inspected or removed by name. Sessions of a user do not share them.
+///
 /// Setup throws std::system_error, or sets the last argument:
-///   `invalid_argument`            an empty name, a slash or a NUL in it; size 0; an empty file opened
+///   `invalid_argument`            an empty name, a slash or a NUL in it; on Windows also a backslash, or what is not
+///                                 UTF-8; size 0; an empty file opened
 ///   `filename_too_long`           more than 255 bytes
 ///   `file_exists`, `no_such_file_or_directory`, `no_space_on_device`, `permission_denied`, ...
 class BELFRY_API shared_memory {
  public:
   shared_memory() noexcept = default;
 
-  /// Creates a block of `bytes` zero bytes. An empty name is replaced by a free one, `psm_xxxxxxxx`. `mode`
-  /// are its permission bits.
+  /// Creates a block of `bytes` zero bytes. An empty name is replaced by a free one, `psm_xxxxxxxx`; on Windows
+  /// `wnsm_xxxxxxxx`. `mode` are its permission bits.
   static shared_memory create(std::string_view name, std::size_t bytes, unsigned mode = 0600);
   static shared_memory create(std::string_view name, std::size_t bytes, unsigned mode,
                               error_code& ec);
@@ -66,7 +72,7 @@ class BELFRY_API shared_memory {
   }
 
   /// Removes the name, and what dead participants have left of the block's companion. Processes that have the
-  /// block open can still use it.
+  /// block open can still use it. On Windows the name stays until they have closed it.
   static void unlink(std::string_view name);
   static void unlink(std::string_view name, error_code& ec);
   void unlink() { unlink(name_); }
@@ -123,7 +129,7 @@ class BELFRY_API shared_memory {
     member_.reset();
   }
 
-  native_handle_type native_handle() const noexcept { return block_.get(); }
+  native_handle_type native_handle() const noexcept { return block_.block.get(); }
 
   /// As CPython's repr: SharedMemory('psm_12345678', size=10)
   friend std::ostream& operator<<(std::ostream& out, const shared_memory& m) {
@@ -143,7 +149,7 @@ class BELFRY_API shared_memory {
   std::string name_;
   std::size_t bytes_ = 0;
   bool read_only_ = false;
-  detail::unique_handle block_;
+  detail::memory_handle block_;
   detail::mapping map_;
   std::shared_ptr<detail::block_member> member_;  // of the companion segment, since the first txn()
 };

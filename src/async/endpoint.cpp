@@ -113,6 +113,8 @@ std::error_code endpoint::error_of(outcome o) const noexcept {
       return std::make_error_code(std::errc::invalid_argument);
     case outcome::denied: return std::make_error_code(std::errc::permission_denied);
     case outcome::unreachable: return peers().unreachable();
+    case outcome::no_server: return make_error_code(errc::no_server);
+    case outcome::overloaded: return make_error_code(errc::overloaded);
     case outcome::done:
     case outcome::would_block: break;
   }
@@ -138,7 +140,21 @@ void endpoint::refuse(operation& op, std::error_code why) {
 
 void endpoint::submit(operation& op, bool looked) {
   if (!is_open()) return refuse(op, make_error_code(errc::closed));
-  rethrow(handle([&] { return queue_.submitted(op, looked); }, &op));
+  rethrow(handle([&] { return op.at_once ? begin(op) : queue_.submitted(op, looked); }, &op));
+}
+
+/// A call enters the ring within its initiating function, unless others wait for a place. It takes nothing there, and
+/// completes later.
+endpoint::step endpoint::begin(operation& op) {
+  if (!op.is_begun() && !queue_.has_transfers()) {
+    const outcome o = op.try_once();
+    if (o != outcome::would_block) return queue_.refused(op, error_of(o));
+  } else if (op.is_expired()) {  // or else there is a time to look again at
+    return queue_.refused(op, {});
+  }
+  const bool may_linger = queue_.is_idle() && queue_.needs_time();
+  op.is_condition = op.is_begun() && !may_linger;
+  return queue_.submitted(op, true);
 }
 
 void arrive(operation& op, std::shared_ptr<endpoint> e) {
@@ -172,13 +188,18 @@ void endpoint::retry() noexcept {
   handle([&] { return queue_.retried(); });
 }
 
+void endpoint::look_at_conditions() noexcept {
+  if (queue_.is_idle()) return;  // without the lock
+  handle([&] { return queue_.changed(); });
+}
+
 void endpoint::on_wait(const waitable::wait_id& which) {
   rethrow(handle([&] {
     if (!waits_.ended(which)) return step::rest;
-    if (which.what == waitable::kind::bell) {
-      me_.heard_bell();
-    } else {
-      me_.heard_death(which.slot);
+    switch (which.what) {
+      case waitable::kind::bell: me_.heard_bell(); break;
+      case waitable::kind::death: me_.heard_death(which.slot); break;
+      case waitable::kind::alarm: break;
     }
     return queue_.woken();
   }));
@@ -194,6 +215,8 @@ std::exception_ptr endpoint::handle(Event event, const operation* whose) {
   {
     const std::lock_guard lock(mutex_);
     carry_out(event());
+    if (next_look_.load(std::memory_order_relaxed) < waits_.alarm_time()) [[unlikely]]
+      start_alarm();
     due = queue_.take_due();
     if (!queue_.is_waiting()) wake_up();
     // The handler may start an operation that needs the waits.
@@ -209,6 +232,16 @@ std::exception_ptr endpoint::handle(Event event, const operation* whose) {
     due.finished->complete();
   }
   return error;
+}
+
+/// If it cannot, an operation ends with the error, and the others try again.
+void endpoint::start_alarm() {
+  while (queue_.is_waiting()) {
+    const std::error_code error = waits_.start_alarm(next_look_.load(std::memory_order_relaxed),
+                                                     {shared_from_this(), static_cast<listener*>(this)});
+    if (!error) return;
+    carry_out(queue_.armed(error));
+  }
 }
 
 void endpoint::carry_out(step next) {
@@ -243,8 +276,8 @@ endpoint::step endpoint::advance(step next) {
         next = queue_.tried(o == outcome::would_block, error_of(o));
         break;
       }
-      case step::look:
-        next = queue_.looked(static_cast<bool>(peers().peek_event()), now());
+      case step::look:  // no event ends the wait for a reply, or for a dead item
+        next = queue_.looked(!queue_.current()->is_begun() && peers().peek_event(), now());
         break;
       case step::report: {
         const std::error_code event = peers().peek_event();
@@ -262,7 +295,9 @@ endpoint::step endpoint::advance(step next) {
 }
 
 endpoint::step endpoint::prepare_sleep() {
-  const bool for_ring = queue_.current() != nullptr;
+  const bool for_ring = queue_.current() != nullptr && !queue_.current()->is_begun();
+  next_look_.store(clock::time_point::max(), std::memory_order_relaxed);
+  look_again_at(wakes_at());
   asleep_ = me_.prepare_sleep(for_ring, [&] {
     return queue_.look_again() || (for_ring && peers().peek_event());
   });

@@ -14,6 +14,7 @@ using step = op_queue::step;
 
 step op_queue::submitted(operation& op, bool looked) noexcept {
   list_of(op).push(op);
+  timed_ = timed_ || op.timed;
   // After it is in the queue: a notification that comes later than this look wakes the endpoint.
   if (op.is_condition && op.ready()) {
     conditions_.remove(op);
@@ -51,21 +52,34 @@ step op_queue::retried() noexcept {
   return is(phase::waiting) && has_transfers() ? schedule() : step::rest;
 }
 
+step op_queue::changed() noexcept {
+  if (conditions_.empty()) return step::rest;
+  const operation* const first = head();
+  end_conditions_that_hold();
+  return is(phase::waiting) && head() == first ? step::rest : go_on_without();
+}
+
+step op_queue::refused(operation& op, std::error_code why) noexcept {
+  end(op, why);
+  return step::rest;
+}
+
 step op_queue::cancelled(std::uint64_t id) noexcept {
   operation* op = transfers_.find(id);
   if (op == nullptr) op = conditions_.find(id);
   if (op == nullptr) return step::rest;
   const bool others_sleep_on = is(phase::waiting) && op != head();
   list_of(*op).remove(*op);
-  end(*op, operation_aborted());
+  cancel(*op);
   // The next operation may need less (room for a smaller message), or be driven in another context.
   return others_sleep_on ? step::rest : go_on_without();
 }
 
 step op_queue::all_cancelled() noexcept {
   if (head() == nullptr) return step::rest;
-  end_all(transfers_, operation_aborted());
-  end_all(conditions_, operation_aborted());
+  for (operation_list* list : {&transfers_, &conditions_}) {
+    while (!list->empty()) cancel(list->pop());
+  }
   return go_on_without();
 }
 
@@ -89,8 +103,10 @@ step op_queue::drive(operation& op) noexcept {
 }
 
 step op_queue::driven() noexcept {
+  current_ = nullptr;
   end_conditions_that_hold();
-  if (driven_->is_condition) return only_conditions() ? sleep_for(nullptr) : go_on();
+  if (timed_) end_expired_transfers();
+  if (driven_->is_condition || driven_->over) return only_conditions() ? sleep_for(nullptr) : go_on();
   current_ = driven_;
   return attempt_current();
 }
@@ -112,7 +128,7 @@ step op_queue::looked(bool event, clock::time_point now) noexcept {
     event_seen_ = true;
     return step::attempt;
   }
-  return may_linger(now) ? step::linger : step::park;
+  return !holds_up_others() && may_linger(now) ? step::linger : go_to_sleep();
 }
 
 step op_queue::reported(std::error_code event) noexcept {
@@ -121,13 +137,27 @@ step op_queue::reported(std::error_code event) noexcept {
 
 step op_queue::lingered(bool ready, clock::time_point now) noexcept {
   if (ready) return step::attempt;
-  return may_linger(now) ? step::yield : step::park;
+  return may_linger(now) ? step::yield : go_to_sleep();
 }
 
 step op_queue::yielded() noexcept {
   become(phase::scheduled);
   posts_.add(*driven_);
   return step::rest;
+}
+
+/// An operation that has begun holds up no transfer, and need not be driven for its reply.
+step op_queue::go_to_sleep() noexcept {
+  if (driven_ == nullptr || !driven_->is_begun()) return step::park;
+  transfers_.remove(*driven_);
+  driven_->is_condition = true;
+  conditions_.push(*driven_);
+  slept_ = true;
+  return has_transfers() ? go_on() : sleep_for(nullptr);
+}
+
+bool op_queue::holds_up_others() const noexcept {
+  return driven_ != nullptr && transfers_.has_several() && driven_->is_begun();
 }
 
 /// It may not attempt `wanted` before that is driven.
@@ -137,10 +167,11 @@ step op_queue::sleep_for(request* wanted) noexcept {
   return step::park;
 }
 
-/// An operation that is driven out of turn, in another context, also looks for the first one: while this participant was
-/// awake, a notifier of that one saw no need to notify.
+/// An operation that is driven out of turn, in another context, also looks for the first one: while this participant
+/// was awake, a notifier of that one saw no need to notify.
 bool op_queue::look_again() noexcept {
   end_conditions_that_hold();
+  if (timed_) end_expired_transfers();
   if (current_ == nullptr) return false;
   operation* const first = head();
   first_is_ready_ = driven_ != nullptr && first != nullptr && first != driven_ && first->ready();
@@ -180,8 +211,8 @@ step op_queue::finish(std::error_code result) noexcept {
   return step::finish;
 }
 
-/// After a success it lingers, counting from the first moment that the ring has nothing. After a fruitless spin, it does
-/// not spin until two messages again arrive within `spin` of each other.
+/// After a success it lingers, counting from the first moment that the ring has nothing. After a fruitless spin, it
+/// does not spin until two messages again arrive within `spin` of each other.
 bool op_queue::may_linger(clock::time_point now) noexcept {
   if (!needs_time()) return false;
   if (fresh_) {
@@ -232,12 +263,30 @@ void op_queue::end_all(operation_list& list, std::error_code result) noexcept {
   while (!list.empty()) end(list.pop(), result);
 }
 
+void op_queue::cancel(operation& op) noexcept {
+  op.give_up();
+  end(op, operation_aborted());
+}
+
+/// All but the current request, which says itself that it is ready.
+void op_queue::end_expired_transfers() noexcept {
+  for (operation* op = transfers_.front(); op != nullptr;) {
+    operation* const next = op->next;
+    if (op->timed && op->is_expired() && op != current_) {
+      transfers_.remove(*op);
+      end(*op, {});
+    }
+    op = next;
+  }
+}
+
 void op_queue::end_conditions_that_hold() noexcept {
   if (conditions_.empty()) return;
   operation_list waiting(std::move(conditions_));
   while (!waiting.empty()) {
     operation& op = waiting.pop();
     if (op.ready()) {
+      if (op.is_begun()) succeeded();
       end(op, {});
     } else {
       conditions_.push(op);

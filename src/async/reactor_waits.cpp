@@ -32,7 +32,24 @@ std::error_code reactor_waits::start(wait& w, const std::shared_ptr<waitable::li
   return {};
 }
 
+std::error_code reactor_waits::start_alarm(time_point time, const std::shared_ptr<waitable::listener>& to_call) noexcept {
+  if (time >= alarm_time_) return {};
+  try {
+    if (!alarm_) alarm_.emplace(executor_);
+    alarm_->async_wait(time, to_call, {waitable::kind::alarm, 0, ++alarm_serial_});
+  } catch (...) {
+    return std::make_error_code(std::errc::not_enough_memory);
+  }
+  alarm_time_ = time;
+  return {};
+}
+
 void reactor_waits::stop() noexcept {
+  if (alarm_time_ != time_point::max()) {
+    alarm_time_ = time_point::max();
+    ++alarm_serial_;
+    alarm_->cancel();
+  }
   if (!std::exchange(any_running_, false)) return;
   stop(bell_);
   for (wait& death : deaths_) stop(death);
@@ -44,13 +61,24 @@ void reactor_waits::stop(wait& w) noexcept {
   w.handle->cancel();
 }
 
+void reactor_waits::detach() noexcept {
+  stop();
+  if (bell_.handle) bell_.handle->detach();
+}
+
 bool reactor_waits::ended(const waitable::wait_id& which) noexcept {
+  if (which.what == waitable::kind::alarm) {
+    if (which.serial != alarm_serial_ || alarm_time_ == time_point::max()) return false;
+    alarm_time_ = time_point::max();
+    return true;
+  }
   wait& w = which.what == waitable::kind::bell ? bell_ : deaths_[which.slot];
   return which.serial == w.serial && std::exchange(w.running, false);
 }
 
 void reactor_waits::close() noexcept {
   stop();
+  alarm_.reset();
   bell_.handle.reset();
   for (wait& death : deaths_) death.handle.reset();
 }
@@ -60,6 +88,8 @@ void reactor_waits::abandon() noexcept {
     if (w.handle) w.handle->abandon();
     w.handle.reset();
   };
+  if (alarm_) alarm_->abandon();
+  alarm_.reset();
   leave(bell_);
   for (wait& death : deaths_) leave(death);
 }

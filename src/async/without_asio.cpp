@@ -4,6 +4,8 @@
 
 #include <belfry/detail/async/endpoint.hpp>
 
+#include <algorithm>
+
 namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 
 std::error_code endpoint::block(request& wanted, std::chrono::nanoseconds timeout,
@@ -12,7 +14,7 @@ std::error_code endpoint::block(request& wanted, std::chrono::nanoseconds timeou
   std::unique_lock lock(mutex_);
   if (!queue_.is_idle()) return std::make_error_code(std::errc::operation_in_progress);
   const auto deadline = deadline_after(timeout);
-  waits_.stop();  // or a wait in the reactor would complete for the bell that this thread waits for
+  waits_.detach();  // or a wait in the reactor would complete for the bell that this thread waits for
   const ring_on_stop wake(stop, me_.bell());
   for (step next = queue_.began(wanted);;) {
     if (stop.stop_requested()) {
@@ -29,7 +31,8 @@ std::error_code endpoint::block(request& wanted, std::chrono::nanoseconds timeou
     }
     asleep_ = false;  // it is this thread that sleeps: no event of the reactor may end that
     // The request to stop may have notified the bell just before it was drained.
-    const bool in_time = stop.stop_requested() || sleep_in_thread(deadline, lock);
+    const bool in_time = stop.stop_requested() || sleep_in_thread(std::min(deadline, next_look_.load(std::memory_order_relaxed)), lock) ||
+                         (!me_.error() && clock::now() < deadline);
     me_.cancel_sleep();
     if (me_.error()) {
       hand_off();
@@ -56,10 +59,16 @@ bool endpoint::sleep_in_thread(clock::time_point deadline, std::unique_lock<std:
 bool endpoint::prepare_wait() {
   const std::lock_guard lock(mutex_);
   if (!is_open() || !queue_.is_idle()) return false;
-  const auto anything = [this] { return ready() || corrupted() || peers().untold_event(); };
+  const auto anything = [this] {
+    next_look_.store(clock::time_point::max(), std::memory_order_relaxed);
+    look_again_at(wakes_at());
+    return has_work() || corrupted() || peers().untold_event();
+  };
   if (anything()) return false;
-  waits_.stop();
-  return me_.prepare_sleep(true, anything);  // finish_wait() reports an error
+  waits_.detach();
+  if (!me_.prepare_sleep(competes(), anything)) return false;  // finish_wait() reports an error
+  me_.wake_loop_at(next_look_.load(std::memory_order_relaxed));
+  return true;
 }
 
 std::error_code endpoint::finish_wait() {
@@ -73,7 +82,7 @@ std::error_code endpoint::finish_wait() {
   // Why the last attempt has done nothing, if a peer still cannot be reached.
   if (peers().unreachable() && !peers().reaches_peers()) return peers().unreachable();
   const std::error_code event = peers().untold_event();
-  if (!event || ready()) return {};  // values in the ring come before the event
+  if (!event || has_work()) return {};  // values in the ring come before the event
   peers().take_event();
   return event;
 }

@@ -20,6 +20,12 @@ class category final : public std::error_category {
       case errc::message_too_large: return "the message is larger than the ring";
       case errc::authentication_failed: return "authentication failed";
       case errc::protocol_error: return "protocol error";
+      case errc::no_server: return "no server is there";
+      case errc::not_started: return "the deadline of the call has passed before it was started";
+      case errc::maybe_executed: return "the server died or dropped the call, which may have been executed";
+      case errc::deadline_exceeded: return "the deadline of the call has passed";
+      case errc::refused: return "the server has refused the call";
+      case errc::overloaded: return "too many calls are pending";
     }
     return "unknown belfry error " + std::to_string(value);
   }

@@ -8,8 +8,9 @@
 
 namespace belfry::detail {
 
-block_lock::block_lock(unique_handle block, watch_view view, const roster& peers)
-    : block_(std::move(block)),
+block_lock::block_lock(unique_handle file, std::uint64_t offset, watch_view view, const roster& peers)
+    : file_(std::move(file)),
+      offset_(offset),
       view_(view),
       peers_(peers),
       slot_(peers.slot()),
@@ -17,7 +18,7 @@ block_lock::block_lock(unique_handle block, watch_view view, const roster& peers
 
 bool block_lock::try_acquire() noexcept {
   if (held_) return false;  // by another transaction of this participant
-  if (view_.is_next(slot_) && platform::try_lock_byte(block_, layout::txn_lock)) {
+  if (view_.is_next(slot_) && platform::try_lock_byte(file_, offset_)) {
     owner_died_ = view_.set_dirty(slot_, generation_);
     view_.drop_ticket(slot_);
     held_ = true;
@@ -30,7 +31,7 @@ bool block_lock::try_acquire() noexcept {
 bool block_lock::worth_trying() const noexcept {
   if (held_) return false;
   if (!view_.has_ticket(slot_)) return true;
-  return view_.is_next(slot_) && !platform::is_locked_by_another(block_, layout::txn_lock);
+  return view_.is_next(slot_) && !platform::is_locked_by_another(file_, offset_);
 }
 
 std::chrono::nanoseconds block_lock::retry_after() noexcept {
@@ -46,7 +47,7 @@ void block_lock::release() noexcept {
   view_.clear_dirty();
   view_.change(slot_);
   held_ = false;
-  platform::unlock_byte(block_, layout::txn_lock);
+  platform::unlock_byte(file_, offset_);
 }
 
 }  // namespace belfry::detail

@@ -6,6 +6,7 @@
 #include <belfry/detail/segment/roster.hpp>
 
 #include <chrono>
+#include <cstdint>
 
 namespace belfry::detail {
 
@@ -13,9 +14,9 @@ namespace belfry::detail {
 /// holder. The tickets in the companion segment decide which waiter is next. The caller notifies through its roster.
 class block_lock {
  public:
-  /// The block's description must be this participant's own, not mapped, and guarded against forks: a lock lives as
-  /// long as its description. `peers` must be joined, and outlive this object.
-  block_lock(unique_handle block, watch_view view, const roster& peers);
+  /// The lock is a byte of this file, whose description must be this participant's own, not mapped, and guarded against
+  /// forks: a lock lives as long as its description. `peers` must be joined, and outlive this object.
+  block_lock(unique_handle file, std::uint64_t offset, watch_view view, const roster& peers);
 
   /// Does not wait. False: not acquired; this participant has a ticket now.
   bool try_acquire() noexcept;
@@ -35,7 +36,8 @@ class block_lock {
   bool owner_died() const noexcept { return owner_died_; }
 
  private:
-  unique_handle block_;
+  unique_handle file_;
+  std::uint64_t offset_;
   watch_view view_;
   const roster& peers_;
   std::size_t slot_;

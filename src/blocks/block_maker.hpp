@@ -1,7 +1,7 @@
 // Creating blocks and lists, which get their name last.
 #pragma once
 
-#include "../platform/block.hpp"
+#include "../platform/memory.hpp"
 
 #include <belfry/shareable_list.hpp>
 #include <belfry/shared_memory.hpp>
@@ -27,12 +27,15 @@ class block_maker {
 
   const std::string& name() const noexcept { return block_.name(); }
   std::uint64_t id() const noexcept { return platform::id_of(block_.block_); }
-  /// As CPython names its blocks: `psm_` and eight hexadecimal digits.
+  static const memory_handle& handle_of(const shared_memory& block) noexcept { return block.block_; }
+  /// As CPython names its blocks: `psm_`, on Windows `wnsm_`, and eight hexadecimal digits.
   static std::string new_name(failure& f);
   /// `std::errc::file_exists` if the name is taken.
-  bool publish(std::string_view name, failure& f);
+  bool publish(std::string_view name, failure& f, unsigned mode = 0600,
+               platform::contents now = platform::contents::some);
   /// An empty name is replaced by a free one.
-  bool publish_as(std::string_view name, failure& f);
+  bool publish_as(std::string_view name, failure& f, unsigned mode = 0600,
+                  platform::contents now = platform::contents::some);
 
  private:
   shared_memory& block_;

@@ -12,11 +12,13 @@ namespace belfry {
 using detail::failure;
 
 std::size_t channel_info::alive() const noexcept {
-  return alive(participant_role::producer) + alive(participant_role::consumer);
+  return static_cast<std::size_t>(std::ranges::count_if(participants, [](const auto& p) { return p.alive; }));
 }
 
 std::size_t channel_info::alive(participant_role role) const noexcept {
-  const auto is_one = [&](const participant_info& p) { return p.alive && p.role == role; };
+  const auto is_one = [&](const participant_info& p) {
+    return p.alive && p.role == role && p.state != participant_state::joining;
+  };
   return static_cast<std::size_t>(std::ranges::count_if(participants, is_one));
 }
 
@@ -48,7 +50,7 @@ std::vector<segment_entry> list_segments(inspection what) {
   std::map<std::string_view, segment_entry> strays;
   for (const std::string& name : names) {
     platform::file_status status;
-    if (!platform::status_of_name(name, status)) continue;
+    if (platform::status_of_name(name, status)) continue;
     const auto segment = detail::segment_of_bell(name);
     if (segment && status.is == platform::file_status::type::bell) {
       if (std::ranges::binary_search(names, *segment)) continue;

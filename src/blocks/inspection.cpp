@@ -11,7 +11,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstring>
 
 namespace belfry::detail {
@@ -74,8 +73,13 @@ class inspector {
     if (id_.kind == layout::ring_kind::watch) return read_watch();
     const ring_fill fill = what_ == inspection::all ? fill_of(block_, id_) : quick_fill_of(block_, id_);
     info_.unread = fill.unread;
+    info_.dead = fill.dead;
+    info_.dropped = fill.dropped;
     info_.problem = fill.problem;
-    for (participant_info& p : info_.participants) p.behind = fill.behind[p.slot];
+    for (participant_info& p : info_.participants) {
+      p.behind = fill.behind[p.slot];
+      p.held = fill.held[p.slot];
+    }
   }
 
   const layout::identity& id() const { return id_; }
@@ -99,9 +103,14 @@ class inspector {
         (id_.flags & layout::flag_persistent) != 0 ? lifetime::persistent : lifetime::drained;
     info_.capacity = id_.capacity;
     info_.value_bytes = id_.value_bytes;
+    info_.message_bytes = id_.message_bytes;
+    info_.max_deliveries = id_.max_deliveries;
+    info_.lease_timeout = std::chrono::nanoseconds(static_cast<std::int64_t>(id_.lease_timeout));
     info_.value_align = id_.value_align;
     info_.type_fingerprint = id_.type_fingerprint;
-    info_.overwrites = id_.kind == layout::ring_kind::broadcast && id_.abi_fingerprint != 0;
+    info_.overwrites =
+        (id_.kind == layout::ring_kind::broadcast || id_.kind == layout::ring_kind::byte_broadcast) &&
+        id_.abi_fingerprint != 0;
     info_.producers = id_.producers;
     info_.consumers = id_.consumers;
   }
@@ -202,6 +211,7 @@ class inspector {
         .bytes = traffic.bytes,
         .lost = traffic.lost,
         .behind = {},
+        .held = {},
     });
   }
 
@@ -237,7 +247,7 @@ class inspector {
                          id_.ring_offset + offsetof(layout::watch_state, dirty));
     info_.dirty = dirty != 0;
     const std::optional<std::string_view> block = block_of_companion(info_.name);
-    info_.orphaned = !block || platform::named_block_id(*block) != id_.subject;
+    info_.orphaned = !block || platform::named_memory_id(*block) != id_.subject;
   }
 
   template <class T>
@@ -269,8 +279,9 @@ unique_handle open_regular(std::string_view name, const platform::file_status& s
 unique_handle open_to_inspect(std::string_view name, failure& f) {
   if (!platform::check_name(name, platform::max_name, f)) return {};
   platform::file_status status;
-  if (platform::status_of_name(name, status)) return open_regular(name, status, f);
-  f = {std::error_code(errno, std::system_category()), "open \"" + std::string(name) + '"'};
+  const std::error_code error = platform::status_of_name(name, status);
+  if (!error) return open_regular(name, status, f);
+  f = {error, "open \"" + std::string(name) + '"'};
   return {};
 }
 

@@ -32,7 +32,7 @@ peeked_channel peek_name(std::string_view name, std::size_t most, failure& f) {
   detail::ring_values found = detail::values_of(block, id, most);
   seen.info.problem = std::move(found.problem);
   seen.values.reserve(found.values.size());
-  for (detail::ring_value& v : found.values) seen.values.push_back({v.position, std::move(v.bytes)});
+  for (detail::ring_value& v : found.values) seen.values.push_back({v.position, std::move(v.bytes), v.dead});
   return seen;
 }
 

@@ -21,7 +21,8 @@ bool has_participants(const unique_handle& segment) {
 
 bool holds_nothing(const channel_info& info) {
   if (!info.problem.empty()) return false;
-  return info.kind == "watch" ? !info.dirty || info.orphaned : info.unread == 0;
+  if (info.kind == "call_ring") return true;  // a call ends with its client
+  return info.kind == "watch" ? !info.dirty || info.orphaned : info.unread == 0 && info.dead.value_or(0) == 0;
 }
 
 /// What happens to it if no participant is alive. Under the roster's lock, which every newcomer needs.

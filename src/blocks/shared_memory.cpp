@@ -1,4 +1,4 @@
-#include "../platform/block.hpp"
+#include "../platform/memory.hpp"
 #include "../platform/random_digits.hpp"
 #include "block_maker.hpp"
 #include "companion.hpp"
@@ -13,29 +13,31 @@ shared_memory detail::block_maker::make(std::size_t bytes, unsigned mode, failur
     f = {std::make_error_code(std::errc::invalid_argument), "the size of a block must not be 0"};
     return {};
   }
-  m.block_ = platform::new_block(bytes, mode, f);
+  m.block_ = platform::new_memory(bytes, mode, f);
   if (!m.block_) return {};
-  m.map_ = platform::map_block(m.block_, bytes, 0, true, f);
+  m.map_ = platform::map_memory(m.block_.block, bytes, true, f);
   if (!m.map_) return {};
   m.bytes_ = bytes;
   return m;
 }
 
-std::string detail::block_maker::new_name(failure& f) { return "psm_" + random_digits(8, f); }
+std::string detail::block_maker::new_name(failure& f) {
+  return std::string(platform::prefix_of_names()) + random_digits(8, f);
+}
 
-bool detail::block_maker::publish(std::string_view name, failure& f) {
+bool detail::block_maker::publish(std::string_view name, failure& f, unsigned mode, platform::contents now) {
   if (!platform::check_name(name, platform::max_name, f)) return false;
-  if (!platform::publish_block(block_.block_, name, f)) return false;
+  if (!platform::publish_memory(block_.block_, block_.map_, now, name, mode, f)) return false;
   block_.name_ = name;
   return true;
 }
 
-bool detail::block_maker::publish_as(std::string_view name, failure& f) {
-  if (!name.empty()) return publish(name, f);
+bool detail::block_maker::publish_as(std::string_view name, failure& f, unsigned mode, platform::contents now) {
+  if (!name.empty()) return publish(name, f, mode, now);
   do {
     f = {};
     const std::string free = new_name(f);
-    if (!f && publish(free, f)) return true;
+    if (!f && publish(free, f, mode, now)) return true;
   } while (f.code == std::errc::file_exists);
   return false;
 }
@@ -44,7 +46,7 @@ shared_memory shared_memory::create(std::string_view name, std::size_t bytes, un
                                     detail::failure& f) {
   if (!name.empty() && !platform::check_name(name, platform::max_name, f)) return {};
   shared_memory m = detail::block_maker::make(bytes, mode, f);
-  if (f || !detail::block_maker(m).publish_as(name, f)) return {};
+  if (f || !detail::block_maker(m).publish_as(name, f, mode, platform::contents::zero)) return {};
   return m;
 }
 
@@ -53,15 +55,15 @@ shared_memory shared_memory::open(std::string_view name, access a, detail::failu
   if (!platform::check_name(name, platform::max_name, f)) return {};
   m.name_ = name;
   m.read_only_ = a == access::read_only;
-  m.block_ = platform::open_block(name, !m.read_only_, f);
+  m.block_ = platform::open_memory(name, !m.read_only_, f);
   if (!m.block_) return {};
-  const std::uint64_t bytes = platform::block_size(m.block_, f);
+  const std::uint64_t bytes = platform::memory_size(m.block_.block, f);
   if (f) return {};
   if (bytes == 0) {
     f = {std::make_error_code(std::errc::invalid_argument), '"' + m.name_ + "\" is empty"};
     return {};
   }
-  m.map_ = platform::map_block(m.block_, bytes, 0, !m.read_only_, f);
+  m.map_ = platform::map_memory(m.block_.block, bytes, !m.read_only_, f);
   if (!m.map_) return {};
   m.bytes_ = static_cast<std::size_t>(bytes);
   return m;
@@ -99,7 +101,7 @@ shared_memory shared_memory::open(std::string_view name, access a, error_code& e
 void shared_memory::unlink(std::string_view name, detail::failure& f) {
   if (!platform::check_name(name, platform::max_name, f)) return;
   // If the companion has live participants, the last one removes it when it leaves.
-  if (platform::unlink_block(name, f)) detail::remove_companion_if_over(name);
+  if (platform::unlink_memory(name, f)) detail::remove_companion_if_over(name);
 }
 
 void shared_memory::unlink(std::string_view name) {

@@ -1,7 +1,5 @@
 // Transactions of a shared_memory: a participant of the companion segment that waits in the caller's thread.
 #include "../base/deadline.hpp"
-#include "../platform/block.hpp"
-#include "../platform/handle.hpp"
 #include "../segment/ring_on_stop.hpp"
 #include "block_lock.hpp"
 #include "companion.hpp"
@@ -23,15 +21,16 @@ class block_member final : public std::enable_shared_from_this<block_member>,
   using clock = std::chrono::steady_clock;
 
   block_member(const shared_memory& block, failure& f) {
-    unique_handle own = platform::open_guarded(
-        [&] { return platform::reopen_block(block.native_handle(), true, f); });
-    if (!own) return;
+    own_ = own_handle_of(block, f);
+    if (!own_) return;
     map_ = map_of(block, f);
     if (!map_) return;
     const std::string name = companion_name(block.name(), f);
     if (f) return;
-    me_.open(name, options_of(own), f, {}, subject_of(block, own));
-    if (!f) lock_.emplace(std::move(own), watch_view(me_.segment().ring()), me_.peers());
+    me_.open(name, options_of(own_), f, {}, subject_of(block, own_));
+    if (f) return;
+    lock_place lock = lock_place_of(own_, me_.segment(), f);
+    if (!f) lock_.emplace(std::move(lock.file), lock.offset, watch_view(me_.segment().ring()), me_.peers());
   }
 
   ~block_member() { me_.leave(); }  // before lock_ closes its description
@@ -98,6 +97,7 @@ class block_member final : public std::enable_shared_from_this<block_member>,
     me_.peers().notify();
   }
 
+  memory_handle own_;
   mapping map_;
   participant me_{watch_view::traits, layout::role::consumer};
   std::optional<block_lock> lock_;

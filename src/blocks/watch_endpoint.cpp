@@ -1,7 +1,5 @@
 #include "block_lock.hpp"
 #include "companion.hpp"
-#include "../platform/block.hpp"
-#include "../platform/handle.hpp"
 
 #include <belfry/detail/blocks/watch_endpoint.hpp>
 
@@ -24,17 +22,18 @@ void watch_endpoint::open(const shared_memory& block, failure& f) {
     return;
   }
   // Its own description and mapping: locks belong to a description, and the block's object may be destroyed first.
-  unique_handle own = platform::open_guarded(
-      [&] { return platform::reopen_block(block.native_handle(), !block.read_only(), f); });
-  if (!own) return;
+  own_ = own_handle_of(block, f);
+  if (!own_) return;
   read_only_ = block.read_only();
   block_ = map_of(block, f);
   if (!block_) return;
   const std::string name = companion_name(block.name(), f);
   if (f) return;
-  set_options(options_of(own));
-  endpoint::open(name, f, subject_of(block, own));
-  if (!f) lock_ = std::make_unique<block_lock>(std::move(own), view_, peers());
+  set_options(options_of(own_));
+  endpoint::open(name, f, subject_of(block, own_));
+  if (f) return;
+  lock_place lock = lock_place_of(own_, segment(), f);
+  if (!f) lock_ = std::make_unique<block_lock>(std::move(lock.file), lock.offset, view_, peers());
 }
 
 std::error_code watch_endpoint::notify() noexcept {

@@ -34,6 +34,13 @@ std::optional<std::span<const std::byte>> receiver::try_next() {
   return std::span<const std::byte>(buffer_).first(*size);
 }
 
+std::optional<std::span<const std::byte>> receiver::try_next_dead() {
+  if (buffer_.size() < info().message_bytes) buffer_.resize(info().message_bytes);
+  const std::optional<std::size_t> size = rx_.try_receive_dead(buffer_);
+  if (!size) return std::nullopt;
+  return std::span<const std::byte>(buffer_).first(*size);
+}
+
 net::awaitable<std::optional<std::span<const std::byte>>> receiver::next() {
   limit_.begin();
   while (!stopped_) {

@@ -37,6 +37,8 @@ class receiver {
 
   /// The next message, if there is one; valid until the next call.
   std::optional<std::span<const std::byte>> try_next();
+  /// The same for a dead item.
+  std::optional<std::span<const std::byte>> try_next_dead();
   /// Waits for it. None: stopped, or the producer has left for good. Throws at the time limit.
   net::awaitable<std::optional<std::span<const std::byte>>> next();
   void stop();

@@ -62,8 +62,8 @@ class checker {
     if (!is_segment(info_)) say(verdict::unknown, info_.name + " is no channel, but " + info_.kind);
     if (!info_.problem.empty()) say(verdict::critical, info_.name + ": " + info_.problem);
     fill();
-    alive(participant_role::producer, "producer", options_.producers);
-    alive(participant_role::consumer, "consumer", options_.consumers);
+    alive(participant_role::producer, "producers", options_.producers);
+    alive(participant_role::consumer, "consumers", options_.consumers);
     dead();
     if (info_.roster_locked && stays_locked(info_.name))
       found(verdict::warning, "the roster stays locked: a process was stopped while it joined or left");
@@ -92,19 +92,21 @@ class checker {
     const bool critical = options_.max_fill && percent > *options_.max_fill;
     const bool warning = options_.warn_fill && percent > *options_.warn_fill;
     const std::string most = std::to_string(info_.capacity);
+    const bool bytes = info_.kind == "byte_ring";
+    const char* const what = bytes ? " bytes unread (" : has_calls(info_) ? " calls (" : " unread (";
     found(critical ? verdict::critical : warning ? verdict::warning : verdict::ok,
-          std::to_string(*info_.unread) + " of " + most + (info_.value_bytes == 0 ? " bytes" : "") + " unread (" +
-              number_text(percent) + "%)");
+          std::to_string(*info_.unread) + " of " + most + what + number_text(percent) + "%)");
     const auto limit = [](const std::optional<double>& l) { return l ? number_text(*l) : std::string(); };
     data("fill=" + number_text(percent) + "%;" + limit(options_.warn_fill) + ';' + limit(options_.max_fill) + ";0;100");
-    data("unread=" + std::to_string(*info_.unread) + (info_.value_bytes == 0 ? "B" : "") + ";;;0;" + most);
+    data("unread=" + std::to_string(*info_.unread) + (bytes ? "B" : "") + ";;;0;" + most);
   }
 
-  void alive(participant_role role, const std::string& what, const std::optional<std::uint64_t>& least) {
+  void alive(participant_role role, const std::string& label, const std::optional<std::uint64_t>& least) {
     const std::size_t n = info_.alive(role);
     const bool few = least && n < *least;
-    found(few ? verdict::critical : verdict::ok, plural(n, what) + (few ? " of " + std::to_string(*least) : ""));
-    data(what + "s=" + std::to_string(n) + ";;" + (least ? std::to_string(*least) + ':' : "") + ";0");
+    found(few ? verdict::critical : verdict::ok,
+          plural(n, role_name(role, info_)) + (few ? " of " + std::to_string(*least) : ""));
+    data(label + '=' + std::to_string(n) + ";;" + (least ? std::to_string(*least) + ':' : "") + ";0");
   }
 
   void dead() {
@@ -159,8 +161,10 @@ void add_check(CLI::App& app) {
   command->add_option("--warn-fill", options->warn_fill, "A warning if more percent of the capacity are unread")
       ->check(between(0, 100))
       ->type_name("PERCENT");
-  command->add_option("--producers", options->producers, "Critical if fewer producers are alive")->type_name("N");
-  command->add_option("--consumers", options->consumers, "Critical if fewer consumers are alive")->type_name("N");
+  command->add_option("--producers", options->producers, "Critical if fewer producers, or clients, are alive")
+      ->type_name("N");
+  command->add_option("--consumers", options->consumers, "Critical if fewer consumers, or servers, are alive")
+      ->type_name("N");
   command->add_flag("--no-dead", options->no_dead,
                     "Critical if a participant was killed and none has cleared up behind it; otherwise a warning");
   command->footer(

@@ -2,6 +2,7 @@
 
 #include <sqlite3.h>
 #include <stdexcept>
+#include <system_error>
 #include <utility>
 
 namespace belfry::cli {
@@ -44,7 +45,9 @@ std::int64_t database::number(const char* sql) {
 void database::fail(int code) {
   // The text of the connection says more, if it is about the same error.
   const bool same = db_ && ::sqlite3_errcode(db_.get()) == code;
-  const std::string why = same ? ::sqlite3_errmsg(db_.get()) : ::sqlite3_errstr(code);
+  std::string why = same ? ::sqlite3_errmsg(db_.get()) : ::sqlite3_errstr(code);
+  if (const int error = same ? ::sqlite3_system_errno(db_.get()) : 0; error != 0 && (code & 0xff) == SQLITE_IOERR)
+    why += ": " + std::generic_category().message(error);
   const char* const what = code == SQLITE_NOTADB    ? "\" is no recording: "
                            : code == SQLITE_CORRUPT ? "\" is damaged: "
                                                     : "\": ";

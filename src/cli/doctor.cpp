@@ -1,8 +1,8 @@
 // belfry doctor: whether this machine has what Belfry needs, and what is left over, with what to do about it.
-#include "../platform/tool.hpp"
 #include "commands.hpp"
 #include "findings.hpp"
 #include "json.hpp"
+#include "machine_checks.hpp"
 #include "text.hpp"
 
 #include <belfry/channel.hpp>
@@ -15,6 +15,8 @@
 #include <iostream>
 #include <memory>
 #include <random>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace belfry::cli {
@@ -22,25 +24,6 @@ namespace {
 
 using level = diagnosis::level;
 using diagnoses = std::vector<diagnosis>;
-
-diagnosis of_kernel() {
-  const platform::kernel_version k = platform::kernel();
-  const bool enough = k.major_number > 5 || (k.major_number == 5 && k.minor_number >= 3);
-  if (enough) return {level::ok, "kernel", "Linux " + k.text, ""};
-  return {level::broken, "kernel", "Linux " + k.text, "Belfry needs Linux 5.3 or later"};
-}
-
-diagnosis of_memory() {
-  platform::memory_space space;
-  if (!platform::measure_shared_memory(space))
-    return {level::broken, "memory", "/dev/shm cannot be read", "mount a tmpfs there"};
-  if (space.bytes == 0) return {level::ok, "memory", "/dev/shm without a limit", ""};
-  const std::string found =
-      "/dev/shm has " + size_text(space.bytes) + ", of which " + size_text(space.free) + " are free";
-  if (space.free >= space.bytes / 10) return {level::ok, "memory", found, ""};
-  const char* const advice = "remove what is not needed (belfry ls), or mount -o remount,size=… /dev/shm";
-  return {space.free < (64 << 10) ? level::broken : level::note, "memory", found, advice};
-}
 
 /// Makes a channel, joins it, leaves it, and looks whether that can be seen.
 void look_at_channels(diagnoses& found) {
@@ -55,25 +38,11 @@ void look_at_channels(diagnoses& found) {
     rx.close();
     seen = seen && inspect(name).alive() == 1;
     found.push_back({seen ? level::ok : level::broken, "locks",
-                     seen ? "open file description locks work" : "open file description locks do not work",
-                     seen ? "" : "no death can be noticed: in a sandbox, permit F_OFD_SETLK and F_OFD_GETLK"});
+                     std::string(texts_of_system.locks) + (seen ? " work" : " do not work"),
+                     seen ? "" : texts_of_system.locks_advice});
   } catch (const std::system_error& e) {
-    found.push_back({level::broken, "channels", e.what(),
-                     "/dev/shm has to be a tmpfs that this user may write to; /proc has to be mounted"});
+    found.push_back({level::broken, "channels", e.what(), texts_of_system.channels_advice});
   }
-}
-
-diagnosis of_handles() {
-  const std::uint64_t most = platform::most_handles();
-  const std::string found = "this process may open " + std::to_string(most);
-  if (most >= 1024) return {level::ok, "descriptors", found, ""};
-  return {level::note, "descriptors", found, "an endpoint takes up to four; raise it with ulimit -n"};
-}
-
-diagnosis of_barriers() {
-  if (platform::has_barriers()) return {level::ok, "membarrier", "available", ""};
-  return {level::note, "membarrier", "refused by the system",
-          "consumers use a fence per message instead, which costs some nanoseconds"};
 }
 
 void look_at_companion(const segment_entry& e, const std::function<void(std::string, std::string)>& note) {
@@ -96,10 +65,10 @@ void look_at_channel(const segment_entry& e, const std::function<void(std::strin
   } else if (e.lifetime == lifetime::persistent) {
     if (dead != 0)
       note("persistent, and all its participants are dead", "start them again, or belfry rm " + name);
-  } else if (e.unread == 0) {
+  } else if (e.unread == 0 && e.dead.value_or(0) == 0) {
     note("nothing is unread, and no participant is alive", "belfry gc " + name);
   } else {
-    note((e.unread ? "something" : "perhaps something") + std::string(" is unread, and no participant is alive"),
+    note((e.unread == 0 ? "a dead item" : e.unread ? "something" : "perhaps something") + std::string(" is unread, and no participant is alive"),
          "start a consumer, or belfry gc --all " + name);
   }
 }
@@ -118,8 +87,9 @@ void look_at(const segment_entry& e, diagnoses& found) {
   else
     look_at_channel(e, note);
   if (e.roster_locked && stays_locked(e.name)) {
-    note("its roster stays locked", "a process was stopped while it joined or left: kill -CONT it; belfry stat " +
-                                        name + " has the numbers of the processes");
+    note("its roster stays locked", std::string("a process was stopped while it joined or left: ") +
+                                        texts_of_system.continue_advice + "; belfry stat " + name +
+                                        " has the numbers of the processes");
   }
 }
 
@@ -137,10 +107,9 @@ void print(const diagnoses& found) {
 }
 
 void examine(bool json) {
-  diagnoses found{of_kernel(), of_memory()};
+  diagnoses found = checks_of_system();
   look_at_channels(found);
-  found.push_back(of_handles());
-  found.push_back(of_barriers());
+  for (diagnosis& d : checks_of_limits()) found.push_back(std::move(d));
   for (const segment_entry& e : list_segments()) look_at(e, found);
 
   if (json) {

@@ -9,9 +9,9 @@
 namespace belfry::cli {
 namespace {
 
-std::string title(const participant_info& p) {
-  return std::string("the ") + (p.role == participant_role::producer ? "producer" : "consumer") +
-         " in slot " + std::to_string(p.slot) + " (process " + std::to_string(p.pid) + ")";
+std::string title(const participant_info& p, const channel_info& info) {
+  return std::string("the ") + role_name(p.role, info) + " in slot " + std::to_string(p.slot) + " (process " +
+         std::to_string(p.pid) + ")";
 }
 
 /// Whether some consumer is alive and does not sleep.
@@ -30,11 +30,23 @@ void about_block(const channel_info& info, std::vector<std::string>& found) {
   }
 }
 
+void about_calls(const channel_info& info, std::vector<std::string>& found) {
+  const bool servers = info.alive(participant_role::consumer) != 0;
+  if (info.alive(participant_role::producer) == 0)
+    found.push_back("no client is alive: nothing is called until one joins");
+  if (!servers) found.push_back("no server is alive: calls wait for the next one, or end");
+  if (!info.unread || *info.unread == 0) return;
+  if (servers && any_consumer_awake(info))
+    found.push_back("there are calls, and a server is awake: it works on one, or it has no accept pending");
+  if (*info.unread >= info.capacity) found.push_back("every place has a call: clients wait until one has ended");
+}
+
 void about_flow(const channel_info& info, std::vector<std::string>& found) {
   const bool producers = info.alive(participant_role::producer) != 0;
   const bool consumers = info.alive(participant_role::consumer) != 0;
   const bool state = info.kind == "latest";
   if (info.kind == "watch") return about_block(info, found);
+  if (has_calls(info)) return about_calls(info, found);
   if (!producers) found.push_back("no producer is alive: nothing is sent until one joins");
   if (!consumers) found.push_back("no consumer is alive: what is sent waits for the next one");
   if (!info.unread) return;
@@ -64,6 +76,15 @@ const char* text_of(diagnosis::level l) {
 
 bool is_segment(const channel_info& info) { return info.version != 0 && info.kind != "unknown"; }
 
+bool has_dead_items(const channel_info& info) { return info.kind == "work_ring" || info.kind == "byte_work_ring"; }
+
+bool has_calls(const channel_info& info) { return info.kind == "call_ring"; }
+
+const char* role_name(participant_role role, const channel_info& info) {
+  if (has_calls(info)) return role == participant_role::producer ? "client" : "server";
+  return role == participant_role::producer ? "producer" : "consumer";
+}
+
 std::size_t dead_participants(const channel_info& info) {
   return info.participants.size() - info.alive();
 }
@@ -83,11 +104,11 @@ std::vector<std::string> findings(const channel_info& info) {
   if (info.problem.empty()) about_flow(info, found);
   for (const participant_info& p : info.participants) {
     if (!p.alive) {
-      found.push_back(title(p) +
+      found.push_back(title(p, info) +
                       " has died: the next participant that sleeps or joins frees its place" +
                       (info.alive() == 0 ? ", or `belfry gc` removes the channel" : ""));
     } else if (p.notified) {
-      found.push_back(title(p) +
+      found.push_back(title(p, info) +
                       " was notified and has not woken yet: it is busy, stopped, or its io_context "
                       "does not run");
     }

@@ -10,6 +10,12 @@ namespace belfry::cli {
 
 /// Whether it is a channel or companion of a known layout.
 bool is_segment(const channel_info& info);
+/// Whether it is a channel whose items may be dead.
+bool has_dead_items(const channel_info& info);
+/// Whether it is a channel for calls, whose producers are clients and whose consumers are servers.
+bool has_calls(const channel_info& info);
+/// "producer" or "consumer"; of a channel for calls "client" or "server".
+const char* role_name(participant_role role, const channel_info& info);
 std::size_t dead_participants(const channel_info& info);
 
 /// A lock that is held only for a moment is nothing to worry about; so this looks for a tenth of a second.

@@ -54,6 +54,7 @@ ordered_json object_of(const participant_info& p) {
       {"bytes", p.bytes},
       {"lost", p.lost},
       {"behind", known(p.behind)},
+      {"held", known(p.held)},
   };
 }
 
@@ -110,10 +111,15 @@ std::string json_of(const channel_info& info) {
        known(segment, info.lifetime == lifetime::persistent ? "persistent" : "drained")},
       {"capacity", known(segment, info.capacity)},
       {"value_bytes", known(segment, info.value_bytes)},
+      {"message_bytes", known(segment && info.message_bytes != 0, info.message_bytes)},
       {"value_align", known(segment, info.value_align)},
       {"type_fingerprint", known(segment, hex_text(info.type_fingerprint))},
       {"overwrites", known(segment, info.overwrites)},
       {"unread", known(info.unread)},
+      {"dead", known(info.dead)},
+      {"dropped", known(info.dropped)},
+      {"max_deliveries", known(info.max_deliveries != 0, info.max_deliveries)},
+      {"lease_timeout", known(info.lease_timeout.count() != 0, info.lease_timeout.count())},
       {"producers", known(segment, info.alive(participant_role::producer))},
       {"consumers", known(segment, info.alive(participant_role::consumer))},
       {"most_producers", known(segment, info.producers)},

@@ -41,6 +41,7 @@ cell note_on(const segment_entry& e) {
     return {plural(e.stray_bells, "bell") + " of a channel that is gone", tone::warning};
   if (const std::size_t dead = dead_participants(e); dead != 0)
     return {plural(dead, "dead participant"), tone::warning};
+  if (e.dead.value_or(0) != 0) return {plural(*e.dead, "dead item"), tone::warning};
   if (e.orphaned) return {"its block is gone", tone::warning};
   return e.lifetime == lifetime::persistent ? "persistent" : "";
 }

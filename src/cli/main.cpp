@@ -4,15 +4,16 @@
 #include "text.hpp"
 
 #include <CLI/CLI.hpp>
-#include <csignal>
 #include <exception>
 #include <iostream>
 #include <stdexcept>
-#include <string_view>
+#include <string>
+#include <vector>
 
 namespace {
 
-int run(int argc, char** argv) {
+/// The arguments begin with the program's name.
+int run(const std::vector<std::string>& arguments) {
   CLI::App app("Tools for shared memory between processes", "belfry");
   app.set_version_flag("--version", "belfry " BELFRY_VERSION);
   app.require_subcommand(1);
@@ -35,9 +36,11 @@ int run(int argc, char** argv) {
   belfry::cli::add_top(app);
   belfry::cli::add_watch(app);
   try {
-    app.parse(argc, argv);
+    std::vector<const char*> argv;
+    for (const std::string& a : arguments) argv.push_back(a.c_str());
+    app.parse(static_cast<int>(argv.size()), argv.data());
   } catch (const CLI::ParseError& e) {
-    const bool of_check = argc > 1 && std::string_view(argv[1]) == "check";
+    const bool of_check = arguments.size() > 1 && arguments[1] == "check";
     if (of_check && e.get_exit_code() != 0) return belfry::cli::wrong_usage_of_check(e.what());
     if (app.exit(e) != 0) return 2;  // wrong usage; otherwise --help or --version
   } catch (const belfry::cli::exit_with& e) {
@@ -49,9 +52,8 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) try {
-  belfry::platform::fill_standard_streams();
-  std::signal(SIGPIPE, SIG_IGN);  // a closed pipe at standard output is an ordinary error
-  const int status = run(argc, argv);
+  belfry::platform::prepare_standard_streams();
+  const int status = run(belfry::platform::arguments(argc, argv));
   if (!std::cout.flush()) throw std::runtime_error("write to standard output");
   return status;
 } catch (const std::exception& e) {

@@ -107,6 +107,10 @@ std::string metrics_text() {
   out.lines(received, [](info i) { return i.received.lost; });
   out.gauge("belfry_unread", "Messages that no consumer has received; of a byte_ring their bytes.");
   out.lines("", [](info i) { return i.unread; });
+  out.gauge("belfry_dead", "Dead items of a work_ring or byte_work_ring: delivered too often, or rejected.");
+  out.lines("", [](info i) { return i.dead; });
+  out.counter("belfry_dropped", "Dead items that producers have dropped for lack of room.");
+  out.lines("", [](info i) { return i.dropped; });
   out.gauge("belfry_capacity", "How many messages have room; of a byte_ring how many bytes.");
   out.lines("", [](info i) { return i.capacity; });
   out.gauge("belfry_participants", "Participants that are alive.");

@@ -1,5 +1,6 @@
 // belfry peek: the values in a channel, which stay there.
 #include "commands.hpp"
+#include "findings.hpp"
 #include "values.hpp"
 
 #include <belfry/peek.hpp>
@@ -17,14 +18,19 @@ namespace {
 struct peek_options {
   std::string name;
   std::size_t count = std::numeric_limits<std::size_t>::max();
+  bool dead = false;
   value_options values;
 };
 
 void peek(const peek_options& options) {
   const peeked_channel seen = belfry::peek(options.name, options.count);
   if (!seen.info.problem.empty()) throw std::runtime_error('"' + options.name + "\": " + seen.info.problem);
+  if (options.dead && !has_dead_items(seen.info))
+    throw std::runtime_error('"' + options.name + "\" is a " + seen.info.kind + ", which has no dead items");
   value_printer printer(seen.info, options.values);
-  for (const peeked_value& v : seen.values) printer.print(v.bytes);
+  for (const peeked_value& v : seen.values) {
+    if (v.dead == options.dead) printer.print(v.bytes);
+  }
 }
 
 }  // namespace
@@ -38,6 +44,8 @@ void add_peek(CLI::App& app) {
   command->add_option("name", options->name, "As in `belfry ls`")->required();
   command->add_option("--count", options->count, "At most so many: the oldest, but of a broadcast_ring the newest")
       ->default_str("all");
+  command->add_flag("--dead", options->dead,
+                    "Of a work_ring or byte_work_ring: the dead items (delivered too often, or rejected), and only these");
   add_value_options(*command, options->values);
   command->footer("Others go on meanwhile: what may have been overwritten while it was read is left out.");
   command->callback([options] { peek(*options); });

@@ -4,6 +4,8 @@
 #include "text.hpp"
 
 #include <cstdlib>
+#include <exception>
+#include <filesystem>
 #include <limits>
 #include <stdexcept>
 
@@ -53,6 +55,19 @@ detail::unique_handle created(const std::string& path, bool replace) {
 
 recording_writer::recording_writer(const std::string& path, const recorded_channel& channel, bool replace)
     : created_(created(path, replace)), file_(path) {
+  try {
+    prepare(channel);
+  } catch (const std::exception&) {
+    // As on a full disk. Without this, there would be a file that is no recording.
+    for (const char* const part : {"", "-wal", "-shm"}) {
+      std::error_code ignored;
+      std::filesystem::remove(path + part, ignored);
+    }
+    throw;
+  }
+}
+
+void recording_writer::prepare(const recorded_channel& channel) {
   using namespace std::chrono;
   file_.execute(prepare_writing);
   file_.execute(schema);
@@ -111,6 +126,20 @@ void recording_writer::commit() {
   if (!pending_) return;
   file_.execute("COMMIT");
   pending_ = false;
+  committed_ = position_;
+}
+
+std::uint64_t recording_writer::salvage() noexcept {
+  try {
+    commit();
+  } catch (const std::exception&) {
+    try {
+      file_.execute("ROLLBACK");
+    } catch (const std::exception&) {  // SQLite has done so itself, as on a full disk
+    }
+    pending_ = false;
+  }
+  return to_unsigned(committed_);
 }
 
 void recording_writer::close() {

@@ -10,7 +10,7 @@
 //
 // While it is written, the file has a write-ahead log beside it, `FILE-wal`: killing the writer at any moment loses what
 // was added since the last commit, and the next process that opens the file takes over what is in the log. A file whose
-// writer has closed it stands alone.
+// writer has closed it stands alone, unless the disk was full: then the log has to stay beside it.
 #pragma once
 
 #include "database.hpp"
@@ -63,11 +63,16 @@ class recording_writer {
   /// Commits, and makes one file of it.
   void close();
 
+  /// After a failure: commits what can still be committed, and discards the rest. Returns how many messages are in the
+  /// file.
+  std::uint64_t salvage() noexcept;
+
   /// How many were added.
   std::uint64_t messages() const noexcept { return static_cast<std::uint64_t>(position_); }
   std::uint64_t lost() const noexcept { return lost_; }
 
  private:
+  void prepare(const recorded_channel& channel);
   void begin();
 
   // Its lock says that the file is being written. Destroyed last: closing it releases the locks of SQLite, too.
@@ -76,6 +81,7 @@ class recording_writer {
   std::optional<statement> insert_;
   std::optional<statement> insert_loss_;
   std::int64_t position_ = 0;
+  std::int64_t committed_ = 0;  // of these
   std::uint64_t lost_ = 0;
   bool pending_ = false;
   std::size_t pending_messages_ = 0;

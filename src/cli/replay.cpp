@@ -2,12 +2,12 @@
 #include "channel_ends.hpp"
 #include "commands.hpp"
 #include "options.hpp"
+#include "pace.hpp"
 #include "recording.hpp"
 #include "running.hpp"
 #include "same_type.hpp"
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <memory>
 #include <stdexcept>
 
@@ -33,11 +33,9 @@ class replay_run {
   }
 
   net::awaitable<void> run() {
-    std::optional<std::chrono::nanoseconds> first;
-    const auto began = std::chrono::steady_clock::now();
+    pace recorded(speed_, pace::clock::now());
     while (const auto message = file_.next()) {
-      if (!first) first = message->time;
-      if (speed_ > 0) co_await sleep_until(began + at_speed(message->time - *first));
+      co_await sleep_until(recorded.due(message->time));
       if (message->position % 256 == 0) co_await yield_to_others(io_);
       if (tx_.is_stopped()) co_return;
       if (!tx_.try_send(message->bytes)) {
@@ -53,14 +51,8 @@ class replay_run {
   }
 
  private:
-  std::chrono::nanoseconds at_speed(std::chrono::nanoseconds recorded) const {
-    constexpr double longest = 1e18;  // 30 years
-    const double nanoseconds = std::clamp(static_cast<double>(recorded.count()) / speed_, 0.0, longest);
-    return std::chrono::nanoseconds(static_cast<std::int64_t>(nanoseconds));
-  }
-
-  net::awaitable<void> sleep_until(std::chrono::steady_clock::time_point due) {
-    if (due <= std::chrono::steady_clock::now()) co_return;
+  net::awaitable<void> sleep_until(pace::clock::time_point due) {
+    if (due <= pace::clock::now()) co_return;
     timer_.expires_at(due);
     co_await timer_.async_wait(as_result);
   }

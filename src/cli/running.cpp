@@ -1,7 +1,8 @@
 #include "running.hpp"
 
+#include "../platform/tool.hpp"
+
 #include <algorithm>
-#include <csignal>
 #include <exception>
 #include <sstream>
 #include <utility>
@@ -15,7 +16,8 @@
 namespace belfry::cli {
 
 void run_until_stopped(net::io_context& io, net::awaitable<void> command, std::function<void()> stop) {
-  net::signal_set signals(io, SIGINT, SIGTERM);
+  net::signal_set signals(io);
+  for (const int signal : platform::ending_signals()) signals.add(signal);
   signals.async_wait([&](const error_code& ec, int) {
     if (ec) return;
     signals.clear();

@@ -14,7 +14,7 @@
 
 namespace belfry::cli {
 
-/// Runs a command to its end. At the first SIGINT or SIGTERM, `stop` is called, and the command ends by itself; the
+/// Runs a command to its end. At the first Ctrl-C or SIGTERM, `stop` is called, and the command ends by itself; the
 /// next one kills the process. An exception of the command is thrown.
 void run_until_stopped(net::io_context& io, net::awaitable<void> command, std::function<void()> stop);
 

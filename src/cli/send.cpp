@@ -10,6 +10,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -150,20 +151,25 @@ class message_source {
 class sending {
  public:
   sending(net::io_context& io, const send_options& options)
-      : tx_(io, options.name, options.timeout),
+      : name_(options.name),
+        tx_(io, options.name, options.timeout),
         source_(io, options, tx_.info()),
         progress_(io, options.name, source_.in().size()) {}
 
   net::awaitable<void> run() {
     for (;;) {
       const auto message = co_await source_.next();
-      if (!message || tx_.is_stopped()) co_return;
+      if (tx_.is_stopped()) break;
+      if (!message) co_return;
       if (!tx_.try_send(*message)) {
         const bool sent = co_await send(*message);
-        if (!sent) co_return;
+        if (!sent) break;
       }
-      progress_.sent(source_.in().taken());
+      sent_ = source_.in().taken();
+      progress_.sent(sent_);
     }
+    if (const std::uint64_t unsent = source_.in().read() - sent_; unsent != 0)
+      complain(plural(unsent, "byte") + " of the input were read, and not sent to \"" + name_ + '"');
   }
 
   void stop() {
@@ -176,15 +182,17 @@ class sending {
     std::string why;
     try {
       co_return co_await tx_.send(message);
-    } catch (const std::length_error& e) {
+    } catch (const std::exception& e) {
       why = e.what();
     }
     throw std::runtime_error(source_.place() + ": " + why);
   }
 
+  std::string name_;
   sender tx_;
   message_source source_;
   progress progress_;
+  std::uint64_t sent_ = 0;  // bytes of the input
 };
 
 void send_input(const send_options& options) {

@@ -69,16 +69,17 @@ void serve(serve_options o) {
   o.server.timeout = timeout > longest ? nanoseconds::max() : nanoseconds(timeout);
   const std::string key = read_key(o);
   net::io_context io(1);
-  manager_server server(io, o.address, key, o.server);
-
+  // Before there is a server: a signal that ended this process then would leave what the server has made.
   net::signal_set signals(io, SIGTERM);
+  const bool is_started = o.lifeline >= 0;
+  if (is_started) platform::ignore_interrupt();
+  else signals.add(SIGINT);
+
+  manager_server server(io, o.address, key, o.server);
   net::posix::stream_descriptor lifeline(io);
-  if (o.lifeline >= 0) {
-    platform::ignore_interrupt();
+  if (is_started) {
     lifeline.assign(o.lifeline);
     end_with(lifeline, server);
-  } else {
-    signals.add(SIGINT);
   }
   signals.async_wait([&](const error_code& ec, int) {
     if (!ec) server.close();

@@ -1,4 +1,5 @@
 // belfry stat: all that can be told of one name.
+#include "../platform/tool.hpp"
 #include "commands.hpp"
 #include "findings.hpp"
 #include "json.hpp"
@@ -26,7 +27,7 @@ std::string time_text(std::chrono::system_clock::time_point when) {
   const std::time_t seconds = std::chrono::system_clock::to_time_t(when);
   std::tm local{};
   char text[64] = "?";
-  if (::localtime_r(&seconds, &local) != nullptr) std::strftime(text, sizeof text, "%F %T", &local);
+  if (platform::local_time(seconds, local)) std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &local);
   return text;
 }
 
@@ -38,6 +39,15 @@ void line(std::string_view key, const std::string& value, tone colour = tone::pl
 
 std::string ring_text(const channel_info& info) {
   if (info.kind == "watch") return "companion of a block, for watches and transactions";
+  if (has_calls(info)) {
+    const std::string count = plural(info.capacity, "call");
+    if (info.message_bytes != 0)
+      return count + ", request and reply of at most " + plural(info.message_bytes, "byte") + " each";
+    return count + ", request and reply of " + plural(info.value_bytes, "byte") + ", type " +
+           hex_text(info.type_fingerprint);
+  }
+  if (info.message_bytes != 0)
+    return plural(info.capacity, "message") + " of at most " + plural(info.message_bytes, "byte");
   if (info.value_bytes == 0) return size_text(info.capacity) + " bytes, messages of any size";
   return plural(info.capacity, "value") + " of " + plural(info.value_bytes, "byte") +
          ", alignment " + std::to_string(info.value_align) + ", type " +
@@ -46,8 +56,21 @@ std::string ring_text(const channel_info& info) {
 
 std::string unread_of(const channel_info& info) {
   if (!info.unread) return "not known";
-  return std::to_string(*info.unread) + (info.value_bytes == 0 ? " bytes" : "") + " of " +
+  return std::to_string(*info.unread) + (info.kind == "byte_ring" ? " bytes" : "") + " of " +
          std::to_string(info.capacity);
+}
+
+std::string deliveries_of(const channel_info& info) {
+  return std::to_string(info.max_deliveries) + (info.max_deliveries == 1 ? " delivery" : " deliveries");
+}
+
+std::string dead_of(const channel_info& info) {
+  std::string text = info.dead ? plural(*info.dead, "item") : std::string("not known");
+  if (info.dropped.value_or(0) != 0) text += ", " + std::to_string(*info.dropped) + " dropped";
+  if (info.max_deliveries != 0) text += "; after " + deliveries_of(info);
+  if (info.lease_timeout.count() != 0)
+    text += "; delivered again after " + short_text(std::chrono::duration<double>(info.lease_timeout).count()) + " s";
+  return text;
 }
 
 std::string traffic_text(const traffic_info& t) {
@@ -71,15 +94,19 @@ void print_participants(const channel_info& info) {
       info.participants, [](const participant_info& p) { return p.behind.has_value(); });
   std::vector<std::string> titles{"SLOT", "ROLE", ">PID", "PROGRAM", "SINCE", "STATE", ">MESSAGES", ">BYTES", ">SLEPT",
                                   ">WOKE", ">DEATHS"};
+  const bool holding =
+      std::ranges::any_of(info.participants, [](const participant_info& p) { return p.held.has_value(); });
   if (behind) titles.push_back(">BEHIND");
+  if (holding) titles.push_back(">HOLDS");
   table rows(std::move(titles));
   for (const participant_info& p : info.participants) {
     std::vector<cell> row{
-        std::to_string(p.slot), p.role == participant_role::producer ? "producer" : "consumer",
-        std::to_string(p.pid), shown(p.program), time_text(p.since), doing(p),
+        std::to_string(p.slot), role_name(p.role, info), std::to_string(p.pid), shown(p.program), time_text(p.since),
+        doing(p),
         std::to_string(p.messages), size_text(p.bytes),
         std::to_string(p.parks), std::to_string(p.rings), std::to_string(p.deaths)};
     if (behind) row.emplace_back(p.behind ? std::to_string(*p.behind) : "-");
+    if (holding) row.emplace_back(p.held ? std::to_string(*p.held) : "-");
     rows.add(std::move(row));
   }
   rows.print(std::cout, "  ");
@@ -107,7 +134,9 @@ void print(const channel_info& info) {
   if (!info.problem.empty()) line("problem", info.problem, tone::bad);
   const bool segment = is_segment(info);
   if (segment) line("ring", ring_text(info));
-  if (segment && info.kind != "watch") line("unread", unread_of(info));
+  if (segment && info.kind != "watch") line(has_calls(info) ? "calls" : "unread", unread_of(info));
+  if (has_calls(info) && info.max_deliveries != 0) line("lost", "after " + deliveries_of(info));
+  if (has_dead_items(info)) line("dead", dead_of(info));
   line("file", size_text(info.bytes) + ", mode " + mode_text(info.mode) + ", user " +
                    std::to_string(info.owner) + ", group " + std::to_string(info.group) +
                    ", inode " + std::to_string(info.inode));
@@ -122,10 +151,11 @@ void print(const channel_info& info) {
   line("lifetime", info.lifetime == lifetime::persistent ? "persistent" : "drained");
   line("counted", plural(info.joins, "join") + ", " + plural(info.leaves, "leave") + ", " +
                       plural(info.deaths, "death"));
-  line("alive", std::to_string(info.alive(participant_role::producer)) + " of " +
-                    plural(info.producers, "producer") + ", " +
-                    std::to_string(info.alive(participant_role::consumer)) + " of " +
-                    plural(info.consumers, "consumer"));
+  const auto alive = [&](participant_role role, unsigned most) {
+    return std::to_string(info.alive(role)) + " of " + plural(most, role_name(role, info));
+  };
+  line("alive", alive(participant_role::producer, info.producers) + ", " +
+                    alive(participant_role::consumer, info.consumers));
   print_type(info);
   print_participants(info);
   for (const std::string& note : findings(info)) std::cout << "  - " << note << '\n';

@@ -20,28 +20,10 @@ detail::unique_handle opened(const std::string& path) {
 
 }  // namespace
 
-stream_wait::stream_wait(net::io_context& io, native_handle_type stream, platform::stream_event event) : ready_(io) {
-  detail::failure f;
-  detail::unique_handle handle = platform::readiness_of(stream, event, f);
-  if (f) f.raise();
-  if (handle) ready_.assign(handle.release());
-}
-
-net::awaitable<error_code> stream_wait::wait() {
-  error_code ec;
-  co_await ready_.async_wait(net::posix::stream_descriptor::wait_read, net::redirect_error(net::use_awaitable, ec));
-  co_return ec;
-}
-
-void stream_wait::cancel() {
-  if (ready_.is_open()) ready_.cancel();
-}
-
 output::output(net::io_context& io)
     : io_(io),
       standard_(std::cout.rdbuf(this)),
-      writable_(io, platform::standard_output, platform::stream_event::writable),
-      gone_(io, platform::standard_output, platform::stream_event::hung_up) {}
+      stream_(io, platform::standard_output(), stream::use::output) {}
 
 output::~output() { std::cout.rdbuf(standard_); }
 
@@ -56,33 +38,35 @@ output::int_type output::overflow(int_type c) {
 }
 
 net::awaitable<bool> output::flush() {
-  if (!writable_.is_needed()) co_await net::post(io_, net::use_awaitable);  // other handlers have to run, too
-  std::string_view rest = pending_;
-  error_code ec;
-  while (!rest.empty() && !ec) {
-    if (writable_.is_needed()) ec = co_await writable_.wait();
-    if (ec) break;
-    detail::failure f;
-    const std::string_view some = writable_.is_needed() ? rest.substr(0, platform::atomic_bytes) : rest;
-    rest.remove_prefix(platform::write_some(platform::standard_output, some, f));
-    if (f && f.code != std::errc::broken_pipe) f.raise();
-    if (f) ec = net::error::broken_pipe;
+  if (!stream_.waits()) co_await net::post(io_, net::use_awaitable);  // other handlers have to run, too
+  bool ended = false;
+  detail::failure f;
+  std::size_t done = 0;
+  while (done != pending_.size() && !ended) {
+    const std::string_view rest = std::string_view(pending_).substr(done);
+    std::size_t n = 0;
+    if (stream_.waits())
+      n = co_await stream_.write_some(rest, f);
+    else
+      n = platform::write_some(platform::standard_output(), rest, f);
+    ended = n == 0;
+    done += n;
   }
-  pending_.erase(0, pending_.size() - rest.size());
-  co_return !ec;
+  pending_.erase(0, done);
+  written_ += done;
+  while (!ends_.empty() && ends_.front() <= written_) ends_.pop_front();
+  if (f && f.code != std::errc::broken_pipe) f.raise();
+  co_return !ended;
 }
 
-void output::cancel() {
-  writable_.cancel();
-  gone_.cancel();
-}
+void output::cancel() { stream_.cancel(); }
 
 input::input(net::io_context& io, const std::string& path)
     : io_(io),
       file_(opened(path)),
-      handle_(file_ ? file_.get() : platform::standard_input),
+      handle_(file_ ? file_.get() : platform::standard_input()),
       size_(platform::size_of_file(handle_)),
-      readable_(io, handle_, platform::stream_event::readable),
+      stream_(io, handle_, stream::use::input),
       buffer_(64 << 10) {}
 
 net::awaitable<bool> input::read_more() {
@@ -92,19 +76,23 @@ net::awaitable<bool> input::read_more() {
     begin_ = 0;
   }
   if (end_ == buffer_.size()) buffer_.resize(2 * buffer_.size());
-  error_code ec;
-  if (readable_.is_needed())
-    ec = co_await readable_.wait();
-  else
-    co_await net::post(io_, net::use_awaitable);
-  if (ec || cancelled_) {
+  if (!stream_.waits()) co_await net::post(io_, net::use_awaitable);
+  const std::span<char> room = std::span(buffer_).subspan(end_);
+  detail::failure f;
+  std::size_t n = 0;
+  if (!cancelled_) {
+    if (stream_.waits())
+      n = co_await stream_.read_some(room, f);
+    else
+      n = platform::read_some(handle_, room, f);
+  }
+  if (f) f.raise();
+  if (cancelled_) {
     begin_ = end_ = 0;
     co_return false;
   }
-  detail::failure f;
-  const std::size_t n = platform::read_some(handle_, std::span(buffer_).subspan(end_), f);
-  if (f) f.raise();
   end_ += n;
+  read_ += n;
   co_return n != 0;
 }
 
@@ -142,7 +130,7 @@ net::awaitable<std::string_view> input::bytes(std::size_t count) {
 
 void input::cancel() {
   cancelled_ = true;
-  readable_.cancel();
+  stream_.cancel();
 }
 
 }  // namespace belfry::cli

@@ -3,10 +3,13 @@
 #pragma once
 
 #include "../platform/tool.hpp"
+#include "stream.hpp"
 
 #include <belfry/asio.hpp>
 
 #include <cstddef>
+#include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <streambuf>
@@ -14,32 +17,7 @@
 #include <string_view>
 #include <vector>
 
-#if defined(BELFRY_BOOST_ASIO)
-#include <boost/asio/posix/stream_descriptor.hpp>
-#else
-#include <asio/posix/stream_descriptor.hpp>
-#endif
-
 namespace belfry::cli {
-
-/// An event of a stream.
-class stream_wait {
- public:
-  stream_wait(net::io_context& io, native_handle_type stream, platform::stream_event event);
-
-  /// Whether the stream is one that makes its user wait; else there is nothing to wait for.
-  bool is_needed() const noexcept { return ready_.is_open(); }
-  /// Completes at the event, or with `operation_aborted`.
-  net::awaitable<error_code> wait();
-  template <class Handler>
-  void async_wait(Handler handler) {
-    ready_.async_wait(net::posix::stream_descriptor::wait_read, std::move(handler));
-  }
-  void cancel();
-
- private:
-  net::posix::stream_descriptor ready_;
-};
 
 /// Standard output. While this object exists, what is written to std::cout is kept for the next flush().
 class output : private std::streambuf {
@@ -50,6 +28,10 @@ class output : private std::streambuf {
   ~output() override;
 
   bool is_full() const noexcept { return pending_.size() >= enough; }
+  /// What has come since the last call is one message.
+  void end_message() { ends_.push_back(written_ + pending_.size()); }
+  /// How many messages have not been written to their end.
+  std::size_t unwritten_messages() const noexcept { return ends_.size(); }
   /// Writes what is pending. False: the reader has gone, or the wait was cancelled; then the rest is still pending.
   /// Another failure is an exception.
   net::awaitable<bool> flush();
@@ -58,10 +40,7 @@ class output : private std::streambuf {
   /// Calls the handler when the reader has gone, at most once; not after cancel().
   template <class Handler>
   void on_reader_gone(Handler handler) {
-    if (!gone_.is_needed()) return;
-    gone_.async_wait([handler](const error_code& ec) {
-      if (!ec) handler();
-    });
+    stream_.on_hung_up(std::move(handler));
   }
 
  private:
@@ -72,9 +51,10 @@ class output : private std::streambuf {
 
   net::io_context& io_;
   std::streambuf* const standard_;
-  stream_wait writable_;
-  stream_wait gone_;
+  stream stream_;
   std::string pending_;
+  std::uint64_t written_ = 0;
+  std::deque<std::uint64_t> ends_;  // of the messages that are not written to their end, in bytes since the beginning
 };
 
 /// A file, or standard input.
@@ -87,6 +67,8 @@ class input {
   std::optional<std::uint64_t> size() const noexcept { return size_; }
   /// How many bytes were taken from it.
   std::uint64_t taken() const noexcept { return taken_; }
+  /// How many bytes were read.
+  std::uint64_t read() const noexcept { return read_; }
 
   /// The next line, without its end; valid until the next call. None at the end of the input, and after cancel(). A
   /// line that is longer than `most` bytes is a std::length_error.
@@ -102,11 +84,12 @@ class input {
   detail::unique_handle file_;
   native_handle_type handle_;
   std::optional<std::uint64_t> size_;
-  stream_wait readable_;
+  stream stream_;
   std::vector<char> buffer_;
   std::size_t begin_ = 0;  // of what was not taken yet
   std::size_t end_ = 0;
   std::uint64_t taken_ = 0;
+  std::uint64_t read_ = 0;
   bool cancelled_ = false;
 };
 

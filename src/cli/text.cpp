@@ -38,7 +38,8 @@ std::string cut(const std::string& text, std::size_t width) {
   return width == 0 ? "" : text.substr(0, end) + "…";
 }
 
-void complain(std::string_view what) { std::cerr << "belfry: " << shown(what) << '\n'; }
+// In one write, so that lines of several processes do not mix.
+void complain(std::string_view what) { std::cerr << "belfry: " + shown(what) + '\n'; }
 
 std::string coloured(std::string_view text, tone colour) {
   static const bool wanted = with_colours();

@@ -14,7 +14,6 @@
 #include <chrono>
 #include <cmath>
 #include <cstdint>
-#include <cstdlib>
 #include <ctime>
 #include <functional>
 #include <iostream>
@@ -152,10 +151,9 @@ class screen {
     if (size.columns == 0) size.columns = 80;
     if (size.rows == 0) size.rows = 24;
     std::ostringstream lines;
-    const std::time_t now = std::time(nullptr);
     std::tm local{};
     char time[16] = "";
-    if (::localtime_r(&now, &local) != nullptr) std::strftime(time, sizeof time, "%T", &local);
+    if (platform::local_time(std::time(nullptr), local)) std::strftime(time, sizeof time, "%H:%M:%S", &local);
     lines << coloured(cut("belfry top  " + std::string(time) + "  " + plural(b.channels(), "channel") + " by " +
                               b.order_name() + "   s: another order  q: quit",
                           size.columns),
@@ -225,9 +223,7 @@ void print_tables(const top_options& options, clock::duration interval) {
 
 void top(const top_options& options) {
   const auto interval = std::chrono::duration_cast<clock::duration>(std::chrono::duration<double>(options.interval));
-  const char* const terminal = std::getenv("TERM");
-  const bool dumb = terminal == nullptr || std::string_view(terminal) == "dumb";
-  if (platform::is_terminal() && !dumb)
+  if (platform::is_screen())
     show(options, interval);
   else
     print_tables(options, interval);

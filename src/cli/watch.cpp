@@ -1,4 +1,5 @@
 // belfry watch: a line per change of a block.
+#include "../platform/tool.hpp"
 #include "commands.hpp"
 #include "findings.hpp"
 #include "options.hpp"
@@ -41,8 +42,11 @@ struct change {
 };
 
 shared_memory block_to_watch(const std::string& name) {
-  const channel_info found = inspect(name);
-  if (is_segment(found)) throw std::runtime_error('"' + name + "\" is no block, but of the kind " + found.kind);
+  error_code ec;
+  const channel_info found = inspect(name, ec);
+  // On Windows a block is no file, so that inspect() does not find it. If there is none, opening it says so.
+  if (ec && ec != std::errc::no_such_file_or_directory) inspect(name);  // throws, with a text
+  if (!ec && is_segment(found)) throw std::runtime_error('"' + name + "\" is no block, but of the kind " + found.kind);
   return shared_memory::open(name, access::read_only);
 }
 
@@ -51,7 +55,7 @@ std::string text_of(const change& c) {
   const auto micro = duration_cast<std::chrono::microseconds>(c.when.time_since_epoch()).count() % 1'000'000;
   std::tm local{};
   std::array<char, 32> time{};
-  if (::localtime_r(&seconds, &local) != nullptr) std::strftime(time.data(), time.size(), "%T", &local);
+  if (platform::local_time(seconds, local)) std::strftime(time.data(), time.size(), "%H:%M:%S", &local);
   std::array<char, 16> fraction{};
   std::snprintf(fraction.data(), fraction.size(), ".%06d", static_cast<int>(micro));
   std::string text = std::string(time.data()) + fraction.data() + "  version " + std::to_string(c.version);

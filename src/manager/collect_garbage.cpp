@@ -35,7 +35,7 @@ class collector {
     return options_.names.empty() || std::ranges::find(options_.names, name) != options_.names.end();
   }
   void found(const segment_entry& e, garbage::fate fate) {
-    found_.push_back({e.name, e.kind, fate, e.unread});
+    found_.push_back({e.name, e.kind, fate, e.unread ? std::optional(*e.unread + e.dead.value_or(0)) : std::nullopt});
   }
 
   void collect_records() {

@@ -41,8 +41,9 @@ bool unlink_block(std::string_view name, failure& f);
 /// The names of all files in the directory of blocks.
 std::vector<std::string> block_names();
 
-/// Whether the block still has a name; without one no process can join it any more.
-bool has_name(const unique_handle& block) noexcept;
+/// Whether the block still has the name that it was opened by; without it no process can join it any more. Where the
+/// system counts a file's names, any name will do.
+bool has_name(const unique_handle& block, std::string_view name) noexcept;
 
 /// Whether this user may remove the block's name; root always may.
 bool owns(const unique_handle& block) noexcept;
@@ -61,6 +62,9 @@ bool check_sealed(const unique_handle& block, failure& f);
 
 /// A new file description for the same block: locks belong to descriptions.
 unique_handle reopen_block(native_handle_type block, bool writable, failure& f);
+/// A handle to map the block through, whose description need not hold locks. Where a child inherits mappings, and with
+/// them descriptions, it must be another one.
+unique_handle handle_to_map(native_handle_type block, bool writable, failure& f);
 
 /// Tells a block or bell from another one that had the same name (its inode); 0 if there is none.
 std::uint64_t id_of(const unique_handle& handle) noexcept;
@@ -79,7 +83,7 @@ struct file_status {
   ownership owner;
 };
 bool status_of(const unique_handle& block, file_status& out) noexcept;
-bool status_of_name(std::string_view name, file_status& out) noexcept;
+std::error_code status_of_name(std::string_view name, file_status& out) noexcept;
 
 std::uint64_t block_size(const unique_handle& block, failure& f);
 

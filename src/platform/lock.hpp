@@ -2,14 +2,17 @@
 #pragma once
 
 #include <belfry/detail/platform/native_handle.hpp>
+#include <belfry/error.hpp>
 
 #include <cstdint>
 
 namespace belfry::platform {
 
+using detail::failure;
 using detail::unique_handle;
 
-bool lock_byte(const unique_handle& block, std::uint64_t offset) noexcept;  // blocks
+/// Blocks until no other holds it. False on failure.
+bool lock_byte(const unique_handle& block, std::uint64_t offset, failure& f);
 bool try_lock_byte(const unique_handle& block, std::uint64_t offset) noexcept;
 void unlock_byte(const unique_handle& block, std::uint64_t offset) noexcept;
 bool is_locked_by_another(const unique_handle& block, std::uint64_t offset) noexcept;

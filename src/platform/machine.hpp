@@ -10,7 +10,8 @@ namespace belfry::platform {
 
 using detail::failure;
 
-std::size_t page_size() noexcept;
+/// Every part of a mapping begins at a multiple of this, in the file and in memory: the size of a page, or more.
+std::size_t mapping_granularity() noexcept;
 
 /// The machine's processors, even those that this process may not use.
 unsigned processors() noexcept;

@@ -44,7 +44,7 @@ struct transferred {
 transferred send_some(const unique_handle& socket, std::string_view bytes) noexcept;
 transferred receive_some(const unique_handle& socket, std::span<char> room) noexcept;
 /// False if the deadline comes first.
-bool wait_for_socket(native_handle_type socket, bool to_write,
+bool wait_for_socket(native_socket_type socket, bool to_write,
                      std::chrono::steady_clock::time_point deadline) noexcept;
 
 }  // namespace belfry::platform

@@ -7,22 +7,31 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <ctime>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace belfry::platform {
 
 using detail::failure;
 using detail::unique_handle;
 
-/// Opens missing standard streams to the null device: Asio opens the reactor's handles without regard to them.
-void fill_standard_streams() noexcept;
+/// What comes first in main(). Bytes that are written arrive as they are, and in UTF-8; a closed pipe is an ordinary
+/// error; no handle of ours is taken for a standard stream that is missing.
+void prepare_standard_streams() noexcept;
 
-/// Ignores SIGINT from now on, including one that is pending.
-void ignore_interrupt() noexcept;
+/// The program's name and arguments, in UTF-8 where the system has a notion of characters.
+std::vector<std::string> arguments(int argc, const char* const* argv);
+
+/// False if the time cannot be told.
+bool local_time(std::time_t time, std::tm& out) noexcept;
+
+/// Signals that tell a command to end: Ctrl-C and the like.
+std::span<const int> ending_signals() noexcept;
 
 /// What a command that runs until it is told to end waits for. From its construction on, Ctrl-C, Ctrl-Z, SIGTERM and
 /// the like are told, and do nothing else.
@@ -30,7 +39,7 @@ class attention {
  public:
   enum class call {
     timeout,
-    end,      ///< Ctrl-C, SIGTERM, SIGHUP, SIGQUIT
+    end,      ///< Ctrl-C, SIGTERM, SIGHUP, SIGQUIT; Ctrl-Break, the end of the session
     suspend,  ///< Ctrl-Z
     resized,  ///< the terminal
     key,      ///< there is something to read at standard input
@@ -72,40 +81,23 @@ bool write_to_terminal(std::string_view text) noexcept;
 /// to replace what is no regular file.
 bool replace_file(const std::string& path, std::string_view text, failure& f);
 
-/// A file with a secret. Refuses a file that other users may read.
-std::string read_secret_file(const std::string& path, failure& f);
-/// Reads a pipe or socket until the other end is closed; blocks.
-std::string read_to_end(native_handle_type handle, failure& f);
-
-/// A new file, which only its owner may read, locked until the handle is closed: `file_exists` if there is one. With
-/// `replace` it takes the place of a regular file that no process has locked in this way.
-unique_handle create_file(const std::string& path, bool replace, failure& f);
 /// A file to read.
 unique_handle open_input(const std::string& path, failure& f);
 /// Of a regular file.
 std::optional<std::uint64_t> size_of_file(native_handle_type handle) noexcept;
 
-inline constexpr native_handle_type standard_input = 0;
-inline constexpr native_handle_type standard_output = 1;
+native_handle_type standard_input() noexcept;
+native_handle_type standard_output() noexcept;
 
 /// Reads what is there, waits if that is nothing. 0 at the end, and after a failure.
 std::size_t read_some(native_handle_type handle, std::span<char> into, failure& f);
 /// Writes at least one byte. 0 after a failure.
 std::size_t write_some(native_handle_type handle, std::string_view bytes, failure& f);
 
-enum class stream_event {
-  readable,
-  writable,  ///< `atomic_bytes` can be written without waiting
-  hung_up,   ///< the other end is closed
-};
-inline constexpr std::size_t atomic_bytes = 4096;
-
-/// A handle that becomes readable at this event of a stream. To wait for the stream itself, Asio would make it
-/// non-blocking, also for the other processes that share it. Empty if the stream never waits, as a file, or on failure.
-unique_handle readiness_of(native_handle_type stream, stream_event event, failure& f);
-
 /// Whether standard output is a terminal.
 bool is_terminal() noexcept;
+/// Whether that is one that can be drawn on.
+bool is_screen() noexcept;
 /// Whether standard error is one.
 bool is_error_terminal() noexcept;
 /// In characters; 0 if it is not known.
@@ -115,23 +107,22 @@ struct terminal_size {
 };
 terminal_size size_of_terminal() noexcept;
 
-struct kernel_version {
-  std::string text = "unknown";
-  unsigned major_number = 0;
-  unsigned minor_number = 0;
-};
-kernel_version kernel();
+// ---- for commands that there are on Linux only ------------------------------------------------------------------------
 
-/// Of the directory of blocks. A size of 0: without limit.
-struct memory_space {
-  std::uint64_t bytes = 0;
-  std::uint64_t free = 0;
-};
-bool measure_shared_memory(memory_space& out) noexcept;
+/// This process goes on as another program: one that is installed, or built, with this one. Returns only if that fails:
+/// `no_such_file_or_directory`.
+failure become(const std::string& program, const std::vector<std::string>& arguments);
 
-/// How many this process may have open.
-std::uint64_t most_handles() noexcept;
-/// Whether the system lets a process execute barriers in others, see barrier.hpp.
-bool has_barriers() noexcept;
+/// Ignores SIGINT from now on, including one that is pending.
+void ignore_interrupt() noexcept;
+
+/// A file with a secret. Refuses a file that other users may read.
+std::string read_secret_file(const std::string& path, failure& f);
+/// Reads a pipe or socket until the other end is closed; blocks.
+std::string read_to_end(native_handle_type handle, failure& f);
+
+/// A new file, which only its owner may read, locked until the handle is closed: `file_exists` if there is one. With
+/// `replace` it takes the place of a regular file that no process has locked in this way.
+unique_handle create_file(const std::string& path, bool replace, failure& f);
 
 }  // namespace belfry::platform

@@ -45,7 +45,7 @@ std::string show_all(const description& type) {
 }
 
 /// A name, or a number; then a place inside of it.
-std::string subject(const std::string& path) {
+std::string field_at(const std::string& path) {
   if (path.empty()) return "the type";
   const bool is_number = std::ranges::all_of(path, [](char c) { return c >= '0' && c <= '9'; });
   return is_number ? "field " + path : "field \"" + path + '"';
@@ -62,7 +62,7 @@ class comparison {
     if (found.kind == type_kind::structure && expected.kind == type_kind::structure) {
       std::string text = fields(found, expected, path);
       if (text.empty() && found.bytes != expected.bytes) {
-        text = subject(path) + " has " + std::to_string(found.bytes) + " bytes there, " +
+        text = field_at(path) + " has " + std::to_string(found.bytes) + " bytes there, " +
                std::to_string(expected.bytes) + " here";
       }
       return text.empty() ? alignment(found, expected, path) : text;
@@ -72,7 +72,7 @@ class comparison {
       return text.empty() ? alignment(found, expected, path) : text;
     }
     if (!same(found, expected)) {
-      return subject(path) + " is " + show(found, false) + at_there + " there, " + show(expected, false) + at_here +
+      return field_at(path) + " is " + show(found, false) + at_there + " there, " + show(expected, false) + at_here +
              " here";
     }
     return alignment(found, expected, path);
@@ -85,7 +85,7 @@ class comparison {
   }
   std::string alignment(const description& found, const description& expected, const std::string& path) const {
     if (found.align == expected.align) return {};
-    return subject(path) + " is aligned to " + std::to_string(found.align) + " there, " +
+    return field_at(path) + " is aligned to " + std::to_string(found.align) + " there, " +
            std::to_string(expected.align) + " here";
   }
 
@@ -94,21 +94,21 @@ class comparison {
     const bool names_there = !found.fields.empty() && !found.fields.front().name.empty();
     const bool names_here = !expected.fields.empty() && !expected.fields.front().name.empty();
     if (names_there != names_here && !found.fields.empty() && !expected.fields.empty()) {
-      return "the fields of " + (path.empty() ? "the type" : subject(path)) + " have " +
+      return "the fields of " + (path.empty() ? "the type" : field_at(path)) + " have " +
              (names_there ? "names there, none here" : "no names there, some here");
     }
     for (std::size_t i = 0; i != expected.fields.size(); ++i) {
       const described_field& here = expected.fields[i];
       const described_field* const there = counterpart(here, i, found.fields);
       const std::string place = before + name_of(here, i);
-      if (there == nullptr) return subject(place) + " is missing there";
+      if (there == nullptr) return field_at(place) + " is missing there";
       const std::string text = one_field(*there, here, place);
       if (!text.empty()) return text;
     }
     for (std::size_t i = 0; i != found.fields.size(); ++i) {
       const described_field& there = found.fields[i];
       if (counterpart(there, i, expected.fields) == nullptr) {
-        return subject(before + name_of(there, i)) + " is missing here";
+        return field_at(before + name_of(there, i)) + " is missing here";
       }
     }
     return {};
@@ -119,7 +119,7 @@ class comparison {
     const std::string at_here = there.offset == here.offset ? "" : " at offset " + std::to_string(here.offset);
     const std::string text = types(there.type, here.type, place, at_there, at_here);
     if (!text.empty() || there.offset == here.offset) return text;
-    return subject(place) + " is " + show(there.type, false) + at_there + " there, " + show(here.type, false) + at_here +
+    return field_at(place) + " is " + show(there.type, false) + at_there + " there, " + show(here.type, false) + at_here +
            " here";
   }
 

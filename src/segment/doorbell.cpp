@@ -9,25 +9,36 @@
 namespace belfry::detail {
 namespace {
 
+/// A handle of a process that was opened by the pid in the slot may be another process's: if the owner died before it
+/// was opened. So check the lock of the slot.
+bool is_still_there(const segment& s, std::size_t slot, std::uint32_t generation) {
+  return platform::is_locked_by_another(s.block(), layout::slot_lock(slot)) &&
+         s.slot(slot).control.load(std::memory_order_acquire).generation == generation;
+}
+
 /// Opens the notifier's end of a named bell: the bell that the slot's owner has made, not the bell that another segment
 /// of this name has put in its place.
-ringer::state open_named(const segment& s, std::size_t slot, unique_handle& out,
+ringer::state open_named(const segment& s, std::size_t slot, std::uint32_t generation, platform::notifying_end& out,
                          std::error_code& error) {
   const layout::participant_slot& owner = s.slot(slot);
   const std::string name = bell_name(s.name(), slot);
-  const platform::named_bell bell{name, s.block(), owner.bell.load(std::memory_order_relaxed)};
+  const platform::named_bell bell{name, s.block(), owner.bell.load(std::memory_order_relaxed),
+                                  owner.pid.load(std::memory_order_relaxed),
+                                  owner.bell_handle.load(std::memory_order_relaxed)};
   out = platform::open_named_bell(bell, error);
-  if (out) return ringer::state::reachable;
-  if (error == platform::nobody_listens) return ringer::state::deserted;
-  if (error != std::errc::no_such_file_or_directory) return ringer::state::failed;
-
-  // The name is gone, or means another segment's bell: the channel was unlinked. Its participants continue.
-  out = platform::open_bell_of_process(owner.pid.load(std::memory_order_relaxed),
-                                       owner.bell_handle.load(std::memory_order_relaxed), bell,
-                                       error);
-  if (out) return ringer::state::reachable;
-  return error == std::errc::no_such_file_or_directory ? ringer::state::unreachable
-                                                       : ringer::state::failed;
+  if (!out.bell) {
+    if (error == platform::nobody_listens) return ringer::state::deserted;
+    if (error != std::errc::no_such_file_or_directory) return ringer::state::failed;
+    // The name is gone, or means another segment's bell: the channel was unlinked. Its participants continue.
+    out = platform::open_bell_of_process(bell, error);
+  }
+  if (!out.bell) {
+    return error == std::errc::no_such_file_or_directory ? ringer::state::unreachable
+                                                         : ringer::state::failed;
+  }
+  if (!out.owner || is_still_there(s, slot, generation)) return ringer::state::reachable;
+  out = {};
+  return ringer::state::deserted;
 }
 
 }  // namespace
@@ -36,8 +47,9 @@ doorbell doorbell::make(const segment& s, std::size_t slot, failure& f) {
   doorbell bell;
   const platform::no_fork until_guarded;
   if (s.named()) {
-    bell.handle_ = platform::new_named_bell(bell_name(s.name(), slot), s.block(), s.bell_mode(), f);
-    if (bell.handle_) bell.id_ = platform::id_of(bell.handle_);
+    platform::made_bell made = platform::new_named_bell(bell_name(s.name(), slot), s.block(), s.bell_mode(), f);
+    bell.handle_ = std::move(made.handle);
+    bell.id_ = made.id;
   } else {
     std::error_code error;
     bell.handle_ = platform::open_anonymous_bell(s.anonymous_bell(slot), error);
@@ -61,7 +73,10 @@ ringer::state ringer::open(const segment& s, std::size_t slot, std::uint32_t gen
   out.close();
   state found = state::reachable;
   if (s.named()) {
-    found = open_named(s, slot, out.own_, error);
+    platform::notifying_end end;
+    found = open_named(s, slot, generation, end, error);
+    out.own_ = std::move(end.bell);
+    out.owner_ = std::move(end.owner);
     out.handle_ = out.own_.get();
   } else {
     out.handle_ = s.anonymous_bell(slot).get();
@@ -71,29 +86,30 @@ ringer::state ringer::open(const segment& s, std::size_t slot, std::uint32_t gen
 }
 
 bool ringer::ring() const noexcept {
-  if (own_) return platform::ring_bell(handle_);
+  if (own_) return platform::ring_bell(handle_, owner_.get());
   platform::ring_own_bell(handle_);
   return true;
 }
 
 void ringer::close() noexcept {
   own_.reset();
+  owner_.reset();
   handle_ = no_handle;
 }
 
 ringer::state watch_for_death(const segment& s, std::size_t slot, std::uint32_t generation,
                               unique_handle& out, std::error_code& error) {
-  if (s.named()) return open_named(s, slot, out, error);
+  if (s.named()) {
+    platform::notifying_end end;
+    const ringer::state found = open_named(s, slot, generation, end, error);
+    out = std::move(end.owner ? end.owner : end.bell);
+    return found;
+  }
   const std::uint32_t pid = s.slot(slot).pid.load(std::memory_order_relaxed);
   if (!s.knows_pids() || pid == 0) return ringer::state::reachable;  // the manager reports deaths
   out = platform::watch_process(pid, error);
-  // If the owner died before the handle was opened, its pid may belong to another process by now. So check the lock of
-  // the slot. If there is no such process, the lock proves nothing: a forked child may not have released it yet.
-  const bool still_there =
-      error != std::errc::no_such_process &&
-      platform::is_locked_by_another(s.block(), layout::slot_lock(slot)) &&
-      s.slot(slot).control.load(std::memory_order_acquire).generation == generation;
-  if (!still_there) {
+  // If there is no such process, the lock proves nothing: a forked child may not have released it yet.
+  if (error == std::errc::no_such_process || !is_still_there(s, slot, generation)) {
     out.reset();
     return ringer::state::deserted;
   }

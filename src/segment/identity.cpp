@@ -38,6 +38,13 @@ bool same(const char* field, layout::ring_kind found, layout::ring_kind expected
   return found == expected || refuse(field, show(found), show(expected), label, f);
 }
 
+std::size_t capacity_wish(const ring_traits& traits, const channel_options& options) noexcept {
+  return traits.chosen_messages ? options.slots : options.capacity;
+}
+
+/// The count of deliveries goes no further.
+constexpr std::uint32_t most_deliveries = 255;
+
 std::string octal(unsigned mode) {
   std::string text = "0";
   for (const unsigned shift : {6, 3, 0}) text += static_cast<char>('0' + (mode >> shift & 7));
@@ -66,18 +73,51 @@ bool check_options(const ring_traits& traits, const channel_options& options, fa
          "a capacity of " + std::to_string(options.capacity) + ": the type of this ring fixes its capacity"};
     return false;
   }
+  if ((options.slots != 0 || options.message_bytes != 0) && !traits.chosen_messages && !traits.any) {
+    f = {std::make_error_code(std::errc::invalid_argument),
+         "slots or message_bytes: this ring does not have a place for each message"};
+    return false;
+  }
+  const bool delivers_again = traits.redelivers || traits.kind == layout::ring_kind::call || traits.any;
+  if (options.max_deliveries != 0 && !delivers_again) {
+    f = {std::make_error_code(std::errc::invalid_argument), "max_deliveries: this ring delivers nothing again"};
+    return false;
+  }
+  if (options.lease_timeout.count() != 0 && !traits.redelivers && !traits.any) {
+    f = {std::make_error_code(std::errc::invalid_argument), "lease_timeout: this ring has no leases"};
+    return false;
+  }
+  if (options.max_deliveries > most_deliveries || options.lease_timeout.count() < 0) {
+    f = {std::make_error_code(std::errc::invalid_argument),
+         "max_deliveries is " + std::to_string(options.max_deliveries) + ", lease_timeout " +
+             std::to_string(options.lease_timeout.count()) + " ns: possible are 0 to " + std::to_string(most_deliveries) +
+             ", and 0 or more"};
+    return false;
+  }
   if (!usable(traits, f)) return false;
-  if (traits.capacity(options.capacity) != 0) return true;
-  f = {std::make_error_code(std::errc::invalid_argument),
-       "a capacity of " + std::to_string(options.capacity) + " is not possible for this ring"};
-  return false;
+  const auto refuse = [&](const char* what, std::size_t number) {
+    f = {std::make_error_code(std::errc::invalid_argument),
+         what + std::to_string(number) + " is not possible for this ring"};
+    return false;
+  };
+  const std::size_t wish = capacity_wish(traits, options);
+  if (traits.any) return true;  // compared with the segment's
+  if (traits.capacity(wish) == 0) return refuse(traits.chosen_messages ? "a number of slots of " : "a capacity of ", wish);
+  if (traits.chosen_messages && traits.message_bytes(options.message_bytes) == 0)
+    return refuse("a message size of ", options.message_bytes);
+  return true;
 }
 
 namespace {
 
+struct sizes {
+  std::uint64_t capacity;
+  std::uint64_t message_bytes;
+  std::uint64_t lease_timeout;
+};
+
 /// What a segment of this ring looks like, without what only its creator knows.
-layout::identity identity_of(const ring_traits& traits, std::uint64_t capacity, seats places,
-                             std::size_t description_bytes) {
+layout::identity identity_of(const ring_traits& traits, sizes size, seats places, std::size_t description_bytes) {
   layout::identity id{};
   id.magic = layout::magic;
   id.version = layout::version;
@@ -90,9 +130,11 @@ layout::identity identity_of(const ring_traits& traits, std::uint64_t capacity, 
   id.value_align = traits.value_align;
   id.type_fingerprint = traits.type_fingerprint;
   id.abi_fingerprint = traits.abi();
-  id.capacity = capacity;
+  id.capacity = size.capacity;
+  id.message_bytes = size.message_bytes;
+  id.lease_timeout = traits.redelivers ? size.lease_timeout : 0;
   id.ring_offset = align_up(id.header_bytes, traits.align);
-  const ring_layout shape = traits.layout(capacity, places.all(), id.ring_offset);
+  const ring_layout shape = traits.layout(size_of_ring(id));
   id.ring_bytes = shape.bytes;
   id.segment_bytes = id.ring_offset + id.ring_bytes;
   id.places = shape.places;
@@ -100,9 +142,9 @@ layout::identity identity_of(const ring_traits& traits, std::uint64_t capacity, 
   return id;
 }
 
-described_segment described(const ring_traits& traits, std::uint64_t capacity, seats places) {
+described_segment described(const ring_traits& traits, sizes size, seats places) {
   described_segment s;
-  s.id = identity_of(traits, capacity, places, 0);
+  s.id = identity_of(traits, size, places, 0);
   if (traits.kind == layout::ring_kind::watch) return s;
   // Where the ring is depends on the length of the text, which says where its places are. The text only grows.
   for (;;) {
@@ -111,7 +153,7 @@ described_segment described(const ring_traits& traits, std::uint64_t capacity, s
     const bool settled = text.size() == s.description.size();
     s.description = std::move(text);
     if (settled) return s;
-    s.id = identity_of(traits, capacity, places, s.description.size());
+    s.id = identity_of(traits, size, places, s.description.size());
   }
 }
 
@@ -131,8 +173,10 @@ bool same_type(const described_segment& found, const described_segment& expected
 }  // namespace
 
 described_segment segment_for(const ring_traits& traits, const channel_options& options) {
-  described_segment wanted =
-      described(traits, traits.capacity(options.capacity), traits.seats_for(options.participants));
+  const sizes size{traits.capacity(capacity_wish(traits, options)), traits.message_bytes(options.message_bytes),
+                   static_cast<std::uint64_t>(options.lease_timeout.count())};
+  described_segment wanted = described(traits, size, traits.seats_for(options.participants));
+  wanted.id.max_deliveries = options.max_deliveries;
   wanted.id.flags = options.lifetime == lifetime::persistent ? layout::flag_persistent : 0;
   wanted.id.bell_mode = options.mode & 0777;
   return wanted;
@@ -160,10 +204,12 @@ bool segment::same_ring(const described_segment& a, const described_segment& b, 
                         const std::string& label, failure& f) {
   const layout::identity& found = a.id;
   const layout::identity& expected = b.id;
+  const bool has_slots = found.message_bytes != 0 && expected.message_bytes != 0;
   return same("layout version", found.version, expected.version, label, f) &&
          same("ring kind", found.kind, expected.kind, label, f) && same_type(a, b, label, f) &&
          ((any_capacity && found.abi_fingerprint == expected.abi_fingerprint) ||
-          same("capacity", found.capacity, expected.capacity, label, f)) &&
+          (same(has_slots ? "number of slots" : "capacity", found.capacity, expected.capacity, label, f) &&
+           same("size of the largest message", found.message_bytes, expected.message_bytes, label, f))) &&
          same("ABI fingerprint", found.abi_fingerprint, expected.abi_fingerprint, label, f);
 }
 
@@ -176,13 +222,16 @@ bool check_identity(const described_segment& segment_found, std::uint64_t file_b
     return false;
   }
   // 0 accepts any capacity that this ring can have.
-  const std::uint64_t wish = options.capacity != 0 ? options.capacity : found.capacity;
-  std::uint64_t capacity = traits.capacity(wish);
-  if (capacity == 0) capacity = traits.capacity(0);  // any other, so that the capacities differ
+  const std::uint64_t wish = capacity_wish(traits, options);
+  sizes size{traits.capacity(wish != 0 ? wish : found.capacity),
+             traits.message_bytes(options.message_bytes != 0 ? options.message_bytes : found.message_bytes),
+             found.lease_timeout};  // the creator's choice
+  if (size.capacity == 0) size.capacity = traits.capacity(0);  // any other, so that the capacities differ
+  if (size.message_bytes == 0) size.message_bytes = traits.message_bytes(0);
   // The number of participants, and the text, are the creator's choice.
   const std::size_t seats = std::clamp<std::size_t>(participants(found), 2, layout::max_participants);
   const std::size_t text = std::min<std::size_t>(found.description_bytes, layout::max_description);
-  described_segment wanted{identity_of(traits, capacity, traits.seats_for(seats), text), {}};
+  described_segment wanted{identity_of(traits, size, traits.seats_for(seats), text), {}};
   const layout::identity& expected = wanted.id;
   if (found.type_fingerprint != traits.type_fingerprint && traits.type != nullptr) {
     wanted.description = describe_segment(expected, traits.type);

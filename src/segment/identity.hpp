@@ -18,11 +18,19 @@ inline std::size_t participants(const layout::identity& id) noexcept {
   return std::size_t{id.producers} + id.consumers;
 }
 
+inline ring_size size_of_ring(const layout::identity& id) noexcept {
+  return {.capacity = id.capacity,
+          .message_bytes = id.message_bytes,
+          .participants = participants(id),
+          .offset = id.ring_offset,
+          .lease_timeout = id.lease_timeout};
+}
+
 /// Whether a channel can have this mode. A participant must be able to read and write. A user with read access alone
 /// could still lock the roster, and block every join.
 bool check_mode(unsigned mode, std::string_view name, failure& f);
 
-/// Whether this ring can have the capacity and the participants that the options ask for.
+/// Whether this ring can have the sizes and the participants that the options ask for.
 bool check_options(const ring_traits& traits, const channel_options& options, failure& f);
 
 /// A new segment for this ring, with options that were checked; its header is without random id and creator.
@@ -40,5 +48,9 @@ bool check_identity(const described_segment& found, std::uint64_t file_bytes,
 /// The same for one field.
 bool same(const char* field, std::uint64_t found, std::uint64_t expected, const std::string& label,
           failure& f);
+
+/// The traits of whatever ring a segment has, of values or of calls: see ring_traits::of_segment.
+const ring_traits* traits_of_segment(const layout::identity& found, std::uint64_t file_bytes, const std::string& label,
+                                     failure& f);
 
 }  // namespace belfry::detail

@@ -6,6 +6,7 @@
 
 #include <belfry/detail/segment/participant.hpp>
 
+#include <algorithm>
 #include <span>
 #include <utility>
 
@@ -47,25 +48,29 @@ roster::joined participant::join(const begin_side& begin, failure& f) {
 }
 
 void participant::abandon() noexcept {
+  loop_timer_.reset();
   for (unique_handle& handle : watched_) handle.reset();
-  wait_set_.reset();
+  wait_set_.close();
   leave();
 }
 
 void participant::stop_watching() noexcept {
+  wait_set_.close();  // before its members
   for (std::size_t i = 0; i != watched_.size(); ++i) unwatch(i);
-  wait_set_.reset();
+  loop_timer_.reset();
 }
 
 // ---- going to sleep -----------------------------------------------------------------------------------
 
 /// W0 to W2.
-void participant::park(bool for_room) noexcept {
+void participant::park(bool for_ring) noexcept {
   rung_ = false;
   drain();
   watch_peers();  // before parking: a later newcomer notifies, and is watched at the next sleep
-  roster_->park().park();
-  if (for_room && role_ == layout::role::producer) platform::barrier_everywhere();
+  const bool for_all = for_ring || !traits().competing;
+  roster_->park().park(for_all ? layout::park_mark::ring : layout::park_mark::own);
+  // (The places of calls are freed by an operation that is itself a fence.)
+  if (for_ring && role_ == layout::role::producer && !traits().silent) platform::barrier_everywhere();
   roster_->heed_alarm();
 }
 
@@ -84,7 +89,7 @@ void participant::watch_peers() noexcept {
     if (!death) continue;
     platform::guard_against_fork(death);
     std::error_code refused;
-    if (wait_set_) refused = platform::add_to_wait_set(wait_set_, death.get());
+    if (wait_set_) refused = wait_set_.add(death.get());
     if (!refused && observer_ != nullptr) refused = observer_->watch(change.slot, death.get());
     if (!refused) continue;
     error_ = refused;
@@ -97,7 +102,7 @@ void participant::unwatch(std::size_t slot) noexcept {
   deaths_.reset(slot);
   if (!watched_[slot]) return;
   if (observer_ != nullptr) observer_->unwatch(slot);
-  if (wait_set_) platform::remove_from_wait_set(wait_set_, watched_[slot].get());
+  if (wait_set_) wait_set_.remove(watched_[slot].get());
   watched_[slot].reset();
 }
 
@@ -139,22 +144,30 @@ void participant::end_sleep(const sleep& s) noexcept {
 // ---- in a foreign event loop --------------------------------------------------------------------------
 
 native_handle_type participant::wait_handle(failure& f) {
-  if (wait_set_) return wait_set_.get();
-  unique_handle set = platform::new_wait_set(f);
-  if (f) return no_handle;
-  const auto add = [&](native_handle_type member) {
-    if (const auto e = platform::add_to_wait_set(set, member); e && !f) f = {e, "add to a wait set"};
-  };
-  add(roster_->bell().handle());
+  if (wait_set_) return wait_set_.handle();
+  detail::wait_set set = detail::wait_set::around(roster_->bell().handle(), f);
   for (const unique_handle& death : watched_) {
-    if (death) add(death.get());
+    if (!death || f) continue;
+    if (const std::error_code refused = set.add(death.get())) f = {refused, "add to a wait set"};
   }
   if (f) return no_handle;
   wait_set_ = std::move(set);
-  return wait_set_.get();
+  return wait_set_.handle();
+}
+
+void participant::wake_loop_at(clock::time_point time) noexcept {
+  if (loop_timer_) wait_set_.remove(loop_timer_.get());
+  loop_timer_.reset();
+  if (time == clock::time_point::max() || !wait_set_ || error_) return;
+  const auto after = std::max<clock::duration>(time - clock::now(), std::chrono::nanoseconds(1));
+  loop_timer_ = platform::new_timer(after, error_);
+  if (!loop_timer_) return;
+  platform::guard_against_fork(loop_timer_);
+  if (const std::error_code refused = wait_set_.add(loop_timer_.get())) error_ = refused;
 }
 
 void participant::end_foreign_sleep() noexcept {
+  wake_loop_at(clock::time_point::max());
   sleep s = begin_sleep();
   s.wait(clock::now());
   end_sleep(s);

@@ -78,7 +78,7 @@ void roster::heed_alarm() noexcept {
 // ---- events -----------------------------------------------------------------------------------------
 
 std::error_code roster::peek_event() const noexcept {
-  if (opposite_ == role_) return {};  // with one role there are no such events
+  if (opposite_ == role_ || segment_->traits().silent) return {};  // with one role there are no such events
   const count c = census(opposite_);
   if (c.deaths != told_deaths_) return make_error_code(errc::peer_died);
   if (c.live == 0 && c.left) return make_error_code(errc::closed);
@@ -106,6 +106,8 @@ void roster::take_event() noexcept {
   }
 }
 
+bool roster::has_live_peer() const noexcept { return census(opposite_).live != 0; }
+
 bool roster::peer_came() const noexcept {
   for (std::size_t i = first_slot(opposite_); i != end_slot(opposite_); ++i) {
     const slot_control slot = control(i);
@@ -114,7 +116,7 @@ bool roster::peer_came() const noexcept {
         slot.state == slot_state::live && (known_dead_[i] == slot.generation || !holds_lock(i));
     if (slot.state == slot_state::live && !dead) return true;
     const bool came_and_went = (dead || is_over(slot)) && slot.generation != gone_[i];
-    if (came_and_went && role_ == layout::role::consumer) return true;
+    if (came_and_went && role_ == layout::role::consumer && !segment_->traits().silent) return true;
   }
   return false;
 }

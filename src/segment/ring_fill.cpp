@@ -26,18 +26,27 @@ class fill_reader {
     switch (id_.kind) {
       case layout::ring_kind::spsc: of_queue(); break;
       case layout::ring_kind::byte: of_bytes(); break;
-      case layout::ring_kind::work: quick_ ? of_hints() : of_work(); break;
+      case layout::ring_kind::work:
+      case layout::ring_kind::byte_work: quick_ ? of_hints() : of_work(); break;
       case layout::ring_kind::broadcast: of_broadcast(); break;
       case layout::ring_kind::latest: of_latest(); break;
+      case layout::ring_kind::byte_broadcast: id_.abi_fingerprint == 0 ? of_broadcast() : of_held(); break;
+      case layout::ring_kind::call: of_calls(); break;
       case layout::ring_kind::watch: break;
     }
     return std::move(fill_);
   }
 
  private:
-  /// More than this is not searched for work items: it could take longer than its reader wants to wait.
+  /// More bytes, or slots that are read one by one, are not searched for work items: it could take longer than its reader
+  /// wants to wait.
   static constexpr std::uint64_t most_searched = std::uint64_t{64} << 20;
+  static constexpr std::uint64_t most_slots = std::uint64_t{1} << 18;
   static constexpr std::uint64_t chunk = 64 << 10;
+  /// Nor are more places looked at one by one, where that happens many times a second.
+  static constexpr std::uint64_t most_counted = 4096;
+  /// In more places it is not looked for holders.
+  static constexpr std::uint64_t most_places = 4096;
 
   void corrupted(const char* what) {
     fill_.problem = std::string("the ring is corrupted: ") + what;
@@ -67,8 +76,13 @@ class fill_reader {
   }
 
   bool has_slots() {
-    const bool inside = ring_.has_slots();
+    const bool inside = id_.kind == layout::ring_kind::byte_work ? ring_.has_messages() : ring_.has_slots();
     if (!inside) corrupted("its values would lie outside");
+    return inside;
+  }
+  bool has_messages() {
+    const bool inside = ring_.has_messages();
+    if (!inside) corrupted("its messages would lie outside");
     return inside;
   }
   std::uint64_t word_at(std::uint64_t place) const { return ring_.offset_of(place); }
@@ -93,7 +107,7 @@ class fill_reader {
   void of_broadcast() {
     using control = layout::broadcast_control;
     const bool blocks = id_.abi_fingerprint == 0;
-    if (!has_slots()) return;
+    if (!(id_.value_bytes == 0 ? has_messages() : has_slots())) return;
     const auto p =
         read_positions({offsetof(control, tail), offsetof(control, received)},
                        "a value was received that was not sent", [](const positions& q) {
@@ -122,13 +136,51 @@ class fill_reader {
     }
   }
 
+  void of_held() {
+    using control = layout::held_broadcast_control;
+    using header = layout::held_message_header;
+    if (!has_messages() || id_.places.value != sizeof(header)) return corrupted("its messages would lie outside");
+    const auto p = read_positions({offsetof(control, sent), offsetof(control, received)},
+                                  "a message was received that was not sent",
+                                  [](const positions& q) { return q.received <= q.sent + 1; });
+    if (!p) return;
+    // A producer that died may have sent one more, see held_broadcast_control.
+    std::uint64_t end = p->sent;
+    std::uint64_t tail = 0;
+    std::uint64_t stamp = 0;
+    std::uint64_t number = 0;
+    if (read(offsetof(control, tail), tail) && read(word_at(tail % id_.capacity), stamp) &&
+        stamp == layout::held_whole(tail) && read(word_at(tail % id_.capacity) + offsetof(header, number), number) &&
+        number == end) {
+      ++end;
+    }
+    fill_.unread = end > p->received ? std::min(end - p->received, id_.capacity) : 0;
+    of_holders();
+  }
+
+  void of_holders() {
+    if (id_.capacity > most_places) return;
+    std::array<std::uint64_t, 4> holders{};
+    static_assert(sizeof holders == sizeof(layout::held_message_header::holders));
+    for (std::size_t slot = id_.producers; slot != participants(id_); ++slot) fill_.held[slot] = 0;
+    for (std::uint64_t place = 0; place != id_.capacity; ++place) {
+      const std::uint64_t at = word_at(place) + offsetof(layout::held_message_header, holders);
+      if (!read(at, std::as_writable_bytes(std::span(holders)))) return corrupted("it is too short");
+      for (std::size_t slot = id_.producers; slot != participants(id_); ++slot)
+        *fill_.held[slot] += holders[slot / 64] >> slot % 64 & 1;
+    }
+  }
+
   void of_work() {
-    if (!has_slots() || id_.ring_bytes > most_searched) return;
+    if (!has_slots()) return;
+    if (!read(offsetof(layout::work_control, dropped), fill_.dropped.emplace())) return corrupted("it is too short");
     const std::uint64_t each = id_.places.stride;
     // As many slots at a time as fill a chunk; of large ones only the word.
     const std::uint64_t together = std::max<std::uint64_t>(chunk / each, 1);
+    if (together == 1 ? id_.capacity > most_slots : id_.ring_bytes > most_searched) return;
     std::vector<std::uint64_t> words(together == 1 ? 1 : together * each / 8);
     std::uint64_t unread = 0;
+    std::uint64_t dead = 0;
     std::uint64_t last_lap = 0;
     for (std::uint64_t first = 0; first < id_.capacity; first += together) {
       const std::uint64_t count = std::min(together, id_.capacity - first);
@@ -140,6 +192,7 @@ class fill_reader {
         if (!word.valid()) return corrupted("a slot has an impossible state");
         unread +=
             word.state == layout::work_state::ready || word.state == layout::work_state::leased;
+        dead += word.state == layout::work_state::dead || word.state == layout::work_state::dead_leased;
         last_lap = std::max(last_lap, word.lap);
       }
     }
@@ -147,6 +200,30 @@ class fill_reader {
     if (!read(offsetof(layout::work_control, tail), tail)) return corrupted("it is too short");
     if (last_lap > tail / id_.capacity + layout::work_word::most_ahead) return corrupted("a slot has an impossible lap");
     fill_.unread = unread;
+    fill_.dead = dead;
+  }
+
+  /// Every call that has a place, however far it is. They are counted one by one also in a quick look, since nothing else
+  /// tells their number.
+  void of_calls() {
+    const layout::geometry& g = id_.places;
+    const bool inside = g.places == id_.capacity && g.places != 0 && g.stride >= sizeof(layout::call_place) &&
+                        g.first >= sizeof(layout::call_control) && g.first <= id_.ring_bytes &&
+                        g.places <= (id_.ring_bytes - g.first) / g.stride;
+    if (!inside) return corrupted("its values would lie outside");
+    if (g.stride % 8 != 0) return corrupted("its values would lie outside");
+    if (id_.ring_bytes > most_searched || (quick_ && g.places > most_counted)) return;
+    const std::uint64_t together = std::max<std::uint64_t>(chunk / g.stride, 1);
+    std::vector<std::uint64_t> words(together == 1 ? 1 : together * g.stride / 8);
+    std::uint64_t calls = 0;
+    for (std::uint64_t first = 0; first < g.places; first += together) {
+      const std::uint64_t count = std::min(together, g.places - first);
+      const std::span part(words.data(), together == 1 ? 1 : count * g.stride / 8);
+      if (!read(word_at(first), std::as_writable_bytes(part))) return corrupted("it is too short");
+      for (std::uint64_t i = 0; i != count; ++i)
+        calls += layout::call_word::from(part[i * g.stride / 8]).state != layout::call_state::free;
+    }
+    fill_.unread = calls;
   }
 
   /// The hints may be wrong, and are never impossible.

@@ -12,10 +12,13 @@
 namespace belfry::detail {
 
 struct ring_fill {
-  std::optional<std::uint64_t> unread;  ///< as channel_info::unread
+  std::optional<std::uint64_t> unread;   ///< as channel_info::unread
+  std::optional<std::uint64_t> dead;     ///< as channel_info::dead
+  std::optional<std::uint64_t> dropped;  ///< as channel_info::dropped
   std::string problem;                  ///< what no correct participant would have written
   /// By slot of the roster: as participant_info::behind.
   std::array<std::optional<std::uint64_t>, layout::max_participants> behind;
+  std::array<std::optional<std::uint64_t>, layout::max_participants> held;  ///< likewise
 };
 
 /// Reads, and never maps. The caller has checked that the ring lies in the file, and behind the header. Exact if no

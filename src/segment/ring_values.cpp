@@ -2,14 +2,14 @@
 
 #include "ring_reader.hpp"
 
-#include <belfry/detail/layout/fence.hpp>
-
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 #include <optional>
 #include <span>
 #include <utility>
+#include <vector>
 
 namespace belfry::detail {
 namespace {
@@ -30,15 +30,14 @@ class value_reader {
       case layout::ring_kind::work: of_work(); break;
       case layout::ring_kind::broadcast: of_broadcast(); break;
       case layout::ring_kind::latest: of_latest(); break;
-      case layout::ring_kind::watch: break;
+      case layout::ring_kind::byte_work: of_messages(); break;
+      case layout::ring_kind::byte_broadcast: of_message_stream(); break;
+      case layout::ring_kind::watch:
+      case layout::ring_kind::call: break;
     }
     std::ranges::sort(found_.values, {}, &ring_value::position);
-    const bool newest = id_.kind == layout::ring_kind::broadcast;
-    if (found_.values.size() > most_) {
-      const auto surplus = static_cast<std::ptrdiff_t>(found_.values.size() - most_);
-      const auto from = newest ? found_.values.begin() : found_.values.end() - surplus;
-      found_.values.erase(from, from + surplus);
-    }
+    drop_surplus(false);
+    drop_surplus(true);
     return std::move(found_);
   }
 
@@ -47,6 +46,18 @@ class value_reader {
     found_.values.clear();
     found_.problem = std::string("the ring is corrupted: ") + what;
   }
+  /// Of the dead values, or of the others.
+  void drop_surplus(bool dead) {
+    const auto all = static_cast<std::uint64_t>(std::ranges::count(found_.values, dead, &ring_value::dead));
+    if (all <= most_) return;
+    const bool newest = id_.kind == layout::ring_kind::broadcast;
+    std::uint64_t index = 0;  // among them
+    std::erase_if(found_.values, [&](const ring_value& v) {
+      if (v.dead != dead) return false;
+      const std::uint64_t i = index++;
+      return newest ? i < all - most_ : i >= most_;
+    });
+  }
   void too_short() { corrupted("it is too short"); }
   bool usable_slots() {
     if (ring_.has_slots()) return true;
@@ -54,8 +65,8 @@ class value_reader {
     return false;
   }
 
-  void add(std::uint64_t position, std::span<const std::byte> bytes) {
-    found_.values.push_back({position, {bytes.begin(), bytes.end()}});
+  void add(std::uint64_t position, std::span<const std::byte> bytes, bool dead = false) {
+    found_.values.push_back({position, {bytes.begin(), bytes.end()}, dead});
   }
 
   // ---- rings whose values have a word each, which changes when the value does
@@ -82,27 +93,56 @@ class value_reader {
       const std::uint64_t at = ring_.offset_of(first + done);
       const std::uint64_t bytes = together == 1 ? 8 : now * each;
       if (!ring_.read(at, std::span(before).first(bytes))) return false;
-      acquire_fence();
       if (!ring_.read(at, std::span(values).first(now * each))) return false;
-      acquire_fence();
       if (!ring_.read(at, std::span(after).first(bytes))) return false;
       for (std::uint64_t i = 0; i != now; ++i) {
         const std::uint64_t word = word_in(std::span(before).subspan(i * each));
         const std::optional<std::uint64_t> position = position_of(word, first + done + i);
         if (position && word_in(std::span(after).subspan(i * each)) == word)
-          add(*position, std::span(values).subspan(i * each + id_.places.value, id_.value_bytes));
+          add(*position, std::span(values).subspan(i * each + id_.places.value, id_.value_bytes), is_dead(word));
       }
     }
     return true;
   }
 
+  /// Of an item that no consumer has received, or that is dead and no consumer holds.
+  std::optional<std::uint64_t> position_of_item(std::uint64_t bits, std::uint64_t index) const {
+    const auto word = layout::work_word::from(bits);
+    const bool there = word.state == layout::work_state::ready || word.state == layout::work_state::dead;
+    return there ? std::optional(word.lap * id_.capacity + index) : std::nullopt;
+  }
+  bool is_dead(std::uint64_t bits) const {
+    return (id_.kind == layout::ring_kind::work || id_.kind == layout::ring_kind::byte_work) &&
+           layout::work_word::from(bits).state == layout::work_state::dead;
+  }
+
   void of_work() {
     if (!usable_slots()) return;
-    const bool whole = read_slots(0, id_.capacity, [&](std::uint64_t bits, std::uint64_t index) {
-      const auto word = layout::work_word::from(bits);
-      return word.state == layout::work_state::ready ? std::optional(word.lap * id_.capacity + index) : std::nullopt;
-    });
+    const bool whole = read_slots(
+        0, id_.capacity, [&](std::uint64_t bits, std::uint64_t index) { return position_of_item(bits, index); });
     if (!whole) too_short();
+  }
+
+  /// Of a large place no more than the message is copied. A size is only believed if the word is the same afterwards.
+  void of_messages() {
+    if (!ring_.has_messages()) return corrupted("its messages would lie outside");
+    std::vector<std::byte> bytes;
+    for (std::uint64_t index = 0; index != id_.capacity; ++index) {
+      std::array<std::uint64_t, 2> header{};
+      std::uint64_t after = 0;
+      const std::uint64_t at = ring_.offset_of(index);
+      if (!ring_.read(at, header[0])) return too_short();
+      const std::optional<std::uint64_t> position = position_of_item(header[0], index);
+      if (!position) continue;
+      if (!ring_.read(at + offsetof(layout::message_header, bytes), header[1])) return too_short();
+      const bool possible = header[1] <= id_.message_bytes;
+      bytes.resize(possible ? header[1] : 0);
+      if (!ring_.read(at + id_.places.value, bytes)) return too_short();
+      if (!ring_.read(at, after)) return too_short();
+      if (after != header[0]) continue;
+      if (!possible) return corrupted("a message is longer than its place");
+      add(*position, bytes, is_dead(header[0]));
+    }
   }
 
   void of_broadcast() {
@@ -121,6 +161,36 @@ class value_reader {
     if (!read_slots(first, before_end, position_of) || !read_slots(0, count - before_end, position_of)) too_short();
   }
 
+  /// The newest messages, each only if its stamp is the same before and after it was read.
+  void of_message_stream() {
+    const bool blocks = id_.abi_fingerprint == 0;
+    if (!ring_.has_messages()) return corrupted("its messages would lie outside");
+    std::uint64_t tail = 0;  // of both kinds at the same offset
+    static_assert(offsetof(layout::broadcast_control, tail) == offsetof(layout::held_broadcast_control, tail));
+    if (!ring_.read(offsetof(layout::broadcast_control, tail), tail)) return too_short();
+    std::vector<std::byte> bytes;
+    // A producer that died may have sent one more, at the tail.
+    for (std::uint64_t left = std::min(tail, id_.capacity) + 1, p = tail; left != 0 && found_.values.size() < most_;
+         --left, --p) {
+      const std::uint64_t whole = blocks ? layout::broadcast_whole(p) : layout::held_whole(p);
+      const std::uint64_t at = ring_.offset_of(p % id_.capacity);
+      std::uint64_t stamp = 0;
+      std::uint64_t size = 0;
+      if (!ring_.read(at, stamp)) return too_short();
+      if (stamp != whole) continue;
+      if (!ring_.read(at + offsetof(layout::message_header, bytes), size)) return too_short();
+      std::uint64_t number = p;
+      if (!blocks && !ring_.read(at + offsetof(layout::held_message_header, number), number)) return too_short();
+      const bool possible = size <= id_.message_bytes;
+      bytes.resize(possible ? size : 0);
+      if (!ring_.read(at + id_.places.value, bytes)) return too_short();
+      if (!ring_.read(at, stamp)) return too_short();
+      if (stamp != whole) continue;
+      if (!possible) return corrupted("a message is longer than its place");
+      add(number, bytes);
+    }
+  }
+
   // ---- the others
 
   void of_latest() {
@@ -134,7 +204,6 @@ class value_reader {
       if (!ring_.read(offsetof(control, version), version)) return too_short();
       if (version == 0) return;
       if (!ring_.read(ring_.offset_of(version % control::places) + id_.places.value, value)) return too_short();
-      acquire_fence();  // the version below is read after the value
       if (!ring_.read(offsetof(control, version), after)) return too_short();
       // The version after `after` is being written, perhaps to the place that was read.
       if (after - version <= control::places - 2) return add(version, value);
@@ -174,7 +243,6 @@ class value_reader {
           !ring_.read(ring_.offset_of(0), all.subspan(before_end * id_.places.stride))) {
         return too_short();
       }
-      acquire_fence();  // the index below is read after the values
       const std::optional<std::uint64_t> counted_after =
           ring_.read(id_.places.read, read_after) ? received() : std::nullopt;
       if (!counted_after || read_after >= places) return too_short();
@@ -215,7 +283,6 @@ class value_reader {
           !ring_.read(id_.places.first, all.subspan(before_end))) {
         return too_short();
       }
-      acquire_fence();  // the position below is read after the messages
       if (!ring_.read(offsetof(layout::byte_ring_control, head), head_after)) return too_short();
       const std::uint64_t passed = head_after - head;
       if (passed > tail - head || (passed != 0 && passed == tail - head && !last)) continue;  // it streams

@@ -14,6 +14,7 @@ namespace belfry::detail {
 struct ring_value {
   std::uint64_t position;
   std::vector<std::byte> bytes;
+  bool dead = false;
 };
 
 struct ring_values {

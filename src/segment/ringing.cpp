@@ -54,8 +54,8 @@ bool roster::meet_newcomers() noexcept {
     if (reach(i, slot.generation) == ringer::state::deserted) found_dead(i, slot.generation);
   }
   if (!unreachable_ && std::exchange(missed_, false)) {
-    ring_parked(opposite_, ~std::size_t{0});
-    if (segment_->traits().competing) ring_parked(role_, ~std::size_t{0});
+    ring_parked(opposite_, everyone);
+    if (segment_->traits().competing) ring_parked(role_, everyone);
   }
   met_ = unreachable_ ? never : joins;
   if (!unreachable_) unreachable_logged_ = false;
@@ -65,26 +65,41 @@ bool roster::meet_newcomers() noexcept {
 // ---- notifying ------------------------------------------------------------------------------------------
 
 void roster::ring_parked(layout::role role, std::size_t most) noexcept {
+  const bool all = most == ~std::size_t{0};
   for (std::size_t i = first_slot(role); i != end_slot(role) && most != 0; ++i) {
-    // Acquire: a notifier that sees the mark sees the word. Pairs with the release in parking::park().
-    if (parked(role).slots[i].load(std::memory_order_acquire) == 0) continue;
-    std::atomic<std::uint64_t>& word = segment_->slot(i).park;
-    std::uint64_t seen = word.load(std::memory_order_relaxed);
-    if (state_of(seen) != layout::park_state::parked) continue;
-    const slot_control slot = control(i);
-    switch (ring(i, slot.generation)) {
-      case rung::deserted: found_dead(i, slot.generation); continue;
-      case rung::not_reached: continue;
-      case rung::yes: break;
-    }
-    // Notify, and only then mark: a notifier that dies in between costs a spurious wake, not a lost one.
-    // CAS lost: another notifier woke this parking, so do not count it in `most`.
-    const bool mine = word.compare_exchange_strong(
-        seen, park_word(park_epoch(seen), layout::park_state::rung), std::memory_order_relaxed);
-    if (mine) --most;
-    std::atomic<std::uint64_t>& rings = segment_->slot(slot_).rings;
-    rings.store(rings.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    const auto mark = static_cast<layout::park_mark>(parked(role).slots[i].load(std::memory_order_relaxed));
+    if (mark == layout::park_mark::none || (mark == layout::park_mark::own && !all)) continue;
+    if (wake(i)) --most;
   }
+}
+
+void roster::notify_one(std::size_t slot) noexcept {
+  publish_fence();
+  if (slot < segment_->participants() && mark_of(slot).load(std::memory_order_relaxed) != 0) wake(slot);
+}
+
+/// N3 to N5. True: it was asleep, and this notifier woke it.
+bool roster::wake(std::size_t i) noexcept {
+  // Acquire: a notifier that sees the mark sees the word. Pairs with the release in parking::park().
+  if (mark_of(i).load(std::memory_order_acquire) == 0) return false;
+  std::atomic<std::uint64_t>& word = segment_->slot(i).park;
+  std::uint64_t seen = word.load(std::memory_order_relaxed);
+  if (state_of(seen) != layout::park_state::parked) return false;
+  const slot_control slot = control(i);
+  switch (ring(i, slot.generation)) {
+    case rung::deserted: found_dead(i, slot.generation); return false;
+    case rung::not_reached: return false;
+    case rung::yes: break;
+  }
+  // Notify, and only then mark: a notifier that dies in between costs a spurious wake, not a lost one.
+  // CAS lost: another notifier woke this parking, so do not count it.
+  // Release: the participant that finds itself woken sees what it was woken for. Pairs with the acquire in
+  // parking::unpark(); after notify_rival() there is no fence that would do it.
+  const bool mine = word.compare_exchange_strong(seen, park_word(park_epoch(seen), layout::park_state::rung),
+                                                 std::memory_order_release, std::memory_order_relaxed);
+  std::atomic<std::uint64_t>& rings = segment_->slot(slot_).rings;
+  rings.store(rings.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  return mine;
 }
 
 roster::rung roster::ring(std::size_t slot, std::uint32_t generation) noexcept {

@@ -41,10 +41,15 @@ roster::roster(segment& s, layout::role role)
       watched_(s.participants()),
       known_dead_(s.participants()),
       ringers_(s.participants()) {
-  auto* const marks = reinterpret_cast<std::uint64_t*>(parked(opposite_).slots.data());
-  peer_marks_ = std::span(marks, sizeof(layout::control_header::parked_marks) / sizeof(std::uint64_t))
-                    .first((end_slot(opposite_) + 7) / 8)
-                    .subspan(first_slot(opposite_) / 8);
+  peer_marks_ = marks_of(opposite_);
+  own_marks_ = marks_of(role_);
+}
+
+std::span<std::uint64_t> roster::marks_of(layout::role role) const noexcept {
+  auto* const marks = reinterpret_cast<std::uint64_t*>(parked(role).slots.data());
+  return std::span(marks, sizeof(layout::control_header::parked_marks) / sizeof(std::uint64_t))
+      .first((end_slot(role) + 7) / 8)
+      .subspan(first_slot(role) / 8);
 }
 
 std::size_t roster::first_slot(layout::role role) const noexcept {
@@ -72,12 +77,12 @@ roster::count roster::census(layout::role role) const noexcept {
 roster::joined roster::join(failure& f, const std::function<void(std::size_t)>& begin) {
   bool done = false;
   {
-    const roster_guard lock(segment_->block(), roster_guard::wait);
+    const roster_guard lock(segment_->block(), f);
     if (!lock) {
-      f = {std::error_code(errno, std::system_category()), "lock the roster"};
+      f.what = "lock the roster of " + segment_->title();
       return joined::no;
     }
-    if (segment_->named() && !platform::has_name(segment_->block())) return joined::gone;
+    if (segment_->named() && !platform::has_name(segment_->block(), segment_->name())) return joined::gone;
     if (segment_->outdated()) {
       reap_locked();
       return segment_->replace(f) ? joined::gone : joined::no;
@@ -167,10 +172,11 @@ bool roster::settle_in(std::size_t free, failure& f,
     return false;
   }
   slot.bell.store(bell_.id(), std::memory_order_relaxed);
-  slot.bell_handle.store(static_cast<std::uint32_t>(bell_.handle()), std::memory_order_relaxed);
+  slot.bell_handle.store(number_of(bell_.handle()), std::memory_order_relaxed);
   // The epoch continues where the former owner left it: a notifier may still hold one of its words.
   const std::uint64_t epoch = park_epoch(slot.park.load(std::memory_order_relaxed)) + 1;
   slot.park.store(park_word(epoch, layout::park_state::awake), std::memory_order_relaxed);
+  traffic_ = &slot.count;
   // If this process dies in `begin`, the reaper undoes what it has begun, as it does for a joining slot, too.
   if (begin) begin(free);
 
@@ -184,7 +190,6 @@ bool roster::settle_in(std::size_t free, failure& f,
   joins.store(joins.load(std::memory_order_relaxed) + 1, std::memory_order_release);
 
   parking_.attach(segment_->header(), slot, role_, free);
-  traffic_ = &slot.count;
   slot_ = free;
   member_ = true;
   fork_generation_ = fork_generation.load(std::memory_order_relaxed);

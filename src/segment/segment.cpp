@@ -4,6 +4,7 @@
 #include "../platform/handle.hpp"
 #include "../platform/lock.hpp"
 #include "../platform/machine.hpp"
+#include "../platform/memory.hpp"
 #include "../platform/owner.hpp"
 #include "../platform/process.hpp"
 #include "identity.hpp"
@@ -41,7 +42,7 @@ bool build_header(const mapping& map, described_segment& wanted, failure& f) {
 
 mapping map_segment(const unique_handle& block, const ring_traits& traits,
                     const layout::identity& id, failure& f) {
-  const ring_layout shape = traits.layout(id.capacity, participants(id), id.ring_offset);
+  const ring_layout shape = traits.layout(size_of_ring(id));
   return platform::map_block(block, id.segment_bytes, shape.mirrored, true, f);
 }
 
@@ -53,6 +54,9 @@ ring_memory ring_in(const mapping& map, const layout::identity& id) noexcept {
           .kind = id.kind,
           .abi_fingerprint = id.abi_fingerprint,
           .value_bytes = id.value_bytes,
+          .message_bytes = id.message_bytes,
+          .max_deliveries = id.max_deliveries,
+          .lease_timeout = id.lease_timeout,
           .places = id.places};
 }
 
@@ -234,6 +238,15 @@ segment_handles segment::create_described(const described_segment& given, failur
   return make_bells(detail::participants(id), handles, f) ? std::move(handles) : segment_handles();
 }
 
+bool segment::create_as_described(std::string_view name, const described_segment& given, unsigned mode, failure& f) {
+  described_segment wanted = given;
+  if (!check_name(name, false, f)) return false;
+  const unique_handle made = platform::new_block(wanted.id.segment_bytes, mode, f);
+  if (!made) return false;
+  const mapping map = platform::map_block(made, wanted.id.header_bytes, 0, true, f);
+  return map && build_header(map, wanted, f) && platform::publish_block(made, name, f);
+}
+
 // Under the roster's lock, as every removal of a segment's name or bells: while it is held the name cannot come to
 // mean another segment, whose name or bells would then be removed. The bells are removed first, because once the name
 // is free another segment may take it. A process killed in between leaves a channel whose bells are reached through
@@ -271,6 +284,9 @@ bool segment::check(const channel_options& options, failure& f) {
     traits_ = traits_->of_segment(id_, size, label, f);
     return traits_ != nullptr &&
            (options.capacity == 0 || same("capacity", id_.capacity, traits_->capacity(options.capacity), label, f)) &&
+           (options.slots == 0 || same("number of slots", id_.capacity, traits_->capacity(options.slots), label, f)) &&
+           (options.message_bytes == 0 || same("size of the largest message", id_.message_bytes,
+                                               traits_->message_bytes(options.message_bytes), label, f)) &&
            same("block it belongs to", id_.subject, 0, label, f);
   }
   described_segment found{id_, {}};
@@ -280,11 +296,11 @@ bool segment::check(const channel_options& options, failure& f) {
 }
 
 bool segment::has_lost_subject() const noexcept {
-  return id_.subject != 0 && platform::named_block_id(subject_.name) != id_.subject;
+  return id_.subject != 0 && platform::named_memory_id(subject_.name) != id_.subject;
 }
 
 bool segment::replace(failure& f) {
-  if (platform::named_block_id(subject_.name) != subject_.id) {
+  if (platform::named_memory_id(subject_.name) != subject_.id) {
     f = {std::make_error_code(std::errc::no_such_file_or_directory),
          '"' + subject_.name + "\" now names another block, or none"};
     return false;
@@ -292,7 +308,7 @@ bool segment::replace(failure& f) {
   for (std::size_t i = 0; i != participants(); ++i)
     platform::unlink_named_bell(bell_name(name_, i));
   platform::unlink_this_block(name_, block_);
-  if (!platform::has_name(block_)) return true;
+  if (!platform::has_name(block_, name_)) return true;
   f = {std::make_error_code(std::errc::operation_not_permitted), "unlink \"" + name_ + '"'};
   return false;
 }
@@ -300,7 +316,7 @@ bool segment::replace(failure& f) {
 bool segment::map(failure& f) {
   // Through its own description: a mapping keeps its description alive, and a forked child inherits mappings. The locks
   // of this participant must not live on in the child.
-  const unique_handle for_mapping = platform::reopen_block(block_.get(), true, f);
+  const unique_handle for_mapping = platform::handle_to_map(block_.get(), true, f);
   if (!for_mapping) return false;
   map_ = map_segment(for_mapping, *traits_, id_, f);
   if (!map_) return false;
@@ -313,7 +329,7 @@ void segment::remove_bell(std::size_t index) const noexcept {
   if (!named()) return;
   const std::string name = bell_name(name_, index);
   const std::uint64_t id = slot(index).bell.load(std::memory_order_relaxed);
-  const bool ours = id != 0 ? platform::named_bell_id(name) == id : platform::has_name(block_);
+  const bool ours = id != 0 ? platform::named_bell_id(name) == id : platform::has_name(block_, name_);
   if (ours) platform::unlink_named_bell(name);
 }
 

@@ -16,7 +16,7 @@ constinit const ring_traits watch_view::traits{
     .align = layout::cache_line,
     .capacity = [](std::uint64_t) -> std::uint64_t { return layout::watch_state::max_elements; },
     .layout =
-        [](std::uint64_t, std::size_t, std::uint64_t) {
+        [](const ring_size&) {
           return ring_layout{.bytes = sizeof(layout::watch_state)};
         },
     .construct =

@@ -33,6 +33,9 @@ struct fake final : operation {
     ++looks;
     return holds;
   }
+  bool is_begun() const noexcept override { return begun; }
+  void give_up() noexcept override { ++given_up; }
+  bool is_expired() noexcept override { return expired; }
   void complete() override { ++completed; }
   void destroy() noexcept override { destroyed = true; }
   void post(std::shared_ptr<endpoint>) override { ++posts; }
@@ -50,6 +53,9 @@ struct fake final : operation {
   static inline const int home = 0;
   const void* where = &home;
   bool holds = false;
+  bool begun = false;
+  bool expired = false;
+  int given_up = 0;
   int looks = 0;
   int completed = 0;
   int posts = 0;
@@ -549,8 +555,8 @@ TEST_CASE("the context is destroyed: what is posted belongs to its post, the res
 namespace {
 
 /// A request that is tried in its own thread, as a blocking call does.
-struct call {
-  explicit call(std::chrono::nanoseconds spin = 0ns) : q(spin) {}
+struct waiting_thread {
+  explicit waiting_thread(std::chrono::nanoseconds spin = 0ns) : q(spin) {}
 
   step begin() { return q.began(wanted); }
   step park(bool ready) {
@@ -565,7 +571,7 @@ struct call {
 }  // namespace
 
 TEST_CASE("a request begins with an attempt, and ends with one that succeeds", "[op_queue]") {
-  call c;
+  waiting_thread c;
   CHECK(c.begin() == step::attempt);
   CHECK(c.q.tried(false) == step::finish);
   CHECK(c.q.result() == std::error_code());
@@ -576,7 +582,7 @@ TEST_CASE("a request begins with an attempt, and ends with one that succeeds", "
 }
 
 TEST_CASE("an empty ring without an event: it sleeps", "[op_queue]") {
-  call c;
+  waiting_thread c;
   for (int i = 0; i != 3; ++i) {  // it may be woken for nothing
     CHECK(c.begin() == step::attempt);
     CHECK(c.q.tried(true) == step::look);
@@ -586,7 +592,7 @@ TEST_CASE("an empty ring without an event: it sleeps", "[op_queue]") {
 }
 
 TEST_CASE("ready once parked: it is attempted, awake", "[op_queue]") {
-  call c;
+  waiting_thread c;
   c.begin();
   c.q.tried(true);
   REQUIRE(c.q.looked(false) == step::park);
@@ -595,7 +601,7 @@ TEST_CASE("ready once parked: it is attempted, awake", "[op_queue]") {
 }
 
 TEST_CASE("a request that cannot sleep ends with the error", "[op_queue]") {
-  call c;
+  waiting_thread c;
   c.begin();
   c.q.tried(true);
   REQUIRE(c.q.looked(false) == step::park);
@@ -604,7 +610,7 @@ TEST_CASE("a request that cannot sleep ends with the error", "[op_queue]") {
 }
 
 TEST_CASE("an event is reported only after one more attempt", "[op_queue]") {
-  call c;
+  waiting_thread c;
   c.begin();
   REQUIRE(c.q.tried(true) == step::look);
   CHECK(c.q.looked(true) == step::attempt);
@@ -629,7 +635,7 @@ TEST_CASE("an event is reported only after one more attempt", "[op_queue]") {
 }
 
 TEST_CASE("an event that was seen when parked is looked for again", "[op_queue]") {
-  call c;
+  waiting_thread c;
   c.begin();
   c.q.tried(true);
   c.q.looked(false);
@@ -640,7 +646,7 @@ TEST_CASE("an event that was seen when parked is looked for again", "[op_queue]"
 }
 
 TEST_CASE("without spin it never lingers, and needs no time", "[op_queue]") {
-  call c;
+  waiting_thread c;
   CHECK_FALSE(c.q.needs_time());
   c.begin();
   c.q.tried(false);
@@ -650,7 +656,7 @@ TEST_CASE("without spin it never lingers, and needs no time", "[op_queue]") {
 }
 
 TEST_CASE("with spin it lingers, from the first time that the ring was empty after a success", "[op_queue]") {
-  call c(50us);
+  waiting_thread c(50us);
   CHECK(c.q.needs_time());
   c.begin();
   REQUIRE(c.q.tried(false) == step::finish);
@@ -707,7 +713,7 @@ TEST_CASE("with spin an operation that yields is posted again", "[op_queue]") {
 }
 
 TEST_CASE("with spin it sleeps at once before the first success", "[op_queue]") {
-  call c(50us);
+  waiting_thread c(50us);
   c.begin();
   c.q.tried(true);
   CHECK(c.q.looked(false, at(0us)) == step::park);
@@ -717,7 +723,7 @@ TEST_CASE("with spin it sleeps at once before the first success", "[op_queue]") 
 }
 
 TEST_CASE("one success is lingered for once, however often it sleeps after it", "[op_queue]") {
-  call c(50us);
+  waiting_thread c(50us);
   c.begin();
   c.q.tried(false);
   c.begin();
@@ -731,7 +737,7 @@ TEST_CASE("one success is lingered for once, however often it sleeps after it", 
 }
 
 TEST_CASE("after a fruitless spin it sleeps at once, until messages come often enough", "[op_queue]") {
-  call c(50us);
+  waiting_thread c(50us);
   const auto sleeps_at = [&c](std::chrono::nanoseconds t) {
     c.begin();
     c.q.tried(true);
@@ -984,4 +990,205 @@ TEST_CASE("an operation that is driven out of turn does not put a ready one to s
   CHECK(q.q.tried(true) == step::look);
   CHECK(q.q.looked(false) == step::park);
   CHECK(q.park() != step::arm);
+}
+
+// ---- calls ----------------------------------------------------------------------------------------------------
+
+TEST_CASE("a call that has begun is a condition, and not attempted again", "[op_queue]") {
+  fake call;
+  queue q;
+  q.schedule(call);
+  q.drive(call);
+  call.begun = true;
+  CHECK(q.q.tried(true) == step::look);
+  CHECK(q.q.looked(false) == step::park);
+  CHECK(call.is_condition);
+  CHECK(q.q.current() == nullptr);
+  CHECK_FALSE(q.q.has_transfers());
+
+  SECTION("the endpoint sleeps for it") {
+    CHECK(q.park() == step::arm);
+    CHECK(q.q.armed({}) == step::rest);
+    CHECK(q.posts_nothing());
+    CHECK(q.waiting());
+    call.holds = true;
+    CHECK(q.q.woken() == step::drive);
+    CHECK(q.q.driven() == step::rest);
+    CHECK(q.posts_nothing());
+    CHECK(q.finished == &call);
+    CHECK_FALSE(call.result);
+    CHECK(q.idle());
+  }
+  SECTION("its reply came before the endpoint slept: it completes here") {
+    call.holds = true;
+    CHECK(q.park() == step::rest);
+    CHECK(q.posts_nothing());
+    CHECK(q.finished == &call);
+    CHECK(q.idle());
+  }
+  SECTION("the endpoint cannot sleep: it ends with the error") {
+    CHECK_FALSE(q.q.look_again());
+    q.q.parked(false, some_error, false);
+    CHECK(q.posts_nothing());
+    CHECK(q.finished == &call);
+    CHECK(call.result == some_error);
+  }
+}
+
+TEST_CASE("a call that has begun holds up no other, and does not linger then", "[op_queue]") {
+  const auto spin = GENERATE(0us, 10us);
+  fake call, next;
+  queue q(spin);
+  q.schedule(call);
+  next.holds = true;
+  q.submit(next);
+  CHECK(q.posts_nothing());
+  q.drive(call);
+  q.q.succeeded();
+  call.begun = true;
+  CHECK(q.q.tried(true) == step::look);
+  CHECK(q.q.looked(false, at(0us)) == step::rest);
+  CHECK(q.posts({&next}));
+  CHECK(q.scheduled());
+  CHECK(call.is_condition);
+  q.drive(next);
+  CHECK(q.q.tried(false) == step::finish);
+  CHECK(q.posts({&call}));
+}
+
+TEST_CASE("a call lingers for its reply if no transfer waits behind it", "[op_queue]") {
+  fake call;
+  queue q(10us);
+  q.schedule(call);
+  q.drive(call);
+  q.q.succeeded();
+  call.begun = true;
+  CHECK(q.q.tried(true) == step::look);
+  CHECK(q.q.looked(false, at(0us)) == step::linger);
+  SECTION("in vain") {
+    CHECK(q.q.lingered(false, at(5us)) == step::yield);
+    CHECK(q.q.yielded() == step::rest);
+    CHECK(q.posts({&call}));
+    q.drive(call);
+    CHECK(q.q.tried(true) == step::look);
+    CHECK(q.q.looked(false, at(20us)) == step::park);
+    CHECK(call.is_condition);
+  }
+  SECTION("the reply comes meanwhile") {
+    CHECK(q.q.lingered(true) == step::attempt);
+    CHECK(q.q.tried(false) == step::finish);
+    CHECK(q.posts_nothing());
+    CHECK(q.finished == &call);
+  }
+}
+
+TEST_CASE("a transfer whose time is up ends wherever it is in the queue", "[op_queue]") {
+  fake first, second, third;
+  second.timed = third.timed = true;
+  queue q;
+  q.sleep(first);
+  q.submit(second);
+  q.submit(third);
+  CHECK(q.posts_nothing());
+  second.expired = true;
+  SECTION("when the first one is driven") {
+    CHECK(q.q.woken() == step::drive);
+    CHECK(q.q.driven() == step::attempt);
+    CHECK(q.q.current() == &first);
+    CHECK(q.posts({&second}));
+    CHECK(second.over);
+    CHECK_FALSE(second.result);
+    CHECK_FALSE(third.over);
+  }
+  SECTION("when the endpoint goes to sleep") {
+    CHECK(q.q.woken() == step::drive);
+    second.expired = false;
+    CHECK(q.q.driven() == step::attempt);
+    CHECK(q.q.tried(true) == step::look);
+    CHECK(q.q.looked(false) == step::park);
+    second.expired = true;
+    CHECK(q.park() == step::arm);
+    CHECK(q.posts({&second}));
+  }
+  SECTION("the driven one") {
+    first.timed = first.expired = true;
+    CHECK(q.q.woken() == step::drive);
+    q.q.driven();
+    CHECK(q.posts({&second, &third}));  // to complete, and to be driven
+    CHECK(q.finished == &first);
+    CHECK(q.scheduled());
+  }
+}
+
+TEST_CASE("an operation that is cancelled gives up what it has begun", "[op_queue]") {
+  fake transfer;
+  condition call;
+  queue q;
+  q.sleep(transfer);
+  q.submit(call);
+  SECTION("one") {
+    q.q.cancelled(call.op.id);
+    CHECK(call.op.given_up == 1);
+    CHECK(transfer.given_up == 0);
+    CHECK(q.posts({&call.op}));
+  }
+  SECTION("all") {
+    q.q.all_cancelled();
+    CHECK(call.op.given_up == 1);
+    CHECK(transfer.given_up == 1);
+    CHECK(q.posts({&transfer, &call.op}));
+    CHECK(call.op.result == operation_aborted());
+  }
+  SECTION("not if it is over") {
+    call.op.holds = true;
+    CHECK(q.q.changed() == step::rest);
+    q.q.cancelled(call.op.id);
+    CHECK(call.op.given_up == 0);
+    CHECK_FALSE(call.op.result);
+  }
+}
+
+TEST_CASE("conditions are looked at again without a notification", "[op_queue]") {
+  condition a, b;
+  queue q;
+  CHECK(q.q.changed() == step::rest);
+  CHECK(q.submit(a) == step::park);
+  CHECK(q.park() == step::arm);
+  CHECK(q.q.armed({}) == step::rest);
+  q.submit(b);
+  CHECK(q.posts_nothing());
+  SECTION("none holds") {
+    CHECK(q.q.changed() == step::rest);
+    CHECK(q.posts_nothing());
+    CHECK(q.waiting());
+  }
+  SECTION("the second holds: the endpoint sleeps on") {
+    b.op.holds = true;
+    CHECK(q.q.changed() == step::rest);
+    CHECK(q.posts({&b.op}));
+    CHECK(q.waiting());
+  }
+  SECTION("the first holds: the other one is driven") {
+    a.op.holds = true;
+    CHECK(q.q.changed() == step::hand_off);
+    CHECK(q.posts({&a.op, &b.op}));
+    CHECK(q.scheduled());
+  }
+  SECTION("all hold") {
+    a.op.holds = b.op.holds = true;
+    CHECK(q.q.changed() == step::hand_off);
+    CHECK(q.posts({&a.op, &b.op}));
+    CHECK(q.idle());
+  }
+}
+
+TEST_CASE("an operation that never was in the queue ends with its error", "[op_queue]") {
+  fake f;
+  queue q;
+  q.all.push_back(&f);
+  CHECK(q.q.refused(f, some_error) == step::rest);
+  CHECK(q.posts({&f}));
+  CHECK(q.idle());
+  CHECK(q.q.arrived(f) == step::finish);
+  CHECK(f.result == some_error);
 }

@@ -252,8 +252,8 @@ TEST_CASE("any_channel refuses what is no channel, and says why", "[any_channel]
   const std::string work = segment_of(work_ring<tick, 16>::traits);
   CHECK_THAT(forged_segment(std::string(64, 'x')).refusal(), contains("too small for a control header"));
   CHECK_THAT(forged_segment(std::string(4096, 'x')).refusal(), contains("no magic"));
-  CHECK_THAT(forged_segment(with(good, offsetof(identity, version), 3u)).refusal(),
-             contains("the layout version is 3, expected 2"));
+  CHECK_THAT(forged_segment(with(good, offsetof(identity, version), 4u)).refusal(),
+             contains("the layout version is 4, expected 3"));
   CHECK_THAT(forged_segment(with(good, offsetof(identity, kind), 77u)).refusal(),
              contains("the ring kind is 77, which is unknown"));
   CHECK_THAT(forged_segment(with(good, offsetof(identity, kind), layout::ring_kind::watch)).refusal(),
@@ -534,6 +534,300 @@ TEST_CASE("any_channel reports what was lost", "[any_channel]") {
   CHECK(rx.total_lost() == 6);
   CHECK(rx.receive(b.bytes, bytes) == error_code());
   CHECK(b.number() == 6);
+}
+
+namespace {
+
+using numbers = channel<spsc_ring<tick, 4>>;
+
+std::vector<std::byte> message_of(std::uint64_t number) {
+  std::vector<std::byte> bytes(8);
+  std::memcpy(bytes.data(), &number, sizeof number);
+  return bytes;
+}
+std::uint64_t number_of(const any_channel::consumer::lease_type& l) {
+  std::uint64_t n = 0;
+  if (!l || l.value().size() < sizeof n) return none;
+  std::memcpy(&n, l.value().data(), sizeof n);
+  return n;
+}
+
+/// What the process that had this place has counted.
+std::uint64_t counted(const std::string& name, std::size_t slot, std::int64_t change = 0) {
+  shared_memory block = shared_memory::open(name);
+  auto& s = reinterpret_cast<layout::participant_slot*>(block.buf().data() + sizeof(layout::control_header))[slot];
+  return s.count.messages.fetch_add(static_cast<std::uint64_t>(change)) + static_cast<std::uint64_t>(change);
+}
+
+}  // namespace
+
+TEST_CASE("any_channel leases an item of work, as bytes", "[any_channel]") {
+  const temporary made("any-lease");
+  using jobs = channel<work_ring<tick, 4>>;
+  net::io_context io;
+  jobs::producer typed(io, made.name);
+  any_channel::producer tx(io, made.name);
+  any_channel::consumer rx(io, made.name);
+  buffer room;
+  CHECK_FALSE(rx.try_receive_lease(room.bytes));
+
+  tick t{};
+  t.seq = 1;
+  REQUIRE(tx.try_send(bytes_of(t)));
+  auto l = rx.try_receive_lease(room.bytes);
+  CHECK(number_of(l) == 1);
+  CHECK(l.value().size() == sizeof(tick));
+  CHECK(l.deliveries() == 1);
+  CHECK_FALSE(rx.position());
+  CHECK(l.requeue());
+  l = rx.try_receive_lease(room.bytes);
+  CHECK(l.deliveries() == 2);
+  CHECK(l.ack());
+  CHECK_FALSE(l.ack());
+  CHECK_FALSE(rx.try_receive_lease(room.bytes));
+
+  SECTION("the count of deliveries comes along from elsewhere") {
+    REQUIRE(tx.try_send(bytes_of(t), 3));
+    REQUIRE(tx.try_send(bytes_of(t), 1000));
+    CHECK(rx.try_receive_lease(room.bytes).deliveries() == 4);  // its end gives it back
+    jobs::consumer other(io, made.name);
+    CHECK(other.try_receive_lease().deliveries() == 5);
+    rx.close();
+    std::vector<unsigned> all;
+    for (auto held = other.try_receive_lease(); held; held = other.try_receive_lease()) {
+      all.push_back(held.deliveries());
+      held.ack();
+    }
+    std::ranges::sort(all);
+    CHECK(all == std::vector<unsigned>{6, 255});
+  }
+  SECTION("a consumer that closes gives back what it holds") {
+    REQUIRE(tx.try_send(bytes_of(t)));
+    l = rx.try_receive_lease(room.bytes);
+    rx.close();
+    CHECK_FALSE(l.ack());
+    jobs::consumer next(io, made.name);
+    CHECK(next.try_receive_lease().deliveries() == 2);
+  }
+  SECTION("an operation, and its cancellation") {
+    told told_lease;
+    bool came = false;
+    rx.async_receive_lease(room.all(), [&](error_code ec, any_channel::consumer::lease_type held) {
+      came = !ec && number_of(held) == 1 && held.ack();
+    });
+    settle(io);
+    CHECK_FALSE(came);
+    typed.try_send(t);
+    REQUIRE(run(io));
+    CHECK(came);
+    error_code why;
+    rx.async_receive_lease(room.all(), [&](error_code ec, any_channel::consumer::lease_type held) {
+      why = ec;
+      came = static_cast<bool>(held);
+    });
+    settle(io);
+    rx.cancel();
+    io.restart();
+    REQUIRE(run(io));
+    CHECK(why == net::error::operation_aborted);
+    CHECK_FALSE(came);
+  }
+  SECTION("room that is too small") {
+    typed.try_send(t);
+    CHECK_FALSE(rx.try_receive_lease(std::span(room.bytes).first(4)));
+    CHECK(rx.try_receive_lease(room.bytes).ack());
+  }
+}
+
+TEST_CASE("any_channel leases a message of a byte_work_ring, as a copy", "[any_channel]") {
+  const temporary made("any-lease-bytes");
+  using tasks = channel<byte_work_ring>;
+  net::io_context io;
+  channel_options o;
+  o.slots = 4;
+  o.message_bytes = 64;
+  tasks::producer typed(io, made.name, o);
+  tasks::consumer other(io, made.name, o);
+  any_channel::producer tx(io, made.name);
+  any_channel::consumer rx(io, made.name);
+  buffer room;
+  CHECK_FALSE(rx.try_receive_lease(room.bytes));
+  REQUIRE(typed.try_send(message_of(1)));
+  CHECK_FALSE(rx.try_receive_lease(std::span(room.bytes).first(4)));  // too small: it stays
+  auto l = rx.try_receive_lease(room.bytes);
+  CHECK(number_of(l) == 1);
+  CHECK(l.value().size() == 8);
+  CHECK(l.deliveries() == 1);
+  CHECK_FALSE(other.try_receive());
+  CHECK(l.requeue());
+  l = rx.try_receive_lease(room.bytes);
+  CHECK(l.deliveries() == 2);
+  CHECK(l.ack());
+  CHECK_FALSE(other.try_receive());
+
+  REQUIRE(tx.try_send(message_of(2), 3));
+  CHECK(other.try_receive()->deliveries() == 4);
+  REQUIRE(tx.try_send(message_of(3), 3));
+  l = rx.try_receive_lease(room.bytes);
+  CHECK(number_of(l) == 3);
+  CHECK(l.reject());
+  CHECK_FALSE(other.try_receive());
+  CHECK(rx.try_receive_dead(room.bytes) == 8u);
+  CHECK_FALSE(rx.try_receive_dead(room.bytes));
+
+  REQUIRE(tx.try_send(message_of(4)));
+  l = rx.try_receive_lease(room.bytes);
+  rx.close();
+  CHECK_FALSE(l.ack());
+  CHECK(other.try_receive()->deliveries() == 2);
+}
+
+TEST_CASE("any_channel leases values of an spsc_ring, which stay in it until they are acknowledged", "[any_channel]") {
+  const temporary made("any-held");
+  net::io_context io;
+  channel_options kept;
+  kept.lifetime = lifetime::persistent;
+  numbers::producer tx(io, made.name, kept);
+  std::array<buffer, 4> rooms;
+  tick t{};
+  for (t.seq = 0; t.seq != 4; ++t.seq) REQUIRE(tx.try_send(t));
+  REQUIRE_FALSE(tx.try_send(t));
+  {
+    any_channel::consumer rx(io, made.name);
+    CHECK(rx.position() == 0u);
+    auto a = rx.try_receive_lease(rooms[0].bytes);
+    auto b = rx.try_receive_lease(rooms[1].bytes);
+    CHECK(number_of(a) == 0);
+    CHECK(number_of(b) == 1);
+    CHECK(b.deliveries() == 1);
+    CHECK(rx.position() == 2u);
+    CHECK(rx.size() == 2);
+    CHECK_FALSE(tx.try_send(t));  // nothing is released yet
+    CHECK_FALSE(b.requeue());
+    CHECK(a.ack());
+    CHECK(tx.try_send(t));
+    CHECK_FALSE(tx.try_send(t));
+    CHECK(counted(made.name, 1) == 1);
+  }
+  {
+    any_channel::consumer rx(io, made.name);  // the first was killed, or closed
+    CHECK(rx.position() == 1u);
+    auto a = rx.try_receive_lease(rooms[0].bytes);
+    auto b = rx.try_receive_lease(rooms[1].bytes);
+    auto c = rx.try_receive_lease(rooms[2].bytes);
+    CHECK(number_of(a) == 1);
+    CHECK(number_of(c) == 3);
+    CHECK(b.ack());
+    CHECK_FALSE(a.ack());  // acknowledged with the later one
+    CHECK(counted(made.name, 1) == 3);
+    CHECK(take(rx) == 4);  // and this acknowledges c
+    CHECK_FALSE(c.ack());
+    CHECK(counted(made.name, 1) == 5);
+    CHECK(rx.position() == 5u);
+    CHECK_FALSE(rx.try_receive_lease(rooms[0].bytes));
+    t.seq = 5;
+    CHECK(tx.try_send(t));
+    CHECK(number_of(rx.try_receive_lease(rooms[0].bytes)) == 5);
+    CHECK_FALSE(rx.try_receive_lease(rooms[0].bytes));
+  }
+  numbers::consumer typed(io, made.name);
+  CHECK(typed.try_receive()->seq == 5);
+  typed.close();
+  tx.close();
+  numbers::unlink(made.name);
+}
+
+TEST_CASE("any_channel leases messages of a byte_ring, which stay in it until they are acknowledged", "[any_channel]") {
+  const temporary made("any-held-bytes");
+  using messages = channel<byte_ring>;
+  net::io_context io;
+  messages::producer tx(io, made.name);
+  std::array<buffer, 3> rooms;
+  for (std::uint64_t n = 0; n != 3; ++n) REQUIRE(tx.try_send(message_of(n)));
+  {
+    any_channel::consumer rx(io, made.name);
+    CHECK(rx.position() == 0u);
+    auto a = rx.try_receive_lease(rooms[0].bytes);
+    auto b = rx.try_receive_lease(rooms[1].bytes);
+    CHECK(number_of(b) == 1);
+    CHECK(rx.position() == 32u);
+    CHECK_FALSE(rx.try_receive_lease(std::span(rooms[2].bytes).first(4)));
+    CHECK(b.ack());  // in any order
+    CHECK(a.ack());
+    auto c = rx.try_receive_lease(rooms[2].bytes);
+    CHECK(number_of(c) == 2);
+    CHECK_FALSE(c.requeue());
+  }
+  messages::consumer next(io, made.name);
+  CHECK(next.try_receive()->size() == 8);
+  CHECK_FALSE(next.try_receive());
+}
+
+TEST_CASE("any_channel: positions only grow, though participants are killed", "[any_channel]") {
+  const temporary made("any-position");
+  net::io_context io;
+  channel_options kept;
+  kept.lifetime = lifetime::persistent;
+  tick t{};
+  std::uint64_t passed = 0;
+  const auto pass = [&](int count, std::int64_t not_counted) {
+    {
+      numbers::producer tx(io, made.name, kept);
+      numbers::consumer rx(io, made.name, kept);
+      for (int i = 0; i != count; ++i, ++passed) {
+        REQUIRE(tx.try_send(t));
+        REQUIRE(rx.try_receive());
+      }
+    }
+    // As if both were killed before they counted what they had passed in their last call.
+    counted(made.name, 0, -not_counted);
+    counted(made.name, 1, -not_counted);
+  };
+  const auto check = [&] {
+    any_channel::producer tx(io, made.name);
+    any_channel::consumer rx(io, made.name);
+    CHECK(tx.position() == passed);
+    CHECK(rx.position() == passed);
+    CHECK(tx.try_send(bytes_of(t)));
+    CHECK(tx.position() == passed + 1);
+    CHECK(rx.position() == passed);
+    CHECK(take(rx) != none);
+    CHECK(rx.position() == ++passed);
+  };
+  pass(3, 0);
+  check();
+  pass(7, 4);
+  check();
+  for (int i = 0; i != 12; ++i) pass(1, 1);  // together more than there are places
+  check();
+  numbers::unlink(made.name);
+}
+
+TEST_CASE("any_channel leases from rings for many readers what it has received", "[any_channel]") {
+  const temporary made("any-lease-news");
+  using news = channel<broadcast_ring<tick, 4, overflow::overwrite>>;
+  net::io_context io;
+  news::producer tx(io, made.name);
+  any_channel::consumer rx(io, made.name);
+  buffer room;
+  tick t{};
+  for (t.seq = 0; t.seq != 20; ++t.seq) tx.try_send(t);
+  error_code why;
+  std::uint64_t first = none;
+  rx.async_receive_lease(room.all(), [&](error_code ec, any_channel::consumer::lease_type) { why = ec; });
+  REQUIRE(run(io));
+  CHECK(why == errc::lagged);
+  CHECK(rx.lost() != 0);
+  rx.async_receive_lease(room.all(), [&](error_code ec, any_channel::consumer::lease_type l) {
+    why = ec;
+    first = number_of(l);
+    CHECK(l.ack());
+  });
+  io.restart();
+  REQUIRE(run(io));
+  CHECK_FALSE(why);
+  CHECK(first == rx.total_lost());
+  CHECK_FALSE(rx.position());
 }
 
 TEST_CASE("any_channel by handles", "[any_channel]") {

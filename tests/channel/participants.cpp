@@ -144,12 +144,14 @@ TEST_CASE("a consumer in one of the last slots is woken, and its death is notice
     REQUIRE(run(io));
     CHECK(got == n);
   }
+  const event joined;
   child dies([&] {
     net::io_context own;
     jobs::consumer another(own, name);
-    ::pause();
+    joined.set();
+    for (;;) ::pause();
   });
-  await([&] { return files_of(name) == 4; });  // the segment, and the bells of three
+  joined.wait();
   // The producer's room is used up, so that it sleeps, and hears of the death.
   while (tx.try_send({7, 0.5})) {}
   std::vector<std::error_code> outcomes;

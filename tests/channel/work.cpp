@@ -129,7 +129,7 @@ TEST_CASE("a consumer that is notified while already awake, and then cancelled, 
   CHECK(w.told[1].calls + w.told[2].calls == 2);
 }
 
-TEST_CASE("a consumer that only waits for peers does not use up a wake-up for an item", "[work]") {
+TEST_CASE("a consumer that only waits for peers is not woken for an item", "[work]") {
   const std::string name = unique_name("work-peer");
   net::io_context idle_io, busy_io;
   auto idle = meet<errands>::consumer(idle_io, name);
@@ -143,11 +143,9 @@ TEST_CASE("a consumer that only waits for peers does not use up a wake-up for an
   settle(busy_io);  // has seen the producer, and sleeps again
   tx.try_send({5, 0});
   settle(busy_io);
-  CHECK(received.calls == 0);  // not the first to be woken
+  CHECK(received.value == 5);  // although the other one is the first in the roster, and does not run
   settle(idle_io);
   CHECK(there.calls == 1);
-  settle(busy_io);
-  CHECK(received.value == 5);
   tx.close();
   idle.close();
   busy.close();

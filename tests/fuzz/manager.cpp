@@ -109,7 +109,7 @@ class obliging final : public server_session::service {
  public:
   const server_session* session = nullptr;
 
-  belfry::detail::reply serve(const belfry::detail::request& r) override {
+  belfry::detail::reply serve(const belfry::detail::client_request& r) override {
     require(session->authenticated());
     pickle::tuple all;
     all.items.emplace_back(r.method);

@@ -110,6 +110,13 @@ net::awaitable<void> use_any(net::io_context& io) {
   rx.async_receive(net::buffer(bytes), [](const belfry::error_code&, std::size_t) {});
   co_await rx.async_wait(net::use_awaitable);
   std::cout << tx.info().type << rx.size() << rx.lost() << count;
+
+  belfry::any_channel::client client(io, "everything");
+  belfry::any_channel::server server(io, "everything");
+  const belfry::message answer = co_await client.async_call(net::buffer(bytes), net::use_awaitable);
+  belfry::byte_call call = co_await server.async_accept(net::use_awaitable);
+  if (!call.reply(answer.bytes())) call.requeue();
+  std::cout << client.info().type << server.info().type;
 }
 
 net::awaitable<void> share(net::io_context& io) {

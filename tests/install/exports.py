@@ -12,8 +12,8 @@ import sys
 
 # In belfry::detail: what inline code of headers calls or inherits from.
 PRIVATE = {
-    "any_ring", "arrive", "close_handle", "endpoint", "fork_generation", "info_of", "lose",
-    "manager_service", "mapping", "receive_handles", "roster", "segment", "send_handles", "watch_endpoint",
+    "any_call_ring", "any_ring", "arrive", "close_handle", "describe_channel", "endpoint", "fork_generation", "info_of",
+    "lose", "make_channel", "manager_service", "mapping", "receive_handles", "roster", "segment", "send_handles", "watch_endpoint",
 }
 INTERNAL = {"cli", "layout", "platform"}  # other namespaces in belfry
 

@@ -263,7 +263,7 @@ def main(*tools):
 if __name__ == "__main__":
     if "--one" in sys.argv:
         TOOLS = sys.argv[1:3]
-        support.watchdog(120)
+        support.watchdog(600)
         resource_tracker.ensure_running()
         unittest.main(argv=sys.argv[:1] + sys.argv[4:])
     sys.exit(main(*sys.argv[1:]))

@@ -24,7 +24,7 @@ KEY = b"a key"
 HONEST = 180
 BLOCKS = 4  # for each honest client
 HOSTILE = 2  # of each kind
-TIMEOUT = 2000  # milliseconds
+TIMEOUT = 5000  # milliseconds
 SLOW = "BELFRY_TEST_ONE_PYTHON" in os.environ  # sanitizers keep memory back
 
 
@@ -372,7 +372,7 @@ OPTIONS = {
 def main(belfry):
     global BELFRY
     BELFRY = belfry
-    support.watchdog(100)
+    support.watchdog(600)
     for test in everybody, strangers:
         with tempfile.TemporaryDirectory(prefix="belfry-test-") as folder:
             asyncio.run(served(test, folder))

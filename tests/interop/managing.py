@@ -588,7 +588,7 @@ def start_tracker():
 
 
 def main(*tools):
-    support.watchdog(280)
+    support.watchdog(1200)
     found = support.interpreters(8)
     if not found:
         print("skipped: no CPython >= 3.8 with shared memory")
@@ -615,7 +615,7 @@ if __name__ == "__main__":
     if "--one" in sys.argv:
         BELFRY, TOOL = sys.argv[1:3]
         os.environ["BELFRY_EXECUTABLE"] = BELFRY
-        support.watchdog(120)
+        support.watchdog(600)
         start_tracker()
         unittest.main(argv=sys.argv[:1] + sys.argv[4:])
     sys.exit(main(*sys.argv[1:]))

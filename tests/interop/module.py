@@ -126,7 +126,7 @@ class Alone(unittest.TestCase):
 
     def test_nothing_is_left_of_the_tutorials_program(self):
         """A parent creates a block; two processes, one after the other, write into it in transactions."""
-        support.watchdog(120)
+        support.watchdog(600)
         for end in "return", "forgotten", "os._exit", "kill", "kill within":
             for method in multiprocessing.get_all_start_methods():
                 with self.subTest(end, method=method):
@@ -200,12 +200,15 @@ class Alone(unittest.TestCase):
             return pid
 
         def take_turns(me):
-            support.watchdog(60)
+            support.watchdog(600)
             with path.open("r+b") as f, Watch(self.name) as watch:
                 words = memoryview(mmap.mmap(f.fileno(), 0)).cast("Q")
-                while words[0] != 20:
+                while True:
                     seen = watch.version()
-                    if words[0] % 2 == me:
+                    turn = words[0]
+                    if turn == 20:
+                        break
+                    if turn % 2 == me:
                         with watch.txn():
                             words[0] += 1
                     else:
@@ -410,9 +413,10 @@ class Alone(unittest.TestCase):
         for waits_before in True, False:
             copy = self.lingering_holder()
             with Watch(self.name) as watch:
-                threading.Timer(0.3, os.close, (copy,)).start()
-                with self.assertRaises(TimeoutError), watch.txn(0.1):
-                    pass
+                if waits_before:
+                    with self.assertRaises(TimeoutError), watch.txn(0.1):
+                        pass
+                threading.Timer(0.1, os.close, (copy,)).start()
                 with watch.txn() as t:
                     self.assertTrue(t.owner_died)
 
@@ -441,20 +445,26 @@ class Alone(unittest.TestCase):
         """Ctrl-C at any moment: the next participant gets the transaction, and is told of no death."""
         self.addCleanup(signal.signal, signal.SIGUSR1, signal.signal(signal.SIGUSR1, signal.default_int_handler))
         main = threading.get_ident()
+        companion = support.Companion(self.name)
+
+        def interrupt_when_asleep():
+            support.until(lambda: companion.sleeps(os.getpid()))
+            signal.pthread_kill(main, signal.SIGUSR1)
+
         with Watch(self.name) as holder, Watch(self.name) as watch, Watch(self.name) as third:
-            for delay in [0.05] * 3:  # asleep
-                timer = threading.Timer(delay, signal.pthread_kill, (main, signal.SIGUSR1))
-                timer.start()
+            for _ in range(3):
+                interrupter = threading.Thread(target=interrupt_when_asleep)
+                interrupter.start()
                 with holder.txn(), self.assertRaises(KeyboardInterrupt), watch.txn():
                     pass
-                timer.join()
+                interrupter.join()
                 with third.txn(0) as t:
                     self.assertFalse(t.owner_died)
-                timer = threading.Timer(delay, signal.pthread_kill, (main, signal.SIGUSR1))
-                timer.start()
+                interrupter = threading.Thread(target=interrupt_when_asleep)
+                interrupter.start()
                 with self.assertRaises(KeyboardInterrupt):
                     watch.wait(watch.version())
-                timer.join()
+                interrupter.join()
 
     def test_an_interrupt_at_every_line_of_a_transaction(self):
         code = {f.__code__ for f in (Watch._try_begin, layout.State.set_dirty, layout.State.take_ticket)}
@@ -602,5 +612,5 @@ class Alone(unittest.TestCase):
 
 if __name__ == "__main__":
     TOOL = sys.argv.pop(1)
-    support.watchdog(120)
+    support.watchdog(600)
     unittest.main()

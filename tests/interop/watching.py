@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Watches and transactions between C++ and Python: each wakes the other, and survives its death.
 
-watching.py WATCH_TOOL      for every CPython from 3.9 on of this machine
+watching.py WATCH_TOOL [TURNS]      for every CPython from 3.9 on of this machine
 """
 
 import itertools
@@ -16,7 +16,7 @@ import support
 from support import Agent, Companion
 
 ROUNDS = 10
-TURNS = 3000
+turns = 500
 LIMIT = 100  # seconds for a scenario
 
 
@@ -98,7 +98,7 @@ def in_turns(pool, a, b):
     """No participant sleeps through a notification, however close it comes to parking."""
     with pool.members("turns", a, b, a) as (_, *players):
         for who, player in enumerate(players):
-            player.tell("play %d %d %d" % (who, len(players), TURNS))
+            player.tell("play %d %d %d" % (who, len(players), turns))
         for player in players:
             assert player.answer() == "ok"
 
@@ -259,7 +259,7 @@ def run(tool, python, among_themselves):
         # For a watch it makes no difference how its program waits for transactions.
         scenarios = WATCHES if "C++" not in (a, b) else []
         for scenario in scenarios + TRANSACTIONS:
-            support.watchdog(LIMIT)
+            support.watchdog(LIMIT + turns // 10)
             try:
                 scenario(pool, a, b)
             except BaseException:
@@ -270,7 +270,9 @@ def run(tool, python, among_themselves):
     subprocess.run([python, str(support.HERE / "module.py"), tool], check=True)
 
 
-def main(tool):
+def main(tool, wanted_turns=turns):
+    global turns
+    turns = int(wanted_turns)
     found = support.interpreters()
     if not found:
         print("skipped: no CPython >= 3.9 with shared memory")

@@ -66,7 +66,7 @@ TEST_CASE("a shutdown is cancelled at every moment", "[manager_tokens]") {
     CHECK(log.ec == (completed ? error_code() : net::error::operation_aborted));
     ::usleep(20'000);
     // Either the server has not received the request, or it carries it out completely.
-    CHECK(in_shared_memory(k.name + "-there") == k.server.is_open());
+    CHECK(comes_true([&] { return in_shared_memory(k.name + "-there") == k.server.is_open(); }));
   }
 }
 

@@ -1,31 +1,34 @@
 #!/bin/sh
-# Checks the Promela models in this directory with Spin, each configuration in all its states.
+# Checks the Promela models in this directory with Spin, each configuration in all its states; and litmus tests with herd7.
 #
 # sh run.sh [MODEL…]      default: every model
+# sh run.sh litmus        the litmus tests
 #
-#   --long as the first argument: also the configurations with millions of states
+# As the first argument:
+#   --short   only what must hold, with fewer states
+#   --long    also the configurations with millions of states
 #
-# One line per configuration; exit status 0, 1, or 77 if spin or a C compiler is missing.
+# One line per configuration; exit status 0, 1, or 77 if spin, herd7 or a C compiler is missing.
 
-models='parking work_ring watch leaving'
+models='parking work_ring call_ring broadcast_holds watch leaving'
 
 parking() {
     both='-DPRODUCERS=1 -DCAPACITY=1 -DMESSAGES=3'   # both sides park
     rivals='-DCAPACITY=1 -DOLD=1 -DMESSAGES=1 -DCOMPETING -DCANCELS=1'   # one of the producers gives up
     rejoin="$both -DKILLABLE=1"                      # the consumer is killed, and another one joins
 
-    holds '2 producers'                                 -DMESSAGES=2
+    usual holds '2 producers'                                 -DMESSAGES=2
     holds '2 producers, one killed'                     -DMESSAGES=1 -DKILLS=1 -DKILLABLE=2
     thorough holds '2 producers'                                 -DMESSAGES=3
     thorough holds '2 producers, one killed'                     -DMESSAGES=3 -DKILLS=1 -DKILLABLE=2
     thorough holds '2 producers, both killed'                    -DKILLS=2
     thorough holds '2 producers parked, one killed'              -DMESSAGES=1 -DCAPACITY=1 -DKILLS=1
-    holds '2 producers, one and the consumer killed'    -DMESSAGES=1 -DKILLS=2 -DKILLABLE=3
+    usual holds '2 producers, one and the consumer killed'    -DMESSAGES=1 -DKILLS=2 -DKILLABLE=3
     thorough holds '2 producers, consumer killed, joins'         -DMESSAGES=1 -DKILLS=1 -DKILLABLE=1 -DLIVES=2
     holds '1:1, both park, capacity 1'                  $both
     holds '1:1, both park, capacity 2'                  -DPRODUCERS=1 -DCAPACITY=2 -DMESSAGES=4
-    holds '1:1, capacity 1, consumer killed, joins'     $rejoin -DKILLS=1 -DLIVES=2
-    holds '1:1, capacity 1, either killed, 2 kills'     -DPRODUCERS=1 -DCAPACITY=1 -DKILLABLE=3 -DKILLS=2 -DLIVES=3
+    usual holds '1:1, capacity 1, consumer killed, joins'     $rejoin -DKILLS=1 -DLIVES=2
+    usual holds '1:1, capacity 1, either killed, 2 kills'     -DPRODUCERS=1 -DCAPACITY=1 -DKILLABLE=3 -DKILLS=2 -DLIVES=3
     thorough holds '1:1, capacity 2, either killed, 2 kills'     -DPRODUCERS=1 -DCAPACITY=2 -DMESSAGES=3 -DKILLABLE=3 -DKILLS=2 -DLIVES=3
     holds '1:1, capacity 1, consumer goes elsewhere'    $both -DELSEWHERE
     holds 'the same, no fence for room'                 $both -DELSEWHERE -DNO_ROOM_FENCE
@@ -60,13 +63,14 @@ work_ring() {
     pipe='-DPRODUCERS=1 -DCONSUMERS=1'
     fan_out='-DPRODUCERS=1'
     fan_in='-DCONSUMERS=1'
+    dying='-DDELIVERIES=2 -DDEAD_CONSUMERS=1'           # a participant waits for dead items
     old="$fan_out -DOLD_ITEM"                        # an item that a consumer has put back is there already
 
     holds '1:1, capacity 1, 2 kills'                    $pipe -DCAPACITY=1 -DMESSAGES=2 -DKILLS=2 -DLIVES=2 -DREAPER_KILLS=1
     holds '2:1, capacity 1, a kill'                     $fan_in -DCAPACITY=1 -DKILLS=1 -DLIVES=2 -DREAPER_KILLS=1
     holds '1:2, capacity 1, a kill'                     $fan_out -DCAPACITY=1 -DKILLS=1
     holds '2:1, put back'                               $fan_in -DREQUEUES=1
-    holds '2:2'                                         -DMESSAGES=1
+    usual holds '2:2'                                         -DMESSAGES=1
     holds '1:1, capacity 2, a batch, 2 kills'           $pipe -DMESSAGES=3 -DBATCH -DKILLS=2 -DLIVES=2
     holds '1:2, capacity 2, a batch'                    $fan_out -DMESSAGES=2 -DBATCH
     thorough holds '2:1, batches'                       $fan_in -DMESSAGES=2 -DBATCH
@@ -85,6 +89,11 @@ work_ring() {
     thorough holds '2:2, capacity 2, an old item'       -DOLD_ITEM
     thorough holds '2:2, capacity 3, an old item'       -DOLD_ITEM -DCAPACITY=3
 
+    holds '1:1, 2 messages, items die'                  $dying -DPRODUCERS=1 -DCONSUMERS=1 -DMESSAGES=2
+    holds '1:1, capacity 1, items die, a kill'          $dying -DPRODUCERS=1 -DCONSUMERS=1 -DCAPACITY=1 -DKILLS=1 -DKILLABLE=5 -DLIVES=2
+    holds '1:2, items die, an expiry'                   $dying -DPRODUCERS=1 -DEXPIRE=1 -DMESSAGES=1
+    holds '1:1, capacity 2, dead ones are dropped'      -DDELIVERIES=1 -DPRODUCERS=1 -DCONSUMERS=1 -DMESSAGES=3 -DKILLS=1 -DLIVES=2
+
     fails 'NO_LATE_REQUEUE'              stranded    $fan_out -DMESSAGES=2 -DREQUEUES=1 -DNO_LATE_REQUEUE
     fails 'NO_LATE_RECOVER'              stranded    $fan_out -DMESSAGES=2 -DKILLS=1 -DNO_LATE_RECOVER
     fails 'RECOVER_FREES'                stranded    $fan_out -DMESSAGES=2 -DKILLS=1 -DRECOVER_FREES
@@ -95,8 +104,82 @@ work_ring() {
     fails 'PAST_TAIL'                    stranded    $fan_out -DMESSAGES=3 -DREQUEUES=1 -DPAST_TAIL
     fails 'NO_RAISE'                     refused     $fan_in -DCAPACITY=1 -DKILLS=1 -DNO_RAISE
     fails 'ROOM_AT_ACK'                  refused     $old -DKILLS=1 -DKILLABLE=1 -DROOM_AT_ACK
+    fails 'NO_DIED'                      left_dead   $dying -DPRODUCERS=1 -DCONSUMERS=1 -DNO_DIED
+    fails 'NO_DIED_RECOVER'              left_dead   $dying -DPRODUCERS=1 -DCONSUMERS=1 -DKILLS=2 -DKILLABLE=1 -DLIVES=3 -DNO_DIED_RECOVER
+    fails 'COUNT_LATER'                  too_often   $dying -DPRODUCERS=1 -DCONSUMERS=1 -DKILLS=3 -DKILLABLE=1 -DLIVES=4 -DCOUNT_LATER
+    fails 'REVIVE'                       too_often   $dying -DPRODUCERS=1 -DCONSUMERS=1 -DKILLS=1 -DKILLABLE=4 -DREVIVE
+    fails 'BLIND_ACK'                    twice       $dying -DPRODUCERS=1 -DEXPIRE=1 -DBLIND_ACK
+    fails 'KEEP_DEAD'                    kept        -DDELIVERIES=1 -DPRODUCERS=1 -DCONSUMERS=1 -DMESSAGES=3 -DKEEP_DEAD
     thorough fails 'HEAD_BLINDLY'        stranded    -DKILLS=1 -DKILLABLE=1 -DHEAD_BLINDLY
     thorough fails 'SKIPPED_UNSEEN'      stranded    -DOLD_ITEM -DCAPACITY=3 -DSKIPPED_UNSEEN
+}
+
+call_ring() {
+    twice='-DAGAIN=1'                                # calls may be executed twice
+    often='-DAGAIN=1 -DDELIVERIES=2'                 # and not more often
+    rivals="-DCLIENTS=1 -DSERVERS=2"
+
+    holds '2 clients'                                   -DCALLS=2
+    holds '2 clients, 2 servers, one gives up'          -DSERVERS=2 -DGIVE_UPS=1
+    holds '2 clients, 2 give up, a call is dropped'     -DCALLS=2 -DGIVE_UPS=2 -DDROPS=1
+    holds '2 clients, 2 places'                         -DPLACES=2 -DGIVE_UPS=1
+    holds '2 servers, 2 places'                         $rivals -DPLACES=2 -DCALLS=2 -DGIVE_UPS=1
+    holds '2 servers, a call is dropped, delivered again' $rivals $twice -DPLACES=2 -DCALLS=2 -DDROPS=1
+    holds '2 servers, a call is given back'             $rivals -DCALLS=2 -DRETURNS=2 -DGIVE_UPS=1
+    holds 'the same, at most 2 deliveries, one dropped' $rivals $often -DRETURNS=1 -DDROPS=1 -DGIVE_UPS=1
+    usual holds '2 clients, a call is given back, a kill' -DRETURNS=1 -DKILLS=1 -DGIVE_UPS=1
+    holds '2 clients, a kill'                           -DKILLS=1 -DGIVE_UPS=1 -DREAPER_KILLS=1
+    usual holds '2 servers, a kill, delivered again'          $rivals $twice -DKILLS=1 -DGIVE_UPS=1 -DREAPER_KILLS=1
+    holds '2 servers, at most 2 deliveries'             $rivals $often -DDROPS=3 -DGIVE_UPS=1
+    thorough holds '2 servers, at most 2 deliveries, 2 kills' $rivals $often -DKILLS=2 -DDROPS=1 -DREAPER_KILLS=1
+    thorough holds '2 clients, 2 kills'                 -DKILLS=2 -DGIVE_UPS=1 -DREAPER_KILLS=1
+    thorough holds '2 servers, 2 kills, delivered again' $rivals $twice -DKILLS=2 -DGIVE_UPS=1 -DREAPER_KILLS=1
+    thorough holds '2 servers, 2 places, a kill'        $rivals -DPLACES=2 -DCALLS=2 -DKILLS=1 -DGIVE_UPS=1
+    thorough holds '2:2, a kill'                        -DSERVERS=2 -DKILLS=1 -DGIVE_UPS=1
+
+    fails 'FREE_TAKEN'                   shared_place   -DGIVE_UPS=1 -DFREE_TAKEN
+    fails 'RECOVER_FREES'                shared_place   -DKILLS=1 -DRECOVER_FREES
+    fails 'KEEP_ABANDONED'               leaked         -DKILLS=1 -DGIVE_UPS=1 -DKEEP_ABANDONED
+    fails 'LOSE_AGAIN'                   twice          $rivals -DKILLS=1 -DLOSE_AGAIN
+    fails 'NO_NEWS_DROP'                 stranded       $rivals $twice -DDROPS=1 -DNO_NEWS_DROP
+    fails 'NO_NEWS_GIVE_BACK'            stranded       $rivals -DRETURNS=1 -DNO_NEWS_GIVE_BACK
+    fails 'GIVE_BACK_LATER'              started        -DCLIENTS=1 $twice -DRETURNS=1 -DGIVE_UPS=1 -DGIVE_BACK_LATER
+    fails 'NO_NEWS_RECOVER'              stranded       $rivals $twice -DKILLS=1 -DNO_NEWS_RECOVER
+    fails 'NEWS_FIRST'                   stranded       -DNEWS_FIRST
+    fails 'NEWS_LAST'                    stranded       -DNEWS_LAST
+    fails 'SILENT_FREE'                  refused        -DSILENT_FREE
+    fails 'SILENT_ABANDON'               untold         -DGIVE_UPS=1 -DSILENT_ABANDON
+    fails 'RECOVER_ONCE'                 leaked         -DKILLS=1 -DGIVE_UPS=1 -DRECOVER_ONCE
+    fails 'AGAIN_AND_AGAIN'              too_often      $rivals $often -DKILLS=1 -DDROPS=2 -DAGAIN_AND_AGAIN
+    fails 'COUNT_LATER'                  too_often      $rivals $often -DKILLS=1 -DDROPS=2 -DCOUNT_LATER
+    fails 'SILENT_LOSS'                  unheard        $rivals $often -DDROPS=2 -DSILENT_LOSS
+}
+
+broadcast_holds() {
+    one='-DCONSUMERS=1'
+    two='-DMESSAGES=2 -DMOST_HELD=1'
+
+    holds '1 consumer, 4 messages'                      $one -DMESSAGES=4
+    holds '1 consumer, the newest, 4 messages'          $one -DMESSAGES=4 -DNEWEST
+    holds '1 consumer, 3 places, 4 messages'            $one -DMESSAGES=4 -DPLACES=3
+    holds '2 consumers, 2 messages'                     -DMESSAGES=2
+    holds '2 consumers, one wants the newest'           -DMESSAGES=2 -DNEWEST
+    holds '1 consumer, either killed, 2 kills'          $one -DMESSAGES=2 -DKILLS=2 -DLIVES=2 -DREAPER_KILLS=1
+    holds '2 consumers, one killed'                     $two -DKILLS=1 -DKILLABLE=1
+    thorough holds '1 consumer, 3 messages, a kill'     $one -DKILLS=1 -DLIVES=2
+    thorough holds '2 consumers, the producer killed'   $two -DKILLS=1 -DKILLABLE=4 -DLIVES=2
+    thorough holds '2 consumers, 3 messages'            -DMOST_HELD=1
+
+    fails 'LOOK_ONCE'                    changed        $one -DLOOK_ONCE
+    fails 'HOLD_BLINDLY'                 miscounted     $one -DHOLD_BLINDLY
+    fails 'STAMP_LATE'                   changed        $one -DSTAMP_LATE
+    fails 'BIT_LATE'                     changed        $one -DBIT_LATE
+    fails 'NUMBER_LATE'                  miscounted     -DNUMBER_LATE
+    fails 'OLD_NUMBER'                   miscounted     -DOLD_NUMBER
+    thorough fails 'NUMBER_FIRST'        miscounted     -DNUMBER_FIRST
+    fails 'NO_SUCCESSION'                missed         $one -DMESSAGES=2 -DKILLS=1 -DKILLABLE=2 -DLIVES=2 -DNO_SUCCESSION
+    thorough fails 'SILENT'              refused        -DSILENT
+    fails 'NO_RECOVER'                   refused        $one -DKILLS=1 -DKILLABLE=1 -DNO_RECOVER
 }
 
 watch() {
@@ -113,7 +196,8 @@ watch() {
 }
 
 leaving() {
-    holds '3 leave, one reaps before'
+    holds '2 leave, one reaps before'                   -DLEAVERS=2
+    usual holds '3 leave, one reaps before'
     thorough holds '4 leave'                            -DLEAVERS=4 -DSTAYERS=0
 
     fails 'NO_SECOND_LOOK'               left_behind    -DNO_SECOND_LOOK
@@ -122,13 +206,14 @@ leaving() {
     fails 'LOOK_ONCE'                    mistaken       -DLOOK_ONCE
 }
 
-# thorough COMMAND…: only with --long.
-thorough() { [ $long = no ] || "$@"; }
+# usual COMMAND…: not with --short. thorough COMMAND…: only with --long.
+usual() { [ $extent = short ] || "$@"; }
+thorough() { [ $extent != long ] || "$@"; }
 
 # holds NAME FLAG…: no error in the complete state space of $model with these flags.
 holds() {
     name=$1; shift
-    if search -Og "$@" && grep -q 'errors: 0$' out && ! grep -Eq "$incomplete" out; then
+    if search $optimised "$@" && grep -q 'errors: 0$' out && ! grep -Eq "$incomplete" out; then
         report ok 'holds'
     else
         report FAIL 'does not hold, or the search was cut short'
@@ -137,6 +222,7 @@ holds() {
 
 # fails NAME ASSERTION FLAG…: the first error is the violation of assert(!ASSERTION).
 fails() {
+    [ $extent != short ] || return
     name=$1 assertion=$2; shift 2
     if search -O0 "$@" && grep -q "assertion violated *!($assertion)" out; then
         report ok "fails: $assertion"
@@ -173,7 +259,9 @@ report() {
     fi
 }
 
-for tool in spin cc; do
+tools='spin cc'
+[ "${1-}" != litmus ] || tools='herd7 cc'
+for tool in $tools; do
     command -v $tool >/dev/null || { echo "skipped: no $tool"; exit 77; }
 done
 here=$(cd "$(dirname "$0")" && pwd) || exit 1
@@ -181,14 +269,16 @@ tmp=$(mktemp -d) || exit 1
 pan=
 trap '[ -z "$pan" ] || kill $pan 2>/dev/null; cd /; rm -rf "$tmp"' EXIT
 trap 'exit 1' HUP INT TERM
-cd "$tmp" && cp "$here"/*.pml . || exit 1
+cd "$tmp" && cp -r "$here"/*.pml "$here/litmus" . || exit 1
 
-long=no
-if [ "${1-}" = --long ]; then long=yes; shift; fi
+extent=usual
+optimised=-Og
+case ${1-} in --short | --long) extent=${1#--}; shift ;; esac
+[ $extent != short ] || optimised=-O0  # compiling takes longer than searching
 [ $# -gt 0 ] || set -- $models
 failed=0
 for model; do
-    case " $models " in
+    case " $models litmus " in
     *" $model "*) "$model" ;;
     *) echo "no such model: $model"; exit 1 ;;
     esac

@@ -43,6 +43,21 @@
  * With BATCH a producer may claim two slots before it raises tail past both, and then publishes them.
  * With OLD_ITEM the first lap is over, except for the first item, which a consumer has given back.
  *
+ * With DELIVERIES, items die: the count in the word is raised in the write that takes an item; a lease that ends without
+ * an acknowledgement (given back, recovered, too late) makes the item `dead` in the same write if the count has reached
+ * DELIVERIES, else ready; a consumer may also reject. `died` is counted after each such write, and at the end of a
+ * recovery.
+ *   dead_consumer  reads `died`; if it has changed, looks at all slots for a dead item, takes it (`dead_leased`), and then
+ *               acknowledges it; it may be killed. recover makes a leased dead item dead again.
+ *   producer    without room: reads `died`; if it has changed, and more items are dead than may stay, drops one of them
+ *               (free, next lap; a compare-and-swap), and begins anew
+ * With EXPIRE, any consumer may at any time end the lease of another one, EXPIRE times in all; the acknowledgement is a
+ * compare-and-swap with the word that was written when it was taken, and may come too late.
+ *   Also checked: no item is delivered more than DELIVERIES times; when nothing can move any more, a dead_consumer that sleeps
+ *   has left no dead item (except one whose death is not counted yet), and a producer that was refused could not have
+ *   dropped one. An item is done once, by one consumer, or dropped, or taken by a dead_consumer.
+ *   Abstracted: the time at which a lease began, and the slot that is the oldest among the dead: any of them is dropped.
+ *
  * Variants that must fail
  *   NO_LATE_REQUEUE  an item given back is not counted as late
  *   NO_LATE_RECOVER  a recovered item is not counted as late
@@ -56,6 +71,12 @@
  *   NO_RAISE         (2) does not raise tail past slots that are over, and gives up after CAPACITY looks
  *   ROOM_AT_ACK      a producer is not told that an item was taken, only that it was acknowledged
  *   RECOVER_FREES    recover: what the dead owner had taken is over
+ *   NO_DIED          an item that is given back or rejected, and dies, is not counted in `died`
+ *   NO_DIED_RECOVER  recovery does not count `died`
+ *   COUNT_LATER      the count is not raised in the write that takes the item, but when its lease is given back
+ *   REVIVE           recover makes a leased dead item ready
+ *   BLIND_ACK        the acknowledgement does not compare the word
+ *   KEEP_DEAD        a producer never drops a dead item
  */
 
 #ifndef PRODUCERS
@@ -88,27 +109,41 @@
 #ifndef REAPER_KILLS
 #define REAPER_KILLS 0
 #endif
+#ifndef DELIVERIES
+#define DELIVERIES 0 /* 0: items do not die */
+#endif
+#ifndef DEAD_CONSUMERS
+#define DEAD_CONSUMERS 0 /* 0 or 1 */
+#endif
+#ifndef EXPIRE
+#define EXPIRE 0
+#endif
+#define MOST_DEAD (CAPACITY / 2)
 #ifndef PASS_AFTER
 #define PASS_AFTER 1 /* a consumer waits for a writer this near to tail */
 #endif
 
-#define ALL (CONSUMERS + PRODUCERS)
+#define ALL (CONSUMERS + PRODUCERS + DEAD_CONSUMERS) /* in this order */
+#define DEAD_CONSUMER (CONSUMERS + PRODUCERS)
+#define ASKING (DEAD_CONSUMERS << DEAD_CONSUMER)
 #define bit_of(participant) (1 << (participant))
 #define TAKING ((1 << CONSUMERS) - 1)
 #define EVERYONE ((1 << ALL) - 1)
-#define SENDING (EVERYONE - TAKING)
+#define SENDING (((1 << PRODUCERS) - 1) << CONSUMERS)
 
 #define FREE 0
 #define WRITING 1
 #define PASSED 2
 #define READY 3
 #define LEASED 4
+#define DEAD 5
+#define DEAD_LEASED 6
 #define word_of(lap, owner, state) ((lap) << 5 | (owner) << 3 | (state))
 #define state(word) ((word) & 7)
 #define owner(word) ((word) >> 3 & 3)
 #define lap(word) ((word) >> 5)
 
-#define messages(producer) (MESSAGES + ((producer) == ALL - 1 -> MORE : 0))
+#define messages(producer) (MESSAGES + ((producer) == CONSUMERS + PRODUCERS - 1 -> MORE : 0))
 
 #define slot(position) ((position) % CAPACITY)
 #define lap_at(position) ((position) / CAPACITY)
@@ -119,6 +154,10 @@ short word[CAPACITY];
 byte value[CAPACITY];       /* 0: half-written, or nothing */
 byte tail, head;
 byte late = TAKING;         /* the consumers that have not seen the last change of the counter */
+#if DELIVERIES
+byte count[CAPACITY];       /* of deliveries: part of the word, changed in the same step */
+byte died;                  /* the dead_consumer, and the producers, that have not seen the last change of the counter */
+#endif
 
 /* The world around the ring. */
 byte running = EVERYONE;
@@ -128,12 +167,27 @@ chan kill[ALL] = [0] of { bool };
 
 /* For the assertions only. */
 byte sent, leased, done;    /* sets of values */
+byte dead;                  /* those that have died */
 byte owed[ALL];             /* ready, but not counted as late yet: by which participant */
 byte requeues;
 bool never_sent, twice, stranded, refused;
+#if DELIVERIES
+byte unsaid[ALL];           /* dead, but not counted in `died` yet: by which participant */
+byte given[8];              /* how often each value was delivered */
+bool too_often, left_dead, kept;
+byte expired;
+#endif
 
 #define is_free(s) (state(word[s]) == FREE)
 #define is_ready(s) (state(word[s]) == READY)
+#define is_dead(s) (state(word[s]) == DEAD)
+#if CAPACITY == 1
+#define how_many(is) (is(0))
+#elif CAPACITY == 2
+#define how_many(is) (is(0) + is(1))
+#else
+#define how_many(is) (is(0) + is(1) + is(2))
+#endif
 #if CAPACITY == 1
 #define any(is) (is(0))
 #elif CAPACITY == 2
@@ -141,16 +195,49 @@ bool never_sent, twice, stranded, refused;
 #else
 #define any(is) (is(0) || is(1) || is(2))
 #endif
-#if PRODUCERS + CONSUMERS == 2
+#if PRODUCERS + CONSUMERS + DEAD_CONSUMERS == 2
 #define all_owed (owed[0] | owed[1])
-#elif PRODUCERS + CONSUMERS == 3
+#define all_unsaid (unsaid[0] | unsaid[1])
+#elif PRODUCERS + CONSUMERS + DEAD_CONSUMERS == 3
 #define all_owed (owed[0] | owed[1] | owed[2])
+#define all_unsaid (unsaid[0] | unsaid[1] | unsaid[2])
 #else
 #define all_owed (owed[0] | owed[1] | owed[2] | owed[3])
+#define all_unsaid (unsaid[0] | unsaid[1] | unsaid[2] | unsaid[3])
 #endif
 
 /* Called by the participant that owes it. */
 inline count_late(who) { late = late | TAKING; owed[who] = 0; news = news | TAKING }
+
+#if DELIVERIES
+inline count_died(who) { died = ASKING | SENDING; unsaid[who] = 0; news = news | ASKING | SENDING }
+/* In one step: the lease on slot s ends without an acknowledgement. `who` then counts `late` or `died`. */
+inline end_lease(s, who) {
+    leased = leased & ~value[s];
+    if
+    :: count[s] >= DELIVERIES -> word[s] = word_of(lap(word[s]), 0, DEAD); unsaid[who] = unsaid[who] | value[s];
+        dead = dead | value[s]
+    :: else -> word[s] = word_of(lap(word[s]), 0, READY); owed[who] = owed[who] | value[s]
+    fi
+}
+#endif
+
+#if DELIVERIES
+#ifdef NO_DIED
+#define count_what_has_ended() \
+        if \
+        :: atomic { owed[me] -> count_late(me) } \
+        :: atomic { !owed[me] -> unsaid[me] = 0 } \
+        fi
+#else
+#define count_what_has_ended() \
+        if \
+        :: atomic { owed[me] -> count_late(me) } \
+        :: atomic { !owed[me] -> count_died(me) } \
+        fi
+#endif
+#define is_held_by_another(s) (state(word[s]) == LEASED && owner(word[s]) != me)
+#endif
 
 inline die() { running = running & ~bit_of(me); unreaped = unreaped | bit_of(me) }
 
@@ -249,9 +336,39 @@ no_place:
         fi;
 #endif
         atomic { t = 0; w = 0; held = 0 };
+#if DELIVERIES
+        if
+        :: atomic { died & bit_of(me) -> died = died & ~bit_of(me) }
+        :: atomic { !(died & bit_of(me)) -> goto wait }
+        fi;
+#ifndef KEEP_DEAD
+        if
+        :: atomic { how_many(is_dead) > MOST_DEAD ->
+            do
+            :: state(word[t]) == DEAD -> break
+            :: state(word[t]) != DEAD -> t++
+            od;
+            w = word[t] }
+        :: atomic { how_many(is_dead) <= MOST_DEAD -> goto wait }
+        fi;
+        atomic {
+            died = died | bit_of(me);                                              /* it looks again before it sleeps */
+            if
+            :: word[t] == w -> word[t] = word_of(lap(w) + 1, 0, FREE); done = done | value[t]; value[t] = 0; count[t] = 0
+            :: else
+            fi;
+            t = 0; w = 0; goto push
+        };
+#endif
+wait:
+#endif
         if
         :: atomic { news & bit_of(me) -> goto push }
-        :: atomic { timeout -> refused = any(is_free) && !any(is_ready); assert(!refused) }
+        :: atomic { timeout -> refused = any(is_free) && !any(is_ready); assert(!refused);
+#if DELIVERIES
+            kept = how_many(is_dead) > MOST_DEAD && !any(is_ready) && !all_unsaid; assert(!kept)
+#endif
+            }
         fi;
 idle:
 end_idle: false
@@ -271,6 +388,19 @@ proctype consumer(byte me) {
     byte seen;
 pop:
     {
+#if EXPIRE
+        if
+        :: atomic { expired < EXPIRE && any(is_held_by_another) ->
+            expired++;
+            do
+            :: is_held_by_another(p) -> break
+            :: !is_held_by_another(p) -> p++
+            od;
+            end_lease(p, me); p = 0 };
+            count_what_has_ended()
+        :: true
+        fi;
+#endif
         atomic {                                                                   /* 1 */
             news = news & ~bit_of(me);
             if
@@ -328,7 +458,8 @@ look:
                apart = true; goto pass
             :: lap(w) == lap_at(p) && state(w) == WRITING && !apart && seen - p > PASS_AFTER
             :: lap(w) < lap_at(p) && state(w) == WRITING -> goto pass
-            :: lap(w) <= lap_at(p) && (state(w) == LEASED || state(w) == PASSED) -> goto pass
+            :: lap(w) <= lap_at(p) && (state(w) == LEASED || state(w) == PASSED || state(w) == DEAD || state(w) == DEAD_LEASED) ->
+               goto pass
             fi
         };
         if                                                                         /* 5: closes, or marks */
@@ -342,6 +473,13 @@ take:
         if
         :: atomic { word[slot(p)] == w ->
             word[slot(p)] = word_of(lap(w), me, LEASED);
+#if DELIVERIES
+#ifndef COUNT_LATER
+            count[slot(p)]++;
+#endif
+            given[value[slot(p)]]++;
+            too_often = given[value[slot(p)]] > DELIVERIES; assert(!too_often);
+#endif
             v = value[slot(p)];
             never_sent = !(v & sent);
             assert(!never_sent);
@@ -368,6 +506,30 @@ take:
         :: atomic { head < h -> head = h }
         :: true
         fi;
+#if DELIVERIES
+        atomic {
+            if
+#ifndef BLIND_ACK
+            :: word[p] != w -> v = 0; p = 0; w = 0; goto pop                       /* too late */
+            :: word[p] == w ->
+#else
+            :: true ->
+#endif
+                twice = (done & v) != 0; assert(!twice);
+                done = done | v; leased = leased & ~v; word[p] = word_of(lap(w) + 1, 0, FREE);
+                value[p] = 0; count[p] = 0; news = news | SENDING; v = 0; p = 0; w = 0; goto pop
+            :: word[p] == w ->                                                     /* given back */
+#ifdef COUNT_LATER
+                count[p]++;
+#endif
+                end_lease(p, me); v = 0; p = 0; w = 0
+            :: word[p] == w && count[p] < DELIVERIES ->                            /* rejected */
+                leased = leased & ~v; word[p] = word_of(lap(w), 0, DEAD); unsaid[me] = v; dead = dead | v; v = 0; p = 0; w = 0
+            fi
+        };
+        count_what_has_ended();
+        goto pop;
+#endif
         atomic {
             assert(word[p] == w);
             assert(value[p] == v);
@@ -388,7 +550,7 @@ nothing:
         atomic { p = 0; w = 0; seen = 0; apart = false; head = max(head, h) };
         if
         :: atomic { news & bit_of(me) -> goto pop }
-        :: atomic { timeout -> stranded = (sent & ~done & ~leased & ~all_owed) != 0; assert(!stranded) }
+        :: atomic { timeout -> stranded = (sent & ~done & ~leased & ~all_owed & ~dead) != 0; assert(!stranded) }
         fi;
 end_idle: false
     } unless { atomic { kill[me]?_ -> die(); lives--;
@@ -397,6 +559,52 @@ end_dead:
     atomic { lives > 0 && !(unreaped & bit_of(me)) -> running = running | bit_of(me); late = late | bit_of(me) };
     goto pop
 }
+
+#if DEAD_CONSUMERS
+/* ---- dead_consumer ----------------------------------------------------------------------------- */
+
+proctype dead_consumer(byte me) {
+    byte p, v;
+    short w;
+again:
+    {
+        news = news & ~bit_of(me);
+        if
+        :: atomic { died & bit_of(me) -> died = died & ~bit_of(me) }
+        :: atomic { !(died & bit_of(me)) -> goto nothing }
+        fi;
+each:
+        atomic {
+            if
+            :: p == CAPACITY -> goto nothing
+            :: else -> w = word[p];
+                if
+                :: state(w) == DEAD
+                :: else -> w = 0; p++; goto each
+                fi
+            fi
+        };
+        if
+        :: atomic { word[p] == w ->
+            word[p] = word_of(lap(w), me, DEAD_LEASED); w = word[p]; v = value[p]; died = died | bit_of(me) }
+        :: atomic { word[p] != w -> w = 0; p++; goto each }
+        fi;
+        atomic {
+            assert(word[p] == w);
+            twice = (done & v) != 0; assert(!twice);
+            done = done | v; word[p] = word_of(lap(w) + 1, 0, FREE); value[p] = 0; count[p] = 0; news = news | SENDING;
+            v = 0; p = 0; w = 0; goto again
+        };
+nothing:
+        atomic { p = 0; w = 0 };
+        if
+        :: atomic { news & bit_of(me) -> goto again }
+        :: atomic { timeout -> left_dead = any(is_dead) && !all_unsaid; assert(!left_dead) }
+        fi;
+end_idle: false
+    } unless { atomic { kill[me]?_ -> die(); p = 0; v = 0; w = 0 } }
+}
+#endif
 
 /* ---- deaths --------------------------------------------------------------------------------- */
 
@@ -419,17 +627,17 @@ proctype kernel() {
 
 /* Recovers any dead participant, under the roster's lock. If a reaper is killed half-way, the next one continues. */
 proctype reaper() {
-    byte dead, s, deaths;
+    byte gone, s, deaths;
     short w;
     do
     :: !(deaths && unreaped) -> break
-    :: atomic { unreaped -> dead = 0; do :: unreaped & bit_of(dead) -> break :: else -> dead++ od };
+    :: atomic { unreaped -> gone = 0; do :: unreaped & bit_of(gone) -> break :: else -> gone++ od };
 slots:
         if
-        :: atomic { deaths < REAPER_KILLS -> deaths++; dead = 0; s = 0 }
+        :: atomic { deaths < REAPER_KILLS -> deaths++; gone = 0; s = 0 }
         :: atomic { s < CAPACITY -> w = word[s];
             if
-            :: owner(w) == dead && (state(w) == WRITING || state(w) == PASSED || state(w) == LEASED)
+            :: owner(w) == gone && (state(w) == WRITING || state(w) == PASSED || state(w) == LEASED || state(w) == DEAD_LEASED)
             :: else -> w = 0; s++; goto slots
             fi };
             if
@@ -438,8 +646,18 @@ slots:
                 :: state(w) == LEASED -> leased = leased & ~value[s];
 #ifdef RECOVER_FREES
                     word[s] = word_of(lap(w) + 1, 0, FREE); value[s] = 0
+#elif DELIVERIES
+                    end_lease(s, gone)
 #else
-                    word[s] = word_of(lap(w), 0, READY); owed[dead] = owed[dead] | value[s]
+                    word[s] = word_of(lap(w), 0, READY); owed[gone] = owed[gone] | value[s]
+#endif
+#if DELIVERIES
+                :: state(w) == DEAD_LEASED ->
+#ifdef REVIVE
+                    word[s] = word_of(lap(w), 0, READY); owed[gone] = owed[gone] | value[s]
+#else
+                    word[s] = word_of(lap(w), 0, DEAD); unsaid[gone] = unsaid[gone] | value[s]
+#endif
 #endif
                 :: else -> word[s] = word_of(lap(w) + 1, 0, FREE); value[s] = 0
                 fi;
@@ -448,11 +666,18 @@ slots:
             fi
         :: atomic { s == CAPACITY ->
 #ifdef NO_LATE_RECOVER
-            owed[dead] = 0;
+            owed[gone] = 0;
 #else
-            count_late(dead);
+            count_late(gone);
 #endif
-            news = EVERYONE; unreaped = unreaped & ~bit_of(dead); dead = 0; s = 0 }
+#if DELIVERIES
+#ifdef NO_DIED_RECOVER
+            unsaid[gone] = 0;
+#else
+            count_died(gone);
+#endif
+#endif
+            news = EVERYONE; unreaped = unreaped & ~bit_of(gone); gone = 0; s = 0 }
         fi
     od
 }
@@ -473,7 +698,10 @@ init {
         fi;
         do
         :: i < CONSUMERS -> run consumer(i); i++
-        :: i >= CONSUMERS && i < ALL -> run producer(i); i++
+        :: i >= CONSUMERS && i < CONSUMERS + PRODUCERS -> run producer(i); i++
+#if DEAD_CONSUMERS
+        :: i == DEAD_CONSUMER -> run dead_consumer(i); i++
+#endif
         :: i == ALL -> break
         od;
         i = 0

@@ -1,5 +1,6 @@
 // kill -9 after any single instruction of every operation: the survivors continue, miss nothing that was
 // sent, receive nothing twice that was received, are told of the death once, and nothing is left behind.
+#include "killed_beside_holders.hpp"
 #include "killed_members.hpp"
 #include "killed_transfers.hpp"
 
@@ -37,11 +38,16 @@ void kill_receivers(const std::string& ring) {
     for (const receiving how : {receiving::one, receiving::many, receiving::held,
                                 receiving::lease_ack, receiving::lease_requeue}) {
       if (how == receiving::held && !in_place<Channel>) continue;
-      if (how >= receiving::lease_ack && !leases<Channel>) continue;
+      if (how == receiving::lease_ack && !leases<Channel>) continue;
+      if (how == receiving::lease_requeue && !delivers_again<Channel>) continue;
       kill_everywhere<victim>(ring + ": " + name_of(how) + with(p), how, p);
     }
   }
   kill_everywhere<victim>(ring + ": " + name_of(receiving::park), receiving::park, peer::awake);
+  if constexpr (delivers_again<Channel>) {
+    for (const dead_receiving how : {dead_receiving::reject, dead_receiving::last_requeue, dead_receiving::dead_ack, dead_receiving::dead_requeue})
+      kill_everywhere<killed_dead_consumer<Channel>>(ring + ": " + name_of(how), how);
+  }
   if constexpr (leases<Channel>) {
     for (const receiving how : {receiving::one, receiving::lease_ack, receiving::lease_requeue}) {
       kill_everywhere<killed_competing<Channel>>(ring + ": " + name_of(how) + ", woken", how);
@@ -81,6 +87,14 @@ void kill_members(const std::string& ring, extent e) {
   kill_everywhere<killed_reaping<Channel>>(ring + ": a consumer reaps a producer");
 }
 
+/// With all places held, or all but one, by consumers that go on.
+template <class Channel>
+void kill_holders(const std::string& ring) {
+  const watchdog dog(std::chrono::hours(2));
+  for (const holding how : {holding::send_past, holding::receive, holding::newest, holding::release, holding::release_last})
+    kill_everywhere<killed_beside_holders<Channel>>(ring + ": " + name_of(how), how);
+}
+
 /// The roster is the same for every ring, so all of it is only tried with one.
 template <class Channel>
 void kill_all(const std::string& ring, extent e) {
@@ -115,9 +129,16 @@ TEST_CASE("any_channel, byte_ring: killed after any instruction", "[every-instru
 TEST_CASE("any_channel, work_ring: killed after any instruction", "[every-instruction-any-work]") {
   kill_any<jobs>("any-work");
 }
+TEST_CASE("any_channel, byte_work_ring: killed after any instruction", "[every-instruction-any-byte-work]") {
+  kill_any<tasks>("any-byte-work");
+}
 TEST_CASE("any_channel, broadcast_ring: killed after any instruction", "[every-instruction-any-broadcast]") {
   kill_any<news>("any-broadcast");
   kill_any<flashes>("any-broadcast, overwrite");
+}
+TEST_CASE("any_channel, byte_broadcast_ring: killed after any instruction", "[every-instruction-any-byte-broadcast]") {
+  kill_any<videos>("any-byte-broadcast");
+  kill_any<live_videos>("any-byte-broadcast, overwrite");
 }
 TEST_CASE("any_channel, latest: killed after any instruction", "[every-instruction-any-latest]") {
   kill_any<newest>("any-latest");
@@ -135,9 +156,17 @@ TEST_CASE("latest: killed after any instruction", "[every-instruction-latest]") 
 TEST_CASE("work_ring: killed after any instruction", "[every-instruction-work]") {
   kill_all<jobs>("work_ring", extent::brief);
 }
+TEST_CASE("byte_work_ring: killed after any instruction", "[every-instruction-byte-work]") {
+  kill_all<tasks>("byte_work_ring", extent::brief);
+}
 TEST_CASE("broadcast_ring: killed after any instruction", "[every-instruction-broadcast]") {
   kill_all<news>("broadcast_ring<block>", extent::brief);
   kill_all<flashes>("broadcast_ring<overwrite>", extent::brief);
+}
+TEST_CASE("byte_broadcast_ring: killed after any instruction", "[every-instruction-byte-broadcast]") {
+  kill_all<videos>("byte_broadcast_ring<block>", extent::brief);
+  kill_all<live_videos>("byte_broadcast_ring<overwrite>", extent::brief);
+  kill_holders<live_videos>("byte_broadcast_ring<overwrite>");
 }
 
 // After every instruction: each takes a quarter of an hour or more.
@@ -157,10 +186,21 @@ TEST_CASE("work_ring: killed after every instruction", "[.][every-instruction-wo
   kill_sample = ~std::size_t{0};
   kill_all<jobs>("work_ring", extent::brief);
 }
+TEST_CASE("byte_work_ring: killed after every instruction", "[.][every-instruction-byte-work-long]") {
+  kill_sample = ~std::size_t{0};
+  kill_all<tasks>("byte_work_ring", extent::brief);
+}
 TEST_CASE("broadcast_ring: killed after every instruction", "[.][every-instruction-broadcast-long]") {
   kill_sample = ~std::size_t{0};
   kill_all<news>("broadcast_ring<block>", extent::brief);
   kill_all<flashes>("broadcast_ring<overwrite>", extent::brief);
+}
+
+TEST_CASE("byte_broadcast_ring: killed after every instruction", "[.][every-instruction-byte-broadcast-long]") {
+  kill_sample = ~std::size_t{0};
+  kill_all<videos>("byte_broadcast_ring<block>", extent::brief);
+  kill_all<live_videos>("byte_broadcast_ring<overwrite>", extent::brief);
+  kill_holders<live_videos>("byte_broadcast_ring<overwrite>");
 }
 
 #endif

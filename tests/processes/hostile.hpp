@@ -13,16 +13,16 @@ namespace belfry::test {
 
 /// A channel with both endpoints in this process, and a second mapping of its segment.
 template <class Channel>
-class victim {
+class attacked {
  public:
   using producer = typename Channel::producer;
   using consumer = typename Channel::consumer;
 
-  victim(std::string name, bool named, const channel_options& o)
+  attacked(std::string name, bool named, const channel_options& o)
       : name_(std::move(name)), named_(named), options_(o) {
     rebuild();
   }
-  ~victim() { tear_down(); }
+  ~attacked() { tear_down(); }
 
   /// Makes everything again.
   void rebuild() {
@@ -172,10 +172,11 @@ struct attack_progress {
   std::atomic<unsigned> seed{0};
 };
 
-/// The number of cases per process; two processes at a time, by name and by handles.
+/// So many cases, or a million; in two processes at a time, by name and by handles.
 template <class Attack>
 void attack(std::uint64_t cases) {
-  const watchdog dog(std::chrono::seconds(300));
+  const watchdog dog(std::chrono::seconds(1500));
+  if (all_rounds()) cases = 1'000'000;
   const std::string name = unique_name("hostile");
   const nothing_left check(name);
   const shared<std::array<attack_progress, 2>> all;

@@ -4,6 +4,8 @@
 #include "stepping.hpp"
 #include "survivors.hpp"
 
+#include <belfry/inspect.hpp>
+
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -167,6 +169,7 @@ class killed_consumer {
         break;
       case receiving::lease_requeue:
         if constexpr (leases<Channel>) rx_->try_receive_lease().requeue();
+        if constexpr (in_place<Channel>) rx_->try_receive()->requeue();
         break;
     }
   }
@@ -233,6 +236,118 @@ class killed_consumer {
   doomed<typename Channel::consumer> rx_;
   shared<std::atomic<std::uint64_t>> taken_;
   std::vector<value_type> many_;
+};
+
+// ---- a consumer is killed that makes an item dead, or takes a dead one --------------------------------------
+
+enum class dead_receiving { reject, last_requeue, dead_ack, dead_requeue };
+inline const char* name_of(dead_receiving how) {
+  return std::array{"reject", "requeue for the last time", "take a dead item, and ack",
+                    "take a dead item, and requeue"}[static_cast<std::size_t>(how)];
+}
+
+/// Item 0 is the one; a consumer in this process sleeps until there is a dead item.
+template <class Channel>
+class killed_dead_consumer {
+ public:
+  killed_dead_consumer(const std::string& name, dead_receiving how)
+      : how_(how), name_(name), tx_(io_, name, options()), rx_(io_, name, options()) {
+    for (std::uint64_t i = 0; i != 3; ++i) EXPECT(tx_.try_send(outgoing<Channel>(nth(i)).get()));
+  }
+
+  void prepare() {
+    io_of_victim_ = new net::io_context;
+    victim_ = new typename Channel::consumer(*io_of_victim_, name_, options());
+    if (how_ >= dead_receiving::dead_ack) EXPECT(take(*victim_).reject());
+  }
+  void rest() {
+    if (how_ < dead_receiving::dead_ack) wait();
+  }
+  void act() {
+    switch (how_) {
+      case dead_receiving::reject: take(*victim_).reject(); break;
+      case dead_receiving::last_requeue: take(*victim_).requeue(); break;
+      case dead_receiving::dead_ack: end(victim_->try_receive_dead()); break;
+      case dead_receiving::dead_requeue: victim_->try_receive_dead().requeue(); break;
+    }
+  }
+  /// 1: the item is dead, or was taken as a dead one for good.
+  unsigned follow() {
+    if (how_ >= dead_receiving::dead_ack) wait();
+    // The death is noticed, and with it what the victim held is dead or ready: it was delivered once, which is once too
+    // often, unless the victim had not begun.
+    run_until(io_, [&] { return inspect(name_).deaths == 1; });
+    std::vector<item> live;
+    run_until(io_, [&] {
+      while (auto held = take(rx_)) {
+        live.push_back(item_of(held));
+        end(std::move(held));
+      }
+      return live.size() + (dead_ ? 1 : 0) >= 3 || (how_ == dead_receiving::dead_ack && live.size() == 2 && !inspect_dead());
+    });
+    settle(io_);
+    rx_.cancel();
+    settle(io_);
+    EXPECT(std::ranges::count(live, nth(1)) == 1 && std::ranges::count(live, nth(2)) == 1);
+    EXPECT(std::ranges::count(live, nth(0)) + (dead_ ? 1 : 0) <= 1);
+    if (how_ < dead_receiving::dead_ack) EXPECT(live.size() + (dead_ ? 1 : 0) == 3);
+    if (how_ == dead_receiving::dead_requeue) EXPECT(dead_ && live.size() == 2);
+    if (dead_) EXPECT(item_of(*dead_) == nth(0));
+    const bool was_dead = dead_.has_value();
+    if (dead_) end(std::move(*dead_));
+    tx_.close();
+    rx_.close();
+    if (how_ == dead_receiving::dead_ack) return was_dead ? 0 : 1;
+    return how_ == dead_receiving::dead_requeue ? 0 : was_dead ? 1 : 0;
+  }
+  unsigned complete() const { return how_ == dead_receiving::dead_requeue ? 0 : 1; }
+
+ private:
+  using held = decltype(std::declval<typename Channel::consumer&>().try_receive_dead());
+
+  static channel_options options() {
+    channel_options o = test::options<Channel>();
+    o.max_deliveries = 1;
+    return o;
+  }
+  static held take(typename Channel::consumer& rx) {
+    if constexpr (in_place<Channel>) {
+      auto m = rx.try_receive();
+      return m ? std::move(*m) : held();
+    } else {
+      return rx.try_receive_lease();
+    }
+  }
+  static void end(held h) {
+    if constexpr (in_place<Channel>) {
+      h.release();
+    } else {
+      h.ack();
+    }
+  }
+  static item item_of(const held& h) {
+    if constexpr (in_place<Channel>) {
+      return read(h);
+    } else {
+      return read(h.value());
+    }
+  }
+  bool inspect_dead() const { return inspect(name_).dead != std::optional<std::uint64_t>(0); }
+  void wait() {
+    rx_.async_receive_dead([this](error_code ec, held h) {
+      if (!ec) dead_ = std::move(h);
+    });
+    settle(io_);
+  }
+
+  dead_receiving how_;
+  std::string name_;
+  net::io_context io_;
+  typename Channel::producer tx_;
+  typename Channel::consumer rx_;
+  std::optional<held> dead_;
+  net::io_context* io_of_victim_ = nullptr;
+  typename Channel::consumer* victim_ = nullptr;
 };
 
 /// Several consumers sleep. One is woken for an item, and killed then: another one must be woken for the

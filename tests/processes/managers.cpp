@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <limits>
 #include <optional>
@@ -35,6 +36,13 @@ bool has_record_or_socket() {
     if (name.find(".record") != name.npos || name.starts_with("socket:")) return true;
   }
   return false;
+}
+
+/// When this returns, the child of this process has stopped.
+void child_stopped(pid_t pid) {
+  ::kill(pid, SIGSTOP);
+  int status = 0;
+  EXPECT(::waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status));
 }
 
 }  // namespace
@@ -182,6 +190,38 @@ TEST_CASE("a server that cannot be started is an error", "[managers]") {
     EXPECT_EQ(servers_of(::getpid()).size(), 2u);
   });
   CHECK(test.wait() == 0);
+}
+
+TEST_CASE("a server that is killed before it has told its address leaves nothing", "[managers]") {
+  const watchdog dog;
+  const life_directory directory;
+  const life_directory other;
+  const std::string silent = other.path() + "/silent";
+  child test([&] {
+    // As if the server did not get as far as telling it.
+    std::ofstream(silent) << "#!/bin/sh\n"
+                          << "shift 5\n"
+                          << "exec " << platform::belfry_program()
+                          << " serve --authkey-fd 0 --lifeline 3 \"$@\" 3>&1 >/dev/null\n";
+    std::filesystem::permissions(silent, std::filesystem::perms::owner_all);
+    ::setenv("BELFRY_EXECUTABLE", silent.c_str(), 1);
+    net::io_context io;
+    shared_memory_manager m(io);
+    net::cancellation_signal signal;
+    error_code ended;
+    m.async_start({}, life_key, directory.options(),
+                  net::bind_cancellation_slot(signal.slot(), [&](error_code ec) { ended = ec; }));
+    io.poll();
+    await([&] { return directory.files() == 2; });  // record and socket
+    child_stopped(server_of(::getpid()));           // so it neither ends by itself nor cleans up
+    signal.emit(net::cancellation_type::terminal);
+    EXPECT(run(io));
+    EXPECT(ended == net::error::operation_aborted);
+    EXPECT(servers_of(::getpid()).empty());
+    EXPECT_EQ(directory.files(), 0u);
+  });
+  CHECK(test.wait() == 0);
+  std::filesystem::remove(silent);
 }
 
 TEST_CASE("the starter's signals and handles do not matter", "[managers]") {

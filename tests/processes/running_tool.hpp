@@ -54,10 +54,12 @@ class descriptor {
   int fd_;
 };
 
-/// Runs `belfry` with these arguments. Its input is a pipe, or a handle of the caller's; its output is a pipe that the
-/// test reads.
+/// Runs `belfry` with these arguments. Its input is a pipe, or a handle of the caller's, or closed; so is its output,
+/// which the test reads if it is a pipe.
 class running_tool {
  public:
+  static constexpr int closed = -2;
+
   explicit running_tool(std::vector<std::string> arguments, int input = -1, int output = -1, int errors = -1) {
     arguments.insert(arguments.begin(), platform::belfry_program());
     err_ = descriptor(::memfd_create("err", MFD_CLOEXEC));
@@ -67,8 +69,12 @@ class running_tool {
     if (output == -1) output = pipe(out_, out, true);
     if (errors == -1) errors = err_.get();
     process_ = child([&] {
-      ::dup2(input, 0);
-      ::dup2(output, 1);
+      for (const auto& [handle, stream] : {std::pair(input, 0), std::pair(output, 1)}) {
+        if (handle == closed)
+          ::close(stream);
+        else
+          ::dup2(handle, stream);
+      }
       ::dup2(errors, 2);
       std::vector<char*> argv;
       for (const std::string& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
@@ -116,6 +122,8 @@ class running_tool {
 
   void interrupt() { ::kill(process_.pid(), SIGINT); }
   void kill() { process_.kill(); }
+  /// Until SIGCONT.
+  void stop() { process_.stop(); }
   int wait() { return process_.wait(); }
   pid_t pid() const noexcept { return process_.pid(); }
 

@@ -100,7 +100,7 @@ class adopted_orphans {
 /// Waits with a limit, so that the test can report what is left.
 template <class Condition>
 bool soon(Condition condition) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(sanitized ? 30 : 5);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
   while (!condition()) {
     if (std::chrono::steady_clock::now() > deadline) return false;
     ::usleep(1000);

@@ -224,7 +224,7 @@ inline std::string name_of_place(std::uintptr_t place) {
 }
 
 /// How many instructions of an operation are sampled; a long run takes all.
-inline std::size_t kill_sample = 40;
+inline std::size_t kill_sample = 12;
 inline std::size_t kills_in_all = 0;
 inline void report(const std::string& what) {
   std::printf("%6zu kills in all: %s\n", kills_in_all, what.c_str());

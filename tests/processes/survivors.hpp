@@ -19,12 +19,22 @@ namespace belfry::test {
 
 using newest = channel<latest<value>>;
 using jobs = channel<work_ring<value, 64>>;
+using tasks = channel<byte_work_ring>;
 using news = channel<broadcast_ring<value, 64, overflow::block>>;
 using flashes = channel<broadcast_ring<value, 64, overflow::overwrite>>;
 template <>
 struct traffic<newest> : traffic<values> {};
 template <>
 struct traffic<jobs> : traffic<values> {};
+template <>
+struct traffic<tasks> : traffic<frames> {
+  static channel_options options() {
+    channel_options o;
+    o.slots = 64;
+    o.message_bytes = 640;
+    return o;
+  }
+};
 template <>
 struct traffic<news> : traffic<values> {
   static channel_options options() {
@@ -35,6 +45,20 @@ struct traffic<news> : traffic<values> {
 };
 template <>
 struct traffic<flashes> : traffic<news> {};
+using videos = channel<byte_broadcast_ring<overflow::block>>;
+using live_videos = channel<byte_broadcast_ring<overflow::overwrite>>;
+template <>
+struct traffic<videos> : traffic<frames> {
+  static channel_options options() {
+    channel_options o;
+    o.start = start::oldest;
+    o.slots = 16;
+    o.message_bytes = 640;
+    return o;
+  }
+};
+template <>
+struct traffic<live_videos> : traffic<videos> {};
 template <class Channel>
 struct traffic<any_face<Channel>> : traffic<Channel> {};
 
@@ -45,14 +69,15 @@ template <class Channel>
 constexpr bool only_newest = std::is_same_v<Channel, newest>;
 /// Each consumer receives everything, whatever the others have received.
 template <class Channel>
-constexpr bool to_everybody = std::is_same_v<Channel, news> || std::is_same_v<Channel, flashes>;
+constexpr bool to_everybody = std::is_same_v<Channel, news> || std::is_same_v<Channel, flashes> ||
+    std::is_same_v<Channel, videos> || std::is_same_v<Channel, live_videos>;
 template <class Channel>
 constexpr bool only_newest<any_face<Channel>> = only_newest<Channel>;
 template <class Channel>
 constexpr bool to_everybody<any_face<Channel>> = to_everybody<Channel>;
-/// There is always room.
+/// There is always room, unless consumers hold all of it.
 template <class Channel>
-constexpr bool never_full = Channel::ring_type::traits.never_full;
+constexpr bool never_full = Channel::ring_type::traits.overwrites;
 /// A producer sleeps for lack of room even without a consumer.
 template <class Channel>
 constexpr bool fills_alone = !never_full<Channel> && !to_everybody<Channel>;
@@ -62,9 +87,9 @@ template <class Channel>
 constexpr bool leases = detail::leasing_ring<typename Channel::ring_type>;
 /// What a dead consumer held is delivered again, perhaps after later items.
 template <class Channel>
-constexpr bool delivers_again = leases<Channel>;
+constexpr bool delivers_again = detail::redelivering_ring<typename Channel::ring_type>;
 template <class Channel>
-constexpr bool delivers_again<any_face<Channel>> = leases<Channel>;
+constexpr bool delivers_again<any_face<Channel>> = delivers_again<Channel>;
 
 using layout::role;
 enum class peer { none, awake, asleep };

@@ -187,6 +187,32 @@ TEST_CASE("belfry check answers as a monitoring plugin does", "[tool-channels]")
   }
 }
 
+TEST_CASE("the tool counts calls, and speaks of clients and servers", "[tool-channels]") {
+  const watchdog limit;
+  const std::string name = unique_name("calls");
+  const nothing_left left(name);
+  net::io_context io;
+  channel_options o;
+  o.slots = 8;
+  o.message_bytes = 512;
+  o.max_deliveries = 3;
+  channel<byte_call_ring>::client c(io, name, o);
+  const auto pending = c.try_call(std::as_bytes(std::span("request")));
+  REQUIRE(pending);
+  const outcome stat = tool_run({"stat", name});
+  CHECK_THAT(stat.out, contains("ring        8 calls, request and reply of at most 512 bytes each\n"));
+  CHECK_THAT(stat.out, contains("calls       1 of 8\n"));
+  CHECK_THAT(stat.out, contains("lost        after 3 deliveries\n"));
+  CHECK_THAT(stat.out, contains("alive       1 of 32 clients, 0 of 32 servers\n"));
+  CHECK_THAT(stat.out, contains("  0     client "));
+  CHECK_THAT(stat.out, contains("no server is alive: calls wait for the next one, or end\n"));
+  CHECK_THAT(line_about(tool_run({"ls"}).out, name), contains("  1/8  "));
+  const std::string ok = checked({name}, 0);
+  CHECK(ok.starts_with("BELFRY OK - " + name + ": 1 of 8 calls (12.5%), 1 client, 0 servers | "));
+  CHECK_THAT(ok, contains(" unread=1;;;0;8 producers=1;;;0 consumers=0;;;0 "));
+  CHECK_THAT(checked({name, "--consumers", "1"}, 2), contains(": 0 servers of 1 | "));
+}
+
 TEST_CASE("belfry check tells of dead participants and damage", "[tool-channels]") {
   const watchdog limit;
   const std::string name = unique_name("check");

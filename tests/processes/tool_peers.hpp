@@ -24,15 +24,16 @@ using texts = channel<byte_ring>;
 
 inline quote quote_of(std::uint64_t n) { return {n, 0.5 * static_cast<double>(n), {'A', 'B'}}; }
 
-/// Until the tool has joined, and waits.
-inline void await_asleep(const std::string& name, const running_tool& tool) {
-  await([&] {
-    error_code ec;
-    const channel_info found = inspect(name, ec);
-    return std::ranges::any_of(found.participants, [&](const participant_info& p) {
-      return p.pid == static_cast<std::uint32_t>(tool.pid()) && p.parked;
-    });
+/// Whether the tool has joined, and waits.
+inline bool is_asleep(const std::string& name, const running_tool& tool) {
+  error_code ec;
+  const channel_info found = inspect(name, ec);
+  return std::ranges::any_of(found.participants, [&](const participant_info& p) {
+    return p.pid == static_cast<std::uint32_t>(tool.pid()) && p.parked;
   });
+}
+inline void await_asleep(const std::string& name, const running_tool& tool) {
+  await([&] { return is_asleep(name, tool); });
 }
 
 /// Until so many have joined.

@@ -1,8 +1,10 @@
 // `belfry recv`: with C++ programs at the other end, killed ones too, and with a closed pipe.
 #include "tool_peers.hpp"
 
+#include <atomic>
 #include <csignal>
 #include <optional>
+#include <random>
 #include <sstream>
 
 using namespace belfry;
@@ -157,6 +159,75 @@ TEST_CASE("belfry recv ends with its reader, and takes nothing after that", "[to
   CHECK(q.seq == 1);
 }
 
+TEST_CASE("belfry recv says how many messages it has taken and not written", "[tool-recv]") {
+  const watchdog limit;
+  const std::string name = unique_name("unwritten");
+  const nothing_left check(name);
+  const scratch_directory d;
+  net::io_context io;
+  {
+    quotes::producer tx(io, name);
+    const descriptor full(::open("/dev/full", O_WRONLY | O_CLOEXEC));
+    const auto refused = [&](running_tool& tool, const std::string& said) {
+      CHECK(tool.wait() == 1);
+      CHECK(count_lines(tool.errors()) == 1);
+      CHECK_THAT(tool.errors(), contains("3 messages taken from \"" + name + "\", and not written: "));
+      CHECK_THAT(tool.errors(), contains(said));
+      CHECK(tx.size() == 0);
+    };
+    for (const char* const format : {"--json", "--csv", "--raw"}) {
+      for (std::uint64_t n = 0; n != 3; ++n) REQUIRE(tx.try_send(quote_of(n)));
+      running_tool tool({"recv", name, format}, -1, full.get());
+      refused(tool, "No space left");
+    }
+    for (std::uint64_t n = 0; n != 3; ++n) REQUIRE(tx.try_send(quote_of(n)));
+    running_tool tool({"recv", name}, -1, running_tool::closed);
+    refused(tool, "Bad file descriptor");
+  }
+  {
+    // A pipe with room for four of them, whose reader takes one.
+    texts::producer tx(io, name);
+    int ends[2];
+    REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+    descriptor reader(ends[0]);
+    descriptor writer(ends[1]);
+    REQUIRE(::fcntl(writer.get(), F_SETPIPE_SZ, 4096) == 4096);
+    for (int i = 0; i != 20; ++i) REQUIRE(tx.try_send(net::buffer(std::string(999, 'x') + '\n')));
+    running_tool tool({"recv", name, "--raw"}, -1, writer.get());
+    writer.close();
+    std::string first(1000, '\0');
+    REQUIRE(::read(reader.get(), first.data(), first.size()) == 1000);
+    reader.close();
+    CHECK(tool.wait() == 1);
+    CHECK(count_lines(tool.errors()) == 1);
+    CHECK_THAT(tool.errors(), contains("16 messages taken from \"" + name + "\", and not written: the reader"));
+    CHECK(tx.size() == 0);
+  }
+}
+
+TEST_CASE("belfry send says how much of its input it has read and not sent", "[tool-recv]") {
+  const watchdog limit;
+  const std::string name = unique_name("unsent");
+  const nothing_left check(name);
+  net::io_context io;
+  make_channel<quotes>(io, name);
+  {
+    running_tool tool({"send", name, "--raw"});
+    tool.write(std::string(66 * sizeof(quote), '\0'));
+    await_asleep(name, tool);
+    tool.interrupt();
+    CHECK(tool.wait() == 0);
+    const std::string unsent = std::to_string(2 * sizeof(quote));
+    CHECK_THAT(tool.errors(), contains(unsent + " bytes of the input were read, and not sent"));
+    CHECK(inspect(name).unread == 64);
+  }
+  running_tool closed({"send", name}, running_tool::closed);
+  CHECK(closed.wait() == 1);
+  CHECK(count_lines(closed.errors()) == 1);
+  CHECK_THAT(closed.errors(), contains("Bad file descriptor"));
+  quotes::unlink(name);
+}
+
 TEST_CASE("belfry recv tells how many values were overwritten", "[tool-recv]") {
   const watchdog limit;
   const std::string name = unique_name("overwritten");
@@ -165,7 +236,7 @@ TEST_CASE("belfry recv tells how many values were overwritten", "[tool-recv]") {
   channel<broadcast_ring<quote, 16, overflow::overwrite>>::producer tx(io, name);
   running_tool tool({"recv", name, "--field", "seq", "--until-closed"});
   await_asleep(name, tool);
-  ::kill(tool.pid(), SIGSTOP);
+  tool.stop();
   for (std::uint64_t n = 0; n != 1000; ++n) REQUIRE(tx.try_send(quote_of(n)));
   ::kill(tool.pid(), SIGCONT);
   tx.close();
@@ -265,5 +336,52 @@ TEMPLATE_LIST_TEST_CASE("belfry recv continues after a killed consumer", "[tool-
     // A broadcast also has what the dead one has received, as far as it is still there.
     while (!all.empty() && all.front() < before) all.erase(all.begin());
     CHECK(all == numbers_from(before, total));
+  }
+}
+
+TEMPLATE_LIST_TEST_CASE("belfry recv continues after a consumer that is killed at any moment", "[tool-recv]",
+                        every_ring) {
+  using channel = typename TestType::channel;
+  constexpr std::uint64_t total = 2000;
+  const watchdog limit;
+  const std::string name = unique_name("stream");
+  const nothing_left check(name);
+  std::minstd_rand random(random_seed());
+  for (int round = 0; round != 3; ++round) {
+    const shared<std::atomic<std::uint64_t>> received;
+    child consumer([&] {
+      net::io_context io;
+      typename channel::consumer rx(io, name, TestType::options());
+      while (received->load() < total - 200) {  // the rest is for its successor, however late the kill comes
+        if (const auto v = rx.try_receive()) received->store(number(*v) + 1);
+      }
+      for (;;) ::pause();
+    });
+    await_alive(name, participant_role::consumer, 1);
+    const channel_info info = inspect(name);
+    if (info.kind == "latest" || info.overwrites) {  // their producer does not wait
+      consumer.kill();
+      channel::unlink(name);
+      return;
+    }
+    child producer([&] {
+      net::io_context io;
+      TestType values;
+      typename channel::producer tx(io, name, TestType::options());
+      for (std::uint64_t n = 0; n != total; ++n) {
+        while (!tx.try_send(values.make(n))) ::usleep(50);
+      }
+    });
+    const std::uint64_t enough = 1 + random() % (total / 2);
+    await([&] { return received->load() >= enough; });
+    consumer.kill();
+    running_tool tool({"recv", name, "--oldest", "--hex", "--until-closed"});
+    const std::vector<std::uint64_t> all = numbers_of(tool.rest());
+    CHECK(tool.wait() == 0);
+    CHECK(producer.wait() == 0);
+    REQUIRE_FALSE(all.empty());
+    // At most the one that it had taken, and not noted, is missing. A broadcast does not wait for a consumer to come.
+    if (!info.kind.ends_with("broadcast_ring")) CHECK(all.front() <= received->load() + 1);
+    CHECK(all == numbers_from(all.front(), total));
   }
 }

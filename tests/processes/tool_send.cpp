@@ -1,4 +1,5 @@
 // `belfry send`: with a C++ program at the other end, and with `belfry recv`.
+#include "terminal.hpp"
 #include "tool_peers.hpp"
 
 #include <algorithm>
@@ -134,14 +135,14 @@ TEST_CASE("belfry send shows on a terminal how far it has come with a file", "[t
   const scratch_directory d;
   const descriptor terminal(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
   if (terminal.get() == -1 || ::grantpt(terminal.get()) != 0 || ::unlockpt(terminal.get()) != 0) return;
-  const descriptor slave(::open(::ptsname(terminal.get()), O_RDWR | O_NOCTTY | O_CLOEXEC));
+  descriptor slave(::open(::ptsname(terminal.get()), O_RDWR | O_NOCTTY | O_CLOEXEC));
   std::ofstream(d.file("in")) << "one\ntwo\nthree\n";
   net::io_context io;
   texts::consumer rx(io, name);
   running_tool tool({"send", name, d.file("in")}, -1, -1, slave.get());
   CHECK(tool.wait() == 0);
-  std::string seen(4096, '\0');
-  seen.resize(static_cast<std::size_t>(std::max<ssize_t>(::read(terminal.get(), seen.data(), seen.size()), 0)));
+  slave.close();
+  const std::string seen = rest_of_terminal(terminal.get());
   CHECK_THAT(seen, contains("14 of 14, 3 messages"));
   while (rx.try_receive()) {
   }

@@ -32,7 +32,7 @@ TEST_CASE("belfry watch prints a line per change, with the elements that changed
                                                  ", element 3")));
   w.notify();
   CHECK_THAT(tool.line(), contains(", the block"));
-  ::kill(tool.pid(), SIGSTOP);
+  tool.stop();
   w.notify(7);
   w.notify(9);
   ::kill(tool.pid(), SIGCONT);

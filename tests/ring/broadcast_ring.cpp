@@ -93,9 +93,9 @@ TEST_CASE("the traits of a broadcast_ring", "[broadcast_ring]") {
   CHECK(ring::traits.abi_fingerprint != lossy::traits.abi_fingerprint);
   CHECK(lossy::traits.never_full);
   CHECK_FALSE(ring::traits.never_full);
-  CHECK(ring::traits.layout(64, 64, 0).bytes == 192 + 64 * 64 + 64 * 24);
-  CHECK(lossy::traits.layout(64, 64, 0).bytes == 192 + 64 * 24);
-  CHECK(broadcast_ring<std::array<char, 9>, 3>::traits.layout(3, 64, 0).bytes ==
+  CHECK(ring::traits.layout({.capacity = 64, .participants = 64}).bytes == 192 + 64 * 64 + 64 * 24);
+  CHECK(lossy::traits.layout({.capacity = 64, .participants = 64}).bytes == 192 + 64 * 24);
+  CHECK(broadcast_ring<std::array<char, 9>, 3>::traits.layout({.capacity = 3, .participants = 64}).bytes ==
         192 + 64 * 64 + 3 * 24);
 }
 

@@ -14,9 +14,9 @@ TEST_CASE("a capacity is a power of two of at least a page", "[byte_ring]") {
   CHECK(capacity(std::uint64_t{1} << 32) == std::uint64_t{1} << 32);
   CHECK(capacity((std::uint64_t{1} << 32) + 1) == 0);
   CHECK(capacity(~std::uint64_t{0}) == 0);
-  CHECK(byte_ring::traits.layout(8192, 2, 576).bytes == 4096 - 576 + 8192);
-  CHECK(byte_ring::traits.layout(8192, 2, 576).mirrored == 8192);
-  CHECK(byte_ring::traits.layout(4096, 2, 4096 - 128).bytes == 128 + 4096);
+  CHECK(byte_ring::traits.layout({.capacity = 8192, .participants = 2, .offset = 576}).bytes == 4096 - 576 + 8192);
+  CHECK(byte_ring::traits.layout({.capacity = 8192, .participants = 2, .offset = 576}).mirrored == 8192);
+  CHECK(byte_ring::traits.layout({.capacity = 4096, .participants = 2, .offset = 4096 - 128}).bytes == 128 + 4096);
 }
 
 TEST_CASE("records are at exact offsets", "[byte_ring]") {
@@ -91,7 +91,7 @@ TEST_CASE("the largest message fits at every position", "[byte_ring]") {
   const raw_byte_ring ring;
   auto writer = ring.writer();
   auto reader = ring.reader();
-  CHECK(byte_ring::max_message(ring.capacity()) == 4088);
+  CHECK(byte_ring::max_message(ring_memory{.capacity = ring.capacity()}) == 4088);
   const std::uint64_t start = GENERATE(0u, 8u, 2048u, 4088u);
   advance_to(writer, reader, 0, start);
   const std::string largest(4088, 'L');

@@ -54,7 +54,7 @@ class model {
   std::uint64_t used() const { return tail_ - head_; }
   bool fits(std::uint64_t size) const { return used() + layout::record_bytes(size) <= ring_.capacity(); }
   std::uint64_t random_size() {
-    return random_() % 64 == 0 ? random_() % (byte_ring::max_message(ring_.capacity()) + 1) : random_() % typical_;
+    return random_() % 64 == 0 ? random_() % (byte_ring::max_message(detail::ring_memory{.capacity = ring_.capacity()}) + 1) : random_() % typical_;
   }
   sent make() { return {random_(), random_size(), 0}; }
   std::vector<std::byte> content(const sent& m) const {

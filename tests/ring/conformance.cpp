@@ -78,7 +78,12 @@ using every_trial = decltype(std::tuple_cat(
     std::declval<std::tuple<among<of_ring<work_ring<tick, 16>>, 2>, among<of_ring<work_ring<tick, 16>>, 250>,
                             among<of_ring<broadcast_ring<tick, 16, overflow::block>>, 3>,
                             among<of_ring<broadcast_ring<tick, 16, overflow::block>>, 65>,
-                            among<of_ring<broadcast_ring<tick, 16, overflow::block>>, 250>>>()));
+                            among<of_ring<broadcast_ring<tick, 16, overflow::block>>, 250>,
+                            among<of_messages<byte_broadcast_ring<overflow::block>>, 250>,
+                            among<of_messages<byte_broadcast_ring<overflow::overwrite>>, 3>,
+                            among<of_messages<byte_broadcast_ring<overflow::overwrite>>, 250>,
+                            among<of_messages<byte_work_ring>, 2>, among<of_messages<byte_work_ring>, 250>>>()));
+
 
 /// A ring of the list with a producer and a consumer, which have the slots that a roster would give them.
 template <class Kit>
@@ -115,7 +120,7 @@ struct trial {
   }
 
   const watchdog dog;  // a ring that is wrong may never be empty
-  raw_ring<ring> memory{Kit::options().capacity, Kit::options().participants};
+  raw_ring<ring> memory{Kit::options()};
   Kit values{};
   typename ring::writer tx = memory.writer(0);
   typename ring::reader rx = reader();
@@ -152,7 +157,7 @@ TEMPLATE_LIST_TEST_CASE("a ring's traits agree with its types", "[conformance]",
   CHECK(capacity > 0);
   CHECK(t.capacity(capacity) == capacity);
   for (const std::uint64_t wish : {std::uint64_t{1}, capacity + 1, ~std::uint64_t{0}}) {
-    if (t.chosen_capacity) {
+    if (t.chosen_capacity || t.chosen_messages) {
       const std::uint64_t granted = t.capacity(wish);
       CHECK((granted == 0 || granted >= wish));
     } else {
@@ -161,7 +166,8 @@ TEMPLATE_LIST_TEST_CASE("a ring's traits agree with its types", "[conformance]",
   }
   const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
   for (const std::uint64_t offset : {std::uint64_t{0}, t.align, 7 * t.align, page}) {
-    const ring_layout shape = t.layout(capacity, 64, offset);
+    const ring_layout shape =
+        t.layout({.capacity = capacity, .message_bytes = t.message_bytes(0), .participants = 64, .offset = offset});
     CHECK(shape.bytes >= capacity * std::max<std::uint64_t>(t.value_bytes, 1));
     CHECK(shape.mirrored <= shape.bytes);
     if (shape.mirrored != 0) CHECK((offset + shape.bytes - shape.mirrored) % page == 0);
@@ -189,7 +195,7 @@ TEMPLATE_LIST_TEST_CASE("a full ring takes no more, and has room again as soon a
                         "[conformance]", every_trial) {
   trial<TestType> c;
   std::uint64_t n = 0;
-  if (c.traits.never_full) {
+  if (c.traits.overwrites) {
     for (std::uint64_t i = 0; i != 3 * c.room + 1; ++i) {
       CHECK(c.tx.writable());
       CHECK(c.push(i) == attempt::done);
@@ -215,7 +221,7 @@ TEMPLATE_LIST_TEST_CASE("a batch is sent and received as far as possible", "[con
   std::size_t count = 99;
   CHECK(c.tx.push_n({}, count) == attempt::done);
   CHECK(count == 0);
-  if (c.traits.never_full) {
+  if (c.traits.overwrites) {
     CHECK(c.push_n(0, c.room + 3, count) == attempt::done);
     CHECK(count == c.room + 3);
   } else {
@@ -240,7 +246,7 @@ TEMPLATE_LIST_TEST_CASE("a batch is sent and received as far as possible", "[con
       for (std::size_t i = 0; i != count; ++i) got.push_back(whole(out[i]));
     }
     CHECK(answer == attempt::would_block);
-    const std::uint64_t end = c.traits.never_full ? c.room + 3 : c.room;
+    const std::uint64_t end = c.traits.overwrites ? c.room + 3 : c.room;
     CHECK(got == from_to(end - c.room, end));
     CHECK(rx.pop_n(out, count) == attempt::would_block);
     CHECK(count == 0);
@@ -257,9 +263,9 @@ TEMPLATE_LIST_TEST_CASE("a ring behaves like a deque", "[conformance]", every_tr
   const auto sent = [&](std::size_t count) {
     for (; count != 0; --count) there.push_back(next++);
     // If a consumer is not told of a loss, the values that were overwritten do not count as sent.
-    while (!lossy_ring<ring> && c.traits.never_full && there.size() > c.room) there.pop_front();
+    while (!lossy_ring<ring> && c.traits.overwrites && there.size() > c.room) there.pop_front();
   };
-  const auto room = [&] { return c.traits.never_full ? ~std::size_t{0} : c.room - there.size(); };
+  const auto room = [&] { return c.traits.overwrites ? ~std::size_t{0} : c.room - there.size(); };
   bool same = true;
   const auto received = [&](std::uint64_t n) {
     same = same && !there.empty() && n == there.front();
@@ -432,7 +438,7 @@ TEMPLATE_LIST_TEST_CASE("a consumer that was killed, or has left, holds nothing 
     c.push_all(next, next + c.room);
     CHECK(c.pop_all() == from_to(next, next + c.room));
     next += c.room;
-    CHECK(c.tx.writable() == (c.to_one || c.traits.never_full));
+    CHECK(c.tx.writable() == (c.to_one || c.traits.overwrites));
     if (!killed) other.leave();
     for (int times = 0; killed && times != 2; ++times) c.memory.recover(slot);
     CHECK(c.tx.writable());
@@ -496,7 +502,7 @@ TEMPLATE_LIST_TEST_CASE("a lossy ring counts what was lost, and tells it once", 
     std::uint64_t laps = 0;
     for (std::uint64_t next = 0; next != 100 * c.room; ++next) {
       if (c.push(next) != attempt::done) --next;
-      if (next % (3 * c.room) != 0 && c.traits.never_full) continue;
+      if (next % (3 * c.room) != 0 && c.traits.overwrites) continue;
       for (std::uint64_t n = 0;;) {
         const std::uint64_t before = c.rx.total_lost();
         const attempt answer = c.pop(n);
@@ -510,7 +516,7 @@ TEMPLATE_LIST_TEST_CASE("a lossy ring counts what was lost, and tells it once", 
         }
       }
     }
-    CHECK((laps != 0) == c.traits.never_full);
+    CHECK((laps != 0) == c.traits.overwrites);
     CHECK_FALSE(c.rx.corrupted());
   }
 }
@@ -519,7 +525,7 @@ TEMPLATE_LIST_TEST_CASE("a ring in place: a claim sends what was committed, or n
   using ring = typename trial<TestType>::ring;
   if constexpr (in_place_ring<ring>) {
     trial<TestType> c;
-    const std::uint64_t most = ring::max_message(c.memory.memory.capacity);
+    const std::uint64_t most = ring::max_message(c.memory.memory);
     std::span<std::byte> room;
     typename ring::reader::view view;
     for (const std::uint64_t bytes : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{100}, most}) {
@@ -558,9 +564,10 @@ TEMPLATE_LIST_TEST_CASE("a ring in place: messages may be released in any order"
     std::vector<typename ring::reader::view> held;
     std::uint64_t next = 0;
     for (int round = 0; round != 100; ++round) {
-      while (c.push(next) == attempt::done) ++next;
+      for (std::size_t i = 0; i != c.room; ++i) CHECK(c.push(next++) == attempt::done);
       for (typename ring::reader::view view; c.rx.pop(view) == attempt::done;) held.push_back(view);
       CHECK(held.size() == c.room);
+      CHECK(c.push(next) == attempt::would_block);  // held, or full
       std::ranges::shuffle(held, random);
       for (const auto& view : held) {
         CHECK_FALSE(c.memory.drained());
@@ -576,13 +583,14 @@ TEMPLATE_LIST_TEST_CASE("a ring in place: no larger message can be sent", "[conf
   using ring = typename trial<TestType>::ring;
   if constexpr (in_place_ring<ring>) {
     trial<TestType> c;
-    const std::uint64_t most = ring::max_message(c.memory.memory.capacity);
+    const std::uint64_t most = ring::max_message(c.memory.memory);
     const std::vector<std::byte> bytes(most + 1);
     std::span<std::byte> room;
     CHECK(c.tx.push(bytes) == attempt::too_large);
     CHECK(c.tx.claim(most + 1, room) == attempt::too_large);
     CHECK(c.tx.writable(most + 1));  // it would not block
     CHECK(c.tx.push(std::span(bytes).first(most)) == attempt::done);
+    if (c.traits.chosen_messages) return;  // the others have places, too
     CHECK_FALSE(c.tx.writable(0));
     CHECK(c.push(1) == attempt::would_block);
   }
@@ -638,7 +646,8 @@ class attacked : trial<Kit> {
  private:
   void note(attempt answer) {
     possible_ = possible_ && (answer != attempt::lagged || lossy_ring<ring>) &&
-        (answer != attempt::too_large || this->traits.kind == layout::ring_kind::byte) && answer != attempt::wrong_size;
+        (answer != attempt::too_large || std::same_as<typename ring::sendable, std::span<const std::byte>>) &&
+        answer != attempt::wrong_size;
   }
   void take_many() {
     if constexpr (!in_place_ring<ring>) {
@@ -710,7 +719,7 @@ class attacked : trial<Kit> {
     if constexpr (in_place_ring<ring>) {
       if (random_() % 2 == 0) {
         std::span<std::byte> room;
-        const attempt answer = this->tx.claim(random_() % (this->memory.memory.capacity + 64), room);
+        const attempt answer = this->tx.claim(random_() % (ring::max_message(this->memory.memory) + 64), room);
         note(answer);
         if (answer != attempt::done) return;
         std::ranges::fill(room, std::byte{0x5a});  // it can all be accessed

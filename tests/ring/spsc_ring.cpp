@@ -45,7 +45,7 @@ TEST_CASE("the traits of an spsc_ring", "[spsc_ring]") {
   CHECK(ring::traits.type_fingerprint == type_fingerprint<tick>());
   CHECK(ring::traits.capacity(0) == 64);
   CHECK(ring::traits.capacity(7) == 64);  // the type fixes the capacity
-  CHECK(ring::traits.layout(64, 2, 576).mirrored == 0);
+  CHECK(ring::traits.layout({.capacity = 64, .participants = 2, .offset = 576}).mirrored == 0);
   CHECK(ring::traits.align >= 64);
   CHECK(ring::traits.abi() != 0);
   CHECK(ring::traits.abi() != spsc_ring<tick, 128>::traits.abi());

@@ -478,7 +478,7 @@ void receive_numbers(Reader& rx, received_numbers& all, std::mt19937& random) {
 
 TEMPLATE_TEST_CASE_SIG("many threads use a work_ring", "[work_ring]", ((std::size_t N), N), 1, 3, 16,
                        128) {
-  constexpr std::uint64_t each = often(N < 16 ? 5'000 : 20'000);
+  const std::uint64_t each = static_cast<std::uint64_t>(often(N < 16 ? 5'000 : 20'000));
   constexpr std::size_t producers = 3;
   constexpr std::size_t consumers = 3;
   raw_work<N> ring;

@@ -189,6 +189,72 @@ TEST_CASE("the capacity that a joining process asks for", "[incompatible]") {
   CHECK_THAT(opened_with(16384).what, contains("capacity is 8192, expected 16384"));
 }
 
+TEMPLATE_TEST_CASE("other slots or message_bytes are named, with what both sides have", "[incompatible]", byte_work_ring,
+                   byte_broadcast_ring<overflow::block>, byte_broadcast_ring<overflow::overwrite>, byte_call_ring) {
+  const ring_traits& traits = TestType::traits;
+  const auto options = [](std::size_t slots, std::size_t message_bytes) {
+    channel_options o;
+    o.slots = slots;
+    o.message_bytes = message_bytes;
+    return o;
+  };
+  const std::string good = pristine(traits, options(8, 4096));
+  const copied file(good);
+  const auto opened_with = [&](std::size_t slots, std::size_t message_bytes) {
+    const failure f = file.open(traits, options(slots, message_bytes));
+    CHECK((f ? f.code == errc::incompatible : f.what.empty()));
+    CHECK(file.now() == good);
+    return f.what;
+  };
+  CHECK(opened_with(0, 0) == "");  // none in particular
+  CHECK(opened_with(8, 0) == "");
+  CHECK(opened_with(0, 4081) == "");  // rounded up to 4096
+  CHECK_THAT(opened_with(7, 0), contains("number of slots is 8, expected 7"));
+  CHECK_THAT(opened_with(9, 100), contains("number of slots is 8, expected 9"));
+  CHECK_THAT(opened_with(8, 100), contains("size of the largest message is 4096, expected 112"));
+  CHECK_THAT(opened_with(0, 4097), contains("size of the largest message is 4096, expected 4112"));
+
+  // What the segment says is wrong: a process that has asked for these numbers is told, and another one is refused.
+  for (const auto& [offset, what] : {std::pair(offsetof(layout::identity, capacity), "number of slots is "),
+                                     std::pair(offsetof(layout::identity, message_bytes), "size of the largest message is ")}) {
+    for (const std::uint64_t forged : {std::uint64_t{1}, std::uint64_t{16}, std::uint64_t{1} << 20, ~std::uint64_t{0}}) {
+      std::string content = good;
+      std::memcpy(content.data() + offset, &forged, sizeof forged);
+      const copied other(content);
+      const failure f = other.open(traits, options(8, 4096));
+      INFO(f.what);
+      CHECK(f.code == errc::incompatible);
+      CHECK_THAT(f.what, contains(what + std::to_string(forged) + ", expected "));
+      CHECK(other.open(traits).code == errc::incompatible);
+      CHECK(other.now() == content);
+    }
+  }
+}
+
+TEST_CASE("another number of slots is refused to every endpoint, and the text names it", "[incompatible]") {
+  net::io_context io;
+  channel_options o;
+  o.slots = 8;
+  o.message_bytes = 64;
+  const std::string tasks = unique_name("slots");
+  const std::string calls = unique_name("slots-of-calls");
+  channel<byte_work_ring>::producer tx(io, tasks, o);
+  channel<byte_call_ring>::server s(io, calls, o);
+  o.slots = 9;
+  const auto slots = contains("number of slots is 8, expected 9");
+  CHECK_THROWS_WITH((channel<byte_work_ring>::producer(io, tasks, o)), slots);
+  CHECK_THROWS_WITH((channel<byte_work_ring>::consumer(io, tasks, o)), slots);
+  CHECK_THROWS_WITH((channel<byte_call_ring>::client(io, calls, o)), slots);
+  CHECK_THROWS_WITH((channel<byte_call_ring>::server(io, calls, o)), slots);
+  o.slots = 8;
+  o.message_bytes = 65;
+  const auto bytes = contains("size of the largest message is 64, expected 80");
+  CHECK_THROWS_WITH((channel<byte_work_ring>::consumer(io, tasks, o)), bytes);
+  CHECK_THROWS_WITH((channel<byte_call_ring>::client(io, calls, o)), bytes);
+  CHECK(tx.try_send(net::buffer("x", 1)));  // the refused ones have not changed the segment
+  CHECK(channel<byte_work_ring>::consumer(io, tasks).try_receive()->size() == 1);
+}
+
 TEST_CASE("a channel of another type is refused by the constructor, which says why", "[incompatible]") {
   struct tock {
     std::uint64_t seq;

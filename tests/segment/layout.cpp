@@ -136,7 +136,7 @@ TEST_CASE("the file of a segment with an spsc_ring", "[layout]") {
   using ring = spsc_ring<tick, 64>;
   const std::vector<char> file = created(ring::traits, {});
   CHECK(std::string(file.data(), 8) == "Belfry\r\n");
-  CHECK(at<std::uint32_t>(file, 8) == 2);
+  CHECK(at<std::uint32_t>(file, 8) == 3);
   CHECK(at<std::uint32_t>(file, 12) == layout::header_bytes(2, at<std::uint32_t>(file, 176)));
   CHECK(at<std::uint64_t>(file, 16) == file.size());
   CHECK(at<std::uint32_t>(file, 40) == 1);

@@ -18,24 +18,9 @@ enum class meeting { by_name, by_handles, by_manager };
 meeting way_to_meet();
 const shared_memory_manager& meeting_manager();
 
+/// Both sides have to use the same one.
 template <class Channel>
-struct meet {
-  static typename Channel::producer producer(net::io_context& io, const std::string& name,
-                                             const channel_options& o = {}) {
-    return join<typename Channel::producer>(io, name, o);
-  }
-  static typename Channel::producer producer(net::io_context& io, const std::string& name,
-                                             const channel_options& o, error_code& ec) {
-    return join<typename Channel::producer>(io, name, o, ec);
-  }
-  static typename Channel::consumer consumer(net::io_context& io, const std::string& name,
-                                             const channel_options& o = {}) {
-    return join<typename Channel::consumer>(io, name, o);
-  }
-  static typename Channel::consumer consumer(net::io_context& io, const std::string& name,
-                                             const channel_options& o, error_code& ec) {
-    return join<typename Channel::consumer>(io, name, o, ec);
-  }
+struct meeting_place {
   /// Removes what is left in the channel.
   static void forget(const std::string& name) {
     error_code not_there;
@@ -43,15 +28,8 @@ struct meet {
     all_handles().erase(name);
   }
 
- private:
-  static std::map<std::string, channel_handles>& all_handles() {
-    static std::map<std::string, channel_handles> all;
-    return all;
-  }
-
   template <class Endpoint, class... Ec>
-  static Endpoint join(net::io_context& io, const std::string& name, const channel_options& o,
-                       Ec&... ec) {
+  static Endpoint join(net::io_context& io, const std::string& name, const channel_options& o, Ec&... ec) {
     switch (way_to_meet()) {
       case meeting::by_manager: return Endpoint(io, meeting_manager(), name, o, ec...);
       case meeting::by_handles: {
@@ -62,6 +40,49 @@ struct meet {
       case meeting::by_name: break;
     }
     return Endpoint(io, name, o, ec...);
+  }
+
+ private:
+  static std::map<std::string, channel_handles>& all_handles() {
+    static std::map<std::string, channel_handles> all;
+    return all;
+  }
+};
+
+template <class Channel>
+struct meet : meeting_place<Channel> {
+  using place = meeting_place<Channel>;
+  using producer_type = typename Channel::producer;
+  using consumer_type = typename Channel::consumer;
+
+  static producer_type producer(net::io_context& io, const std::string& name, const channel_options& o = {}) {
+    return place::template join<producer_type>(io, name, o);
+  }
+  static producer_type producer(net::io_context& io, const std::string& name, const channel_options& o, error_code& ec) {
+    return place::template join<producer_type>(io, name, o, ec);
+  }
+  static consumer_type consumer(net::io_context& io, const std::string& name, const channel_options& o = {}) {
+    return place::template join<consumer_type>(io, name, o);
+  }
+  static consumer_type consumer(net::io_context& io, const std::string& name, const channel_options& o, error_code& ec) {
+    return place::template join<consumer_type>(io, name, o, ec);
+  }
+};
+
+/// The same for clients and servers.
+template <class Channel>
+struct meet_for_calls : meeting_place<Channel> {
+  using place = meeting_place<Channel>;
+
+  template <class... Ec>
+  static typename Channel::client client(net::io_context& io, const std::string& name, const channel_options& o = {},
+                                         Ec&... ec) {
+    return place::template join<typename Channel::client>(io, name, o, ec...);
+  }
+  template <class... Ec>
+  static typename Channel::server server(net::io_context& io, const std::string& name, const channel_options& o = {},
+                                         Ec&... ec) {
+    return place::template join<typename Channel::server>(io, name, o, ec...);
   }
 };
 

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <functional>
 #include <new>
 #include <stdexcept>
@@ -158,16 +159,25 @@ class nothing_left {
 /// in a program of their own.
 [[noreturn]] void skip(std::string_view why);
 
-/// Whether this process runs under a sanitizer: then tests do fewer rounds.
+/// Whether this process is slowed down by a sanitizer, or by an emulator: then tests do fewer rounds.
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 #define BELFRY_TEST_SANITIZED 1
 #endif
 #endif
-#if defined(BELFRY_TEST_SANITIZED) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(BELFRY_TEST_SANITIZED) || defined(BELFRY_TEST_EMULATED) || defined(__SANITIZE_ADDRESS__) || \
+    defined(__SANITIZE_THREAD__)
 inline constexpr bool sanitized = true;
 #else
 inline constexpr bool sanitized = false;
 #endif
+
+/// Whether tests do all their rounds, as in the suite `long`.
+inline bool all_rounds() {
+  static const bool all = std::getenv("BELFRY_TEST_ALL_ROUNDS") != nullptr;
+  return all;
+}
+/// The number of rounds of a stress test, `n` if all are wanted.
+inline int often(int n) { return all_rounds() ? n : n / (sanitized ? 20 : 4); }
 
 }  // namespace belfry::test

@@ -23,12 +23,20 @@ inline numbers from_to(std::uint64_t first, std::uint64_t end) {
 /// The pages before the ring and after it cannot be accessed.
 template <class Ring>
 struct raw_ring {
-  explicit raw_ring(std::uint64_t capacity = 0, std::size_t participants = 64) {
-    const detail::seats places = Ring::traits.seats_for(participants);
+  explicit raw_ring(std::uint64_t capacity = 0, std::size_t participants = 64, std::size_t message_bytes = 0)
+      : raw_ring(options_of(capacity, participants, message_bytes)) {}
+  explicit raw_ring(const channel_options& options) {
+    const detail::seats places = Ring::traits.seats_for(options.participants);
     const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-    memory.capacity = Ring::traits.capacity(capacity);
+    memory.capacity = Ring::traits.capacity(Ring::traits.chosen_messages ? options.slots : options.capacity);
     memory.participants = places.all();
-    const ring_layout shape = Ring::traits.layout(memory.capacity, memory.participants, 0);
+    memory.message_bytes = Ring::traits.message_bytes(options.message_bytes);
+    memory.max_deliveries = options.max_deliveries;
+    memory.lease_timeout = static_cast<std::uint64_t>(options.lease_timeout.count());
+    const ring_layout shape = Ring::traits.layout({.capacity = memory.capacity,
+                                                   .message_bytes = memory.message_bytes,
+                                                   .participants = memory.participants,
+                                                   .lease_timeout = memory.lease_timeout});
     memory.bytes = shape.bytes;
     memory.kind = Ring::traits.kind;
     memory.abi_fingerprint = Ring::traits.abi_fingerprint;
@@ -71,6 +79,14 @@ struct raw_ring {
   ring_memory memory;
 
  private:
+  static channel_options options_of(std::uint64_t capacity, std::size_t participants, std::size_t message_bytes) {
+    channel_options o;
+    o.capacity = static_cast<std::size_t>(capacity);
+    o.slots = o.capacity;
+    o.message_bytes = message_bytes;
+    o.participants = participants;
+    return o;
+  }
   static void map(std::byte* at, std::size_t bytes, int file, std::size_t from) {
     REQUIRE(::mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file,
                    static_cast<off_t>(from)) == at);

@@ -62,6 +62,21 @@ struct of_bytes {
   std::array<std::uint64_t, 1024> numbers_{};
 };
 
+/// A ring with a place for each message. Its consumer does not miss what was sent before it joined.
+template <class Ring>
+struct of_messages : of_bytes {
+  using channel = belfry::channel<Ring>;
+  static constexpr std::size_t room = 16;
+
+  static constexpr channel_options options() {
+    channel_options o;
+    o.slots = room;
+    o.message_bytes = 1024;
+    o.start = start::oldest;
+    return o;
+  }
+};
+
 /// Every ring, with every option, for the tests that hold for all: tests/ring/conformance.cpp without endpoints,
 /// tests/channel/every_ring.cpp with them. A new ring is two more lines: by its type, and by its bytes alone.
 using every_ring = std::tuple<
@@ -71,12 +86,18 @@ using every_ring = std::tuple<
     of_ring<broadcast_ring<tick, 16, overflow::block>>,
     of_ring<broadcast_ring<tick, 16, overflow::overwrite>>,
     of_ring<latest<tick>>,
+    of_messages<byte_broadcast_ring<overflow::block>>,
+    of_messages<byte_broadcast_ring<overflow::overwrite>>,
+    of_messages<byte_work_ring>,
     through_any<of_values>,
     through_any<of_bytes>,
     through_any<of_ring<work_ring<tick, 16>>>,
     through_any<of_ring<broadcast_ring<tick, 16, overflow::block>>>,
     through_any<of_ring<broadcast_ring<tick, 16, overflow::overwrite>>>,
-    through_any<of_ring<latest<tick>>>>;
+    through_any<of_ring<latest<tick>>>,
+    through_any<of_messages<byte_broadcast_ring<overflow::block>>>,
+    through_any<of_messages<byte_broadcast_ring<overflow::overwrite>>>,
+    through_any<of_messages<byte_work_ring>>>;
 
 inline std::uint64_t number(const tick& t) { return t.seq; }
 template <class Message>
@@ -187,8 +208,5 @@ inline void settle(net::io_context& io) {
   for (int quiet = 0; quiet != 3;) quiet = io.poll() == 0 ? quiet + 1 : 0;
   io.restart();
 }
-
-/// The number of rounds of a stress test: fewer under a sanitizer.
-constexpr int often(int n) { return sanitized ? n / 20 : n; }
 
 }  // namespace belfry::test

@@ -1,5 +1,7 @@
 #include "test.hpp"
 
+#include "process.hpp"
+
 #include <cstdlib>
 #include <filesystem>
 
@@ -17,6 +19,13 @@ namespace {
 /// initialisers, which may start a manager.
 [[gnu::constructor(101)]] void tell_program() { ::setenv("BELFRY_EXECUTABLE", BELFRY_TEST_PROGRAM, 0); }
 }  // namespace
+#endif
+
+/// By how much a watchdog waits longer.
+#if defined(BELFRY_TEST_EMULATED)
+constexpr int slowness = 10;
+#else
+constexpr int slowness = sanitized ? 4 : 1;
 #endif
 
 std::string unique_name(std::string_view what) {
@@ -40,12 +49,12 @@ std::size_t open_descriptors() {
 
 bool run(net::io_context& io, std::chrono::seconds watchdog) {
   io.restart();
-  io.run_for(watchdog);
+  io.run_for(slowness * watchdog);
   return io.stopped();
 }
 
 // SIGALRM ends the process by default, wherever it hangs.
-watchdog::watchdog(std::chrono::seconds limit) { ::alarm(static_cast<unsigned>(limit.count())); }
+watchdog::watchdog(std::chrono::seconds limit) { ::alarm(static_cast<unsigned>((slowness * limit).count())); }
 watchdog::~watchdog() { ::alarm(0); }
 
 }  // namespace belfry::test

@@ -68,7 +68,10 @@ constexpr detail::ring_traits traits_in_bytes() {
       return t.never_full ? traits_with<any_ring::overwriting>(t) : traits_with<any_ring::blocking>(t);
     case layout::ring_kind::latest: return traits_with<any_ring::newest>(t);
     case layout::ring_kind::byte:
-    case layout::ring_kind::watch: break;
+    case layout::ring_kind::byte_work:
+    case layout::ring_kind::watch:
+    case layout::ring_kind::byte_broadcast:
+    case layout::ring_kind::call: break;
   }
   return t;
 }

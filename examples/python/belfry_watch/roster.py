@@ -197,8 +197,8 @@ class Member:
 
     def _roster_for_leaving(self):
         """In a sticky directory no other user can remove the bell of this one. So where several users may participate,
-        leaving waits some milliseconds for the lock; a holder that is not stopped is done by then."""
-        return self._roster(tries=40 if self.bell_mode & 0o066 else 1)
+        leaving waits some tenths of a second for the lock; only a holder that is stopped takes longer."""
+        return self._roster(tries=1000 if self.bell_mode & 0o066 else 1)
 
     @contextlib.contextmanager
     def _roster(self, wait=False, tries=1):

@@ -65,8 +65,8 @@ class broadcast_ring {
       .align = layout::cache_line,
       .capacity = [](std::uint64_t) -> std::uint64_t { return N; },
       .layout =
-          [](std::uint64_t, std::size_t participants, std::uint64_t) {
-            const std::uint64_t first = algorithm::first_place(participants);
+          [](const detail::ring_size& size) {
+            const std::uint64_t first = algorithm::first_place(size.participants);
             return detail::ring_layout{
                 .bytes = first + N * sizeof(place),
                 .places = {.places = N, .first = first, .stride = sizeof(place), .value = offsetof(place, value)}};
@@ -75,6 +75,7 @@ class broadcast_ring {
       .drained = algorithm::drained,
       .recover = algorithm::recover,
       .never_full = Mode == overflow::overwrite,
+      .overwrites = Mode == overflow::overwrite,
       .chosen_seats = true,
   };
 };

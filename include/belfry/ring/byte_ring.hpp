@@ -19,7 +19,8 @@ namespace belfry {
 ///
 ///     using frames = belfry::channel<belfry::byte_ring>;      // channel_options::capacity in bytes
 ///
-/// A message is always contiguous, because the data is mapped twice in a row. The largest message has
+/// A message is always contiguous, because the data is mapped twice in a row. (Both are the same memory for the processor's
+/// order of loads and stores, too: on x86 and ARM64 data caches go by physical addresses.) The largest message has
 /// `capacity - 8` bytes.
 ///
 /// When a process is killed: a claim that was not committed is discarded; a message that was delivered and
@@ -40,14 +41,15 @@ class byte_ring {
   static constexpr std::uint64_t default_capacity = std::uint64_t{1} << 20;
   static constexpr std::uint64_t max_capacity = std::uint64_t{1} << 32;
 
-  static constexpr std::uint64_t max_message(std::uint64_t capacity) noexcept {
-    return capacity - sizeof(layout::record_header);
-  }
+  static constexpr std::uint64_t max_message(const ring_memory& memory) noexcept { return largest(memory.capacity); }
 
   class writer;
   class reader;
 
  private:
+  static constexpr std::uint64_t largest(std::uint64_t capacity) noexcept {
+    return capacity - sizeof(layout::record_header);
+  }
   static layout::byte_ring_control* control(const ring_memory& memory) noexcept {
     return reinterpret_cast<layout::byte_ring_control*>(memory.at);
   }
@@ -67,8 +69,7 @@ class byte_ring {
 
   // In src/segment/byte_ring.cpp: these depend on the size of a page.
   BELFRY_API static std::uint64_t capacity_for(std::uint64_t wish);
-  BELFRY_API static detail::ring_layout layout_for(std::uint64_t capacity, std::size_t participants,
-                                                   std::uint64_t ring_offset);
+  BELFRY_API static detail::ring_layout layout_for(const detail::ring_size& size);
 
  public:
   static constexpr detail::ring_traits traits{
@@ -149,6 +150,8 @@ class byte_ring::writer {
   /// The same for the size of the last attempt that blocked.
   bool writable() noexcept { return writable(wanted_); }
   bool corrupted() const noexcept { return corrupted_; }
+  /// Where the next message goes; it only grows.
+  std::uint64_t position() const noexcept { return tail_; }
   std::uint64_t size() noexcept {
     refresh_head();
     return std::min(tail_ - cached_head_, capacity_);
@@ -156,7 +159,7 @@ class byte_ring::writer {
 
  private:
   attempt reserve(std::uint64_t position, std::uint64_t bytes) noexcept {
-    if (bytes > max_message(capacity_)) [[unlikely]]
+    if (bytes > largest(capacity_)) [[unlikely]]
       return attempt::too_large;
     if (claimed_) [[unlikely]]
       return attempt::would_block;
@@ -281,6 +284,8 @@ class byte_ring::reader {
     return false;
   }
   bool corrupted() const noexcept { return corrupted_; }
+  /// Of the next message; it only grows.
+  std::uint64_t position() const noexcept { return next_; }
   std::uint64_t size() noexcept {
     refresh_tail();
     return std::min(cached_tail_ - next_, capacity_);

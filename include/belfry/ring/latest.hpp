@@ -51,7 +51,7 @@ class latest {
       .align = layout::cache_line,
       .capacity = [](std::uint64_t) -> std::uint64_t { return 1; },
       .layout =
-          [](std::uint64_t, std::size_t, std::uint64_t) {
+          [](const detail::ring_size&) {
             return detail::ring_layout{
                 .bytes = sizeof(control) + control::places * sizeof(place),
                 .places = {.places = control::places,
@@ -63,6 +63,7 @@ class latest {
       .drained = algorithm::drained,
       .recover = algorithm::recover,
       .never_full = true,
+      .overwrites = true,
       .chosen_seats = true,
   };
 };

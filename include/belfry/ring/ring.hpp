@@ -3,7 +3,8 @@
 // A ring is memory and atomics: it makes no system call, knows no bell and no Asio. It consists of shared
 // state, constructed once in raw memory, and of a `writer` and a `reader`: the private state of an attached
 // participant. The endpoints use nothing else of a ring than what is named here: in the concept `ring`, and
-// in `leasing_ring`, `lossy_ring` and `in_place_ring`, which are rings that can do more.
+// in `redelivering_ring`, `leasing_ring`, `lossy_ring`, `in_place_ring` and `holding_ring`, which are rings that can do
+// more.
 #pragma once
 
 #include <belfry/detail/layout/layout.hpp>
@@ -12,6 +13,7 @@
 #include <belfry/ring/message.hpp>
 #include <belfry/ring/type_fingerprint.hpp>
 
+#include <chrono>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -38,7 +40,19 @@ struct ring_memory {
   layout::ring_kind kind{};
   std::uint64_t abi_fingerprint = 0;
   std::uint64_t value_bytes = 0;
+  std::uint64_t message_bytes = 0;  // of the largest message, where the creator chooses it; else 0
+  std::uint32_t max_deliveries = 0;
+  std::uint64_t lease_timeout = 0;  // nanoseconds
   layout::geometry places{};
+};
+
+/// What the layout of a ring depends on.
+struct ring_size {
+  std::uint64_t capacity = 0;
+  std::uint64_t message_bytes = 0;  ///< of the largest message, where the creator chooses it; else 0
+  std::size_t participants = 0;     ///< slots of the roster
+  std::uint64_t offset = 0;         ///< of the ring in its segment
+  std::uint64_t lease_timeout = 0;  ///< nanoseconds; 0: none, or the ring delivers nothing again
 };
 
 /// How much of the segment a ring needs. Its last `mirrored` bytes are mapped twice.
@@ -71,8 +85,10 @@ struct ring_traits {
   /// The capacity for a requested one; 0 requests none in particular. Answers 0 if the request cannot be met.
   /// A ring with a capacity in its type answers with that.
   std::uint64_t (*capacity)(std::uint64_t wish);
-  ring_layout (*layout)(std::uint64_t capacity, std::size_t participants, std::uint64_t ring_offset);
+  ring_layout (*layout)(const ring_size& size);
   void (*construct)(const ring_memory&);
+  // What a participant did before it left or died is visible to these two, to its successor in the slot, and to those that
+  // are told of it, also through relaxed loads: the kernel gives out its locks, and tells of its death, after that.
   /// Whether every value was received. Called under the roster's lock when no participant is attached.
   bool (*drained)(const ring_memory&);
   /// Releases what the dead owner of the slot held. Called under the roster's lock; may be repeated.
@@ -80,10 +96,21 @@ struct ring_traits {
   /// Whether each value goes to one consumer only, and each free slot to one producer only. If so, a
   /// notification wakes as many waiters as there are values or free slots; otherwise it wakes all of them.
   bool competing = false;
+  /// Whether operations are not told that the other side has closed or died: the ring itself says what that means for
+  /// each of them. Its places are freed by read-modify-writes in one total order (seq_cst).
+  bool silent = false;
   /// Whether a send never waits for room. A consumer then wakes no producer.
   bool never_full = false;
+  /// Whether a send overwrites what no consumer has received. Unless never_full, it waits while consumers hold all places.
+  bool overwrites = false;
   /// Whether the capacity is chosen at run time. If not, none can be requested.
   bool chosen_capacity = false;
+  /// Whether the number of places, which is the capacity, and the size of the largest message are chosen at run time:
+  /// `slots` and `message_bytes` of the options.
+  bool chosen_messages = false;
+  /// Whether an item is delivered again if its consumer does not acknowledge it: `max_deliveries` and `lease_timeout` of
+  /// the options.
+  bool redelivers = false;
   /// Whether a segment may have fewer seats than `most`.
   bool chosen_seats = false;
   /// Whether the ring takes whatever ring a segment has, and so never creates one.
@@ -100,6 +127,15 @@ struct ring_traits {
   std::uint64_t abi() const {
     return library_layout == nullptr ? abi_fingerprint : mix(abi_fingerprint, library_layout());
   }
+  /// The size of the largest message for a requested one; 0 requests none in particular. Answers 0 if the request
+  /// cannot be met, or the ring lets none be chosen.
+  constexpr std::uint64_t message_bytes(std::uint64_t wish) const noexcept {
+    if (!chosen_messages || wish > max_message_bytes) return 0;
+    return wish == 0 ? default_message_bytes : (wish + 15) / 16 * 16;
+  }
+  static constexpr std::uint64_t default_message_bytes = 64 << 10;
+  static constexpr std::uint64_t max_message_bytes = std::uint64_t{1} << 32;
+
   /// The seats of a segment for this many participants.
   constexpr seats seats_for(std::size_t participants) const noexcept {
     if (!chosen_seats) return most;
@@ -118,14 +154,6 @@ enum class attempt {
   wrong_size,   ///< the values of this ring have another size
 };
 
-/// An item that a consumer holds: which slot, at which lap, delivered how often. So a stale ticket is told from a valid
-/// one.
-struct lease_ticket {
-  std::size_t index = 0;
-  std::uint64_t lap = 0;
-  std::uint8_t deliveries = 0;
-};
-
 // Parts of the concepts below.
 template <class R>
 concept copies_values = requires(typename R::reader& reader, typename R::received& value,
@@ -136,19 +164,30 @@ concept copies_values = requires(typename R::reader& reader, typename R::receive
 
 template <class R>
 concept lends_messages =
-    requires(typename R::writer& writer, typename R::reader& reader,
+    requires(typename R::writer& writer, typename R::reader& reader, const ring_memory& memory,
              typename R::reader::view& view, std::span<std::byte>& room, std::uint64_t bytes) {
   requires std::same_as<typename R::sendable, std::span<const std::byte>>;
   requires std::same_as<typename R::received, message>;
-  { R::max_message(bytes) } noexcept -> std::same_as<std::uint64_t>;
+  { R::max_message(memory) } noexcept -> std::same_as<std::uint64_t>;
   { writer.writable(bytes) } noexcept -> std::same_as<bool>;
   { writer.claim(bytes, room) } noexcept -> std::same_as<attempt>;
   { writer.commit(bytes) } noexcept;
   { writer.abandon() } noexcept;
   { view.bytes } -> std::convertible_to<std::span<const std::byte>>;
-  { view.position } -> std::convertible_to<std::uint64_t>;
+  requires std::constructible_from<message, message_source&, decltype(view.bytes), decltype(view.position)>;
   { reader.pop(view) } noexcept -> std::same_as<attempt>;
   { reader.release(view.position, bytes) } noexcept;
+};
+
+/// With items that the consumer holds, and dead ones.
+template <class R>
+concept redelivers = requires(typename R::reader& reader, const lease_ticket& given) {
+  requires R::traits.redelivers;
+  { reader.give_back(given) } noexcept -> std::same_as<bool>;
+  { reader.reject(given) } noexcept -> std::same_as<bool>;
+  { reader.made_dead() } noexcept -> std::same_as<bool>;
+  { reader.has_dead() } noexcept -> std::same_as<bool>;
+  { reader.look_at_leases() } noexcept -> std::same_as<std::chrono::steady_clock::time_point>;
 };
 
 }  // namespace detail
@@ -183,7 +222,8 @@ concept lends_messages =
 ///
 /// - `slot`: the participant's slot in the roster; no other participant has it at the same time. If its former
 ///   owner was killed, at whatever instruction, traits.recover has been called for it.
-/// - push, pop: unless they answer `done`, nothing was sent, and the value is unchanged.
+/// - push, pop: unless they answer `done`, nothing was sent, and the value is unchanged. (What is in a large value, of
+///   more than detail::large_value bytes, is then unspecified.)
 /// - push_n, pop_n: as many as possible, from the front. `done` if all; otherwise why the next one was not.
 /// - writable, readable: whether push, or pop, would not block; true if it would fail. A participant that is
 ///   told `false` goes to sleep, so that answer must come from the shared memory, not from a private copy. One
@@ -229,21 +269,33 @@ concept ring = requires(const typename R::sendable& value,
 
 namespace detail {
 
-/// A ring whose consumers can hold an item until they acknowledge it:
+/// A ring whose items are delivered again until a consumer acknowledges them, or they are dead: a `leasing_ring` or a
+/// `holding_ring`. `traits.redelivers` is set.
+///
+///     bool reader::give_back(const lease_ticket&) noexcept;    // it is there again, for any consumer; or dead
+///     bool reader::reject(const lease_ticket&) noexcept;       // it is dead
+///     bool reader::made_dead() noexcept;       // whether this side has made an item dead since the last call
+///     bool reader::has_dead() noexcept;        // as readable(), for dead items
+///     std::chrono::steady_clock::time_point reader::look_at_leases() noexcept;
+///                                              // ends those that have lasted too long; when to look again
+///
+/// give_back, reject, acknowledge, release: false if this consumer does not hold the item any more. leave() gives back
+/// everything that it holds, and need not be called if it holds nothing.
+template <class R>
+concept redelivering_ring = ring<R> && redelivers<R>;
+
+/// A redelivering ring of values, which are copied out:
 ///
 ///     attempt reader::lease(T&, lease_ticket&) noexcept;       // as pop, but the item stays held
+///     attempt reader::lease_dead(T&, lease_ticket&) noexcept;  // the same for a dead item
 ///     bool reader::acknowledge(const lease_ticket&) noexcept;  // its place is free
-///     bool reader::give_back(const lease_ticket&) noexcept;    // it is there again, for any consumer
-///
-/// False: this consumer does not hold the item any more. leave() gives back everything that it holds, and
-/// need not be called if it holds nothing.
 template <class R>
 concept leasing_ring =
-    ring<R> && requires(typename R::reader& reader, typename R::received& value,
-                        lease_ticket& ticket, const lease_ticket& given) {
+    redelivering_ring<R> && requires(typename R::reader& reader, typename R::received& value,
+                                     lease_ticket& ticket, const lease_ticket& given) {
   { reader.lease(value, ticket) } noexcept -> std::same_as<attempt>;
+  { reader.lease_dead(value, ticket) } noexcept -> std::same_as<attempt>;
   { reader.acknowledge(given) } noexcept -> std::same_as<bool>;
-  { reader.give_back(given) } noexcept -> std::same_as<bool>;
 };
 
 /// A ring whose consumers may lose values; the attempt that notices it answers `lagged`:
@@ -257,18 +309,51 @@ concept lossy_ring = ring<R> && requires(const typename R::reader& reader) {
 /// A ring of messages of any size, which are written and read in place. `sendable` is a span of bytes,
 /// `received` a message.
 ///
-///     static std::uint64_t max_message(std::uint64_t capacity) noexcept;
+///     static std::uint64_t max_message(const ring_memory&) noexcept;
 ///     bool writer::writable(std::uint64_t bytes) noexcept;     // writable() is for what has blocked last
 ///     attempt writer::claim(std::uint64_t bytes, std::span<std::byte>& room) noexcept;
 ///     void writer::commit(std::uint64_t bytes) noexcept;       // sends the first `bytes` of the claim
 ///     void writer::abandon() noexcept;                         // sends nothing
-///     struct reader::view { std::span<const std::byte> bytes; std::uint64_t position; };
+///     struct reader::view { std::span<const std::byte> bytes; std::uint64_t position; };  // position: or lease_ticket
 ///     attempt reader::pop(view&) noexcept;                     // instead of the other pop and of pop_n
 ///     void reader::release(std::uint64_t position, std::uint64_t bytes) noexcept;  // in any order
 ///
 /// While a claim is open, every other attempt of its writer would block.
 template <class R>
 concept in_place_ring = ring<R> && lends_messages<R>;
+
+/// A ring in place whose consumers can skip to the newest message. That counts nothing as lost.
+///
+///     attempt reader::pop_newest(view&) noexcept;
+template <class R>
+concept newest_ring = in_place_ring<R> && requires(typename R::reader& reader, typename R::reader::view& view) {
+  { reader.pop_newest(view) } noexcept -> std::same_as<attempt>;
+};
+
+/// A ring in place whose producer waits for the consumers that hold messages.
+///
+///     std::size_t writer::pinned() noexcept;     // for how many; 0: there is room
+template <class R>
+concept pinned_ring = in_place_ring<R> && requires(typename R::writer& writer) {
+  { writer.pinned() } noexcept -> std::same_as<std::size_t>;
+};
+
+/// A ring whose consumers may hold a place for a moment, and not take it: if a producer has seen that, it may sleep.
+///
+///     bool reader::hesitated() noexcept;         // whether that has happened since the last call
+template <class R>
+concept hesitating_ring = ring<R> && requires(typename R::reader& reader) {
+  { reader.hesitated() } noexcept -> std::same_as<bool>;
+};
+/// A ring that is both in place and redelivering. `position` is a lease_ticket, and release() acknowledges.
+///
+///     attempt reader::pop_dead(view&) noexcept;                // as pop, for a dead message
+template <class R>
+concept holding_ring = in_place_ring<R> && redelivering_ring<R> &&
+    requires(typename R::reader& reader, typename R::reader::view& view, const lease_ticket& given) {
+      { reader.pop_dead(view) } noexcept -> std::same_as<attempt>;
+      { reader.release(given, std::uint64_t{}) } noexcept -> std::same_as<bool>;
+    };
 
 }  // namespace detail
 }  // namespace belfry

@@ -75,7 +75,7 @@ class spsc_ring {
       .align = alignof(queue) > layout::cache_line ? alignof(queue) : layout::cache_line,
       .capacity = [](std::uint64_t) -> std::uint64_t { return N; },
       .layout =
-          [](std::uint64_t, std::size_t, std::uint64_t) {
+          [](const detail::ring_size&) {
             return detail::ring_layout{.bytes = sizeof(queue),
                                        .places = {.places = N + 1,
                                                   .first = inside().values,

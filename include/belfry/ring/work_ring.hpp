@@ -26,6 +26,19 @@ namespace belfry {
 /// item that it had received and not acknowledged is delivered again, to one other consumer. `async_receive`
 /// acknowledges at once; with `async_receive_lease` the consumer decides when.
 ///
+/// With `channel_options::max_deliveries`, an item that was delivered so often without an acknowledgement is dead, and so
+/// is one that its consumer rejects. Consumers pass by dead items. They stay in the ring, until `async_receive_dead` or
+/// `try_receive_dead` takes them; a channel that is otherwise drained stays for them. They take room: a producer that finds
+/// none drops the oldest dead item, if more than a quarter of the places are dead (of two or three places, one; a single
+/// place keeps none). inspect() counts both.
+///
+///     options.max_deliveries = 5;
+///     jobs::consumer rx(io, "jobs", options);
+///     while (auto l = rx.try_receive_dead()) report(l.value(), l.deliveries()), l.ack();
+///
+/// With `channel_options::lease_timeout`, an item that a living consumer has held for so long is delivered again, to any
+/// consumer that waits or looks for one.
+///
 /// The ring trusts no process: whatever a process writes over it, a receive gives some value or
 /// `errc::corrupted`, and accesses nothing outside the ring.
 template <class T, std::size_t N>
@@ -57,8 +70,9 @@ class work_ring {
       .align = layout::cache_line,
       .capacity = [](std::uint64_t) -> std::uint64_t { return N; },
       .layout =
-          [](std::uint64_t, std::size_t, std::uint64_t) {
-            return detail::ring_layout{.bytes = sizeof(control) + N * sizeof(place),
+          [](const detail::ring_size& size) {
+            const std::uint64_t times = layout::lease_times_bytes(N, size.lease_timeout);
+            return detail::ring_layout{.bytes = sizeof(control) + N * sizeof(place) + times,
                                        .places = {.places = N,
                                                   .first = sizeof(control),
                                                   .stride = sizeof(place),
@@ -68,6 +82,7 @@ class work_ring {
       .drained = algorithm::drained,
       .recover = algorithm::recover,
       .competing = true,
+      .redelivers = true,
       .chosen_seats = true,
   };
 };

@@ -55,7 +55,7 @@ std::vector<unique_handle> take_descriptors(msghdr& message, failure& f) {
 
 }  // namespace
 
-bool try_send_handles(native_handle_type socket, const segment_handles& handles, failure& f) {
+bool try_send_handles(native_socket_type socket, const segment_handles& handles, failure& f) {
   if (!handles.block || handles.bells.size() >= max_descriptors) {
     f = {std::make_error_code(std::errc::invalid_argument), "send handles: none given, or too many bells"};
     return false;
@@ -89,11 +89,11 @@ bool try_send_handles(native_handle_type socket, const segment_handles& handles,
   return false;
 }
 
-void send_handles(native_handle_type socket, const segment_handles& handles, failure& f) {
+void send_handles(native_socket_type socket, const segment_handles& handles, failure& f) {
   while (!try_send_handles(socket, handles, f) && !f) wait_until_ready(socket, POLLOUT);
 }
 
-segment_handles receive_handles(native_handle_type socket, failure& f) {
+segment_handles receive_handles(native_socket_type socket, failure& f) {
   parcel content;
   iovec bytes{&content, sizeof content};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(max_descriptors * sizeof(int))> control{};

@@ -39,6 +39,9 @@ void waitable::cancel() noexcept {
   implementation_->descriptor.cancel(ignored);
 }
 
+// A descriptor stays readable for all that look at it.
+void waitable::detach() noexcept {}
+
 void waitable::abandon() noexcept {
   static auto* const never_destroyed = new std::vector<std::unique_ptr<implementation>>;
   never_destroyed->push_back(std::move(implementation_));

@@ -1,6 +1,7 @@
 
 #include "calls.hpp"
 
+#include "../../platform/file.hpp"
 #include "../../platform/program.hpp"
 #include "../../platform/socket.hpp"
 #include "requesting.hpp"
@@ -71,12 +72,13 @@ class starting final : public connecting {
     }
     return connecting::proceed();
   }
-  native_handle_type socket() const noexcept override {
+  native_socket_type socket() const noexcept override {
     return address_known_ ? connecting::socket() : client().lifeline().get();
   }
 
  private:
   bool start() {
+    if (!choose_address()) return false;
     program_ = platform::belfry_program();
     auto [ours, theirs] = platform::socket_pair(error_);
     if (error_) return false;
@@ -93,7 +95,7 @@ class starting final : public connecting {
       arguments.emplace_back(name);
       arguments.push_back(value);
     };
-    if (!client().address().name.empty()) add("--address", client().address().text());
+    add("--address", client().address().text());
     if (!options.run_directory.empty()) add("--run-directory", options.run_directory);
     if (options.remote) arguments.emplace_back("--remote");
     if (options.md5) arguments.emplace_back(*options.md5 ? "--md5" : "--no-md5");
@@ -105,6 +107,18 @@ class starting final : public connecting {
     platform::child_process child = platform::start_program(program_, arguments, handles, error_);
     if (error_) return false;
     client().started(std::move(child), std::move(ours));
+    return true;
+  }
+
+  /// So that what the server has made is found even if it is killed before it tells its address.
+  bool choose_address() {
+    if (!client().address().name.empty()) return true;
+    const std::string& wanted = client().options().run_directory;
+    const std::string directory = wanted.empty() ? platform::run_directory(error_) : wanted;
+    if (error_) return false;
+    const manager_address address = manager_address::unused(directory, error_);
+    if (error_) return false;
+    client().at(address);
     return true;
   }
 
@@ -181,7 +195,7 @@ class shutting_down final : public requesting<nothing> {
     client().bury();
     return manager_call::wait::none;
   }
-  native_handle_type socket() const noexcept override {
+  native_socket_type socket() const noexcept override {
     return ending_ ? client().lifeline().get() : requesting::socket();
   }
 

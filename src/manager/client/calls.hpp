@@ -31,7 +31,7 @@ call_ptr<Result> failed_call(failure f) {
    public:
     explicit failed(failure f) { this->error_ = std::move(f); }
     manager_call::wait proceed() override { return manager_call::wait::none; }
-    native_handle_type socket() const noexcept override { return no_handle; }
+    native_socket_type socket() const noexcept override { return no_socket; }
   };
   return std::make_unique<failed>(std::move(f));
 }

@@ -98,7 +98,7 @@ class request_chain {
   progress ask(const question& q, failure& f);
   client_session& session() noexcept { return connection_->session; }
   /// The socket, or a timer if the server accepts no connection at the moment.
-  native_handle_type socket() const noexcept {
+  native_socket_type socket() const noexcept {
     return connection_ ? connection_->socket.get() : retry_.get();
   }
 

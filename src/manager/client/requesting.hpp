@@ -41,7 +41,7 @@ class requesting : public manager_call_for<Result> {
       }
     }
   }
-  native_handle_type socket() const noexcept override { return chain_.socket(); }
+  native_socket_type socket() const noexcept override { return chain_.socket(); }
 
  protected:
   using question = request_chain::question;

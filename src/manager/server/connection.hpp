@@ -151,7 +151,7 @@ class manager_service::connection final : public std::enable_shared_from_this<co
 
   using arguments = std::vector<pickle::value>;
 
-  reply serve(const request& r) override {
+  reply serve(const client_request& r) override {
     struct method {
       std::string_view name;
       std::size_t least, most;  // arguments

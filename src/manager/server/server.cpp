@@ -1,7 +1,6 @@
 // A manager's server: listens, and admits clients.
 #include "../../platform/file.hpp"
 #include "../../platform/handle.hpp"
-#include "../../platform/random_digits.hpp"
 #include "../../platform/socket.hpp"
 #include "../wire/endpoint_of.hpp"
 #include "connection.hpp"
@@ -52,10 +51,8 @@ void manager_service::start(std::string_view wanted, failure& f) {
     platform::use_directory(directory, f);
   }
   if (f) return;
-  std::string where(wanted);
-  if (wanted.empty()) where = directory + "/manager-" + random_digits(16, f);
-  if (f) return;
-  manager_address address = manager_address::parse(where, f);
+  manager_address address =
+      wanted.empty() ? manager_address::unused(directory, f) : manager_address::parse(wanted, f);
   if (f) return;
   if (!address.is_local() && !address.is_loopback() && !options_.remote) {
     f = {std::make_error_code(std::errc::permission_denied),

@@ -10,7 +10,7 @@
 namespace belfry::detail {
 namespace {
 
-bool read_request(std::string_view message, request& out, failure& f) {
+bool read_request(std::string_view message, client_request& out, failure& f) {
   const auto malformed = [&] {
     f = {make_error_code(errc::protocol_error), "not a request"};
     return false;
@@ -109,7 +109,7 @@ void server_session::answer_challenge(std::string_view message) {
 }
 
 void server_session::serve(std::string_view message) {
-  request r;
+  client_request r;
   failure f;
   if (!read_request(message, r, f)) return finish(std::move(f));
   state_ = state::replying;

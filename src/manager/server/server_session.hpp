@@ -13,7 +13,7 @@
 namespace belfry::detail {
 
 /// `(None, method, args, {})`
-struct request {
+struct client_request {
   std::string method;
   std::vector<pickle::value> arguments;
 };
@@ -29,7 +29,7 @@ class server_session final : public conversation {
   /// Carries out requests.
   class service {
    public:
-    virtual reply serve(const request& r) = 0;
+    virtual reply serve(const client_request& r) = 0;
 
    protected:
     ~service() = default;

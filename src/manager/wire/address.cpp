@@ -1,6 +1,8 @@
 
 #include "address.hpp"
 
+#include "../../platform/random_digits.hpp"
+
 #include <belfry/asio.hpp>
 
 #include <charconv>
@@ -62,6 +64,11 @@ manager_address manager_address::parse(std::string_view text, failure& f) {
   if (a.name.find('\0') != a.name.npos) return reject("has a NUL byte");
   if (a.name.size() > longest_path) return reject("is too long for a Unix socket");
   return a;
+}
+
+manager_address manager_address::unused(const std::string& directory, failure& f) {
+  const std::string digits = random_digits(16, f);
+  return f ? manager_address{} : parse(directory + "/manager-" + digits, f);
 }
 
 bool manager_address::is_loopback() const {

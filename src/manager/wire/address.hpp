@@ -27,6 +27,8 @@ struct manager_address {
 
   /// `std::errc::invalid_argument` if the text is malformed.
   static manager_address parse(std::string_view text, failure& f);
+  /// A path in the directory that no other server has.
+  static manager_address unused(const std::string& directory, failure& f);
 };
 
 }  // namespace belfry::detail

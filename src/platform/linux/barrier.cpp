@@ -24,7 +24,7 @@ bool is_reached_by_barriers() noexcept { return registered; }
 void barrier_everywhere() noexcept {
   if (membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED)) return;
   // This process may not use barriers, but others may be reached by them: no store stays in a store buffer
-  // this long.
+  // this long, and no load is executed this early.
   std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 

@@ -1,5 +1,6 @@
 // Bells: FIFOs where peers meet by name, pipes where they meet by handles.
 #include "../bell.hpp"
+#include "../block.hpp"
 #include "../handle.hpp"
 #include "../owner.hpp"
 #include "path.hpp"
@@ -53,8 +54,7 @@ std::string last_name_of(const std::string& link) {
 
 }  // namespace
 
-unique_handle new_named_bell(std::string_view name, const unique_handle& block, unsigned mode,
-                             failure& f) {
+made_bell new_named_bell(std::string_view name, const unique_handle& block, unsigned mode, failure& f) {
   const std::string path = path_of(name);
   // A bell of this name was left by a dead owner of the slot: the caller holds the slot's lock. Any other
   // file belongs to another program.
@@ -80,10 +80,11 @@ unique_handle new_named_bell(std::string_view name, const unique_handle& block, 
     ::unlink(path.c_str());
     return {};
   }
-  return bell;
+  const std::uint64_t id = id_of(bell);
+  return {std::move(bell), id};
 }
 
-unique_handle open_named_bell(const named_bell& which, std::error_code& error) noexcept {
+notifying_end open_named_bell(const named_bell& which, std::error_code& error) noexcept {
   const std::string path = path_of(which.name);
   unique_handle bell =
       above_standard(::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
@@ -95,13 +96,12 @@ unique_handle open_named_bell(const named_bell& which, std::error_code& error) n
     bell.reset();
     error = no_such_bell();
   }
-  return bell;
+  return {std::move(bell), {}};
 }
 
-unique_handle open_bell_of_process(std::uint32_t pid, std::uint32_t handle, const named_bell& which,
-                                   std::error_code& error) noexcept {
+notifying_end open_bell_of_process(const named_bell& which, std::error_code& error) noexcept {
   error = no_such_bell();
-  const std::string path = "/proc/" + std::to_string(pid) + "/fd/" + std::to_string(handle);
+  const std::string path = "/proc/" + std::to_string(which.owner) + "/fd/" + std::to_string(which.number);
   struct stat status {};
   // All three numbers come from shared memory. Opening another file could do harm, and writing to a pipe of
   // our own even more: it must be a bell of this name, in the directory of shared memory.
@@ -118,7 +118,7 @@ unique_handle open_bell_of_process(std::uint32_t pid, std::uint32_t handle, cons
   } else {
     error.clear();
   }
-  return bell;
+  return {std::move(bell), {}};
 }
 
 void unlink_named_bell(std::string_view name) noexcept { ::unlink(path_of(name).c_str()); }
@@ -161,7 +161,7 @@ bool is_anonymous_bell(const unique_handle& bell) noexcept {
          std::string_view(target).starts_with("pipe:");
 }
 
-bool ring_bell(native_handle_type bell) noexcept {
+bool ring_bell(native_handle_type bell, native_handle_type) noexcept {
   // Since Linux 6.18 a write can be told to raise no signal, which saves two system calls.
   static std::atomic<bool> can_be_told{true};
   constexpr int no_signal = 0x100;  // RWF_NOSIGNAL

@@ -47,7 +47,7 @@ bool allocate(const unique_handle& block, std::uint64_t bytes, failure& f) {
     if (error == 0) {
       done += piece;
     } else if (error == EINTR) {
-      piece = std::max(piece / 2, std::min<std::uint64_t>(piece, page_size()));
+      piece = std::max(piece / 2, std::min<std::uint64_t>(piece, mapping_granularity()));
     } else {
       if (error == EFBIG) guard.take_back();
       fail(f, "allocate " + std::to_string(bytes) + " bytes of shared memory", error);
@@ -127,7 +127,7 @@ bool unlink_block(std::string_view name, failure& f) {
 
 std::vector<std::string> block_names() { return files_in(shared_memory_directory); }
 
-bool has_name(const unique_handle& block) noexcept {
+bool has_name(const unique_handle& block, std::string_view) noexcept {
   struct stat status {};
   return ::fstat(block.get(), &status) == 0 && status.st_nlink > 0;
 }
@@ -192,6 +192,10 @@ unique_handle reopen_block(native_handle_type block, bool writable, failure& f) 
   return own;
 }
 
+unique_handle handle_to_map(native_handle_type block, bool writable, failure& f) {
+  return reopen_block(block, writable, f);
+}
+
 std::uint64_t id_of(const unique_handle& handle) noexcept {
   struct stat status {};
   return ::fstat(handle.get(), &status) == 0 ? status.st_ino : 0;
@@ -238,11 +242,11 @@ bool status_of(const unique_handle& block, file_status& out) noexcept {
   return true;
 }
 
-bool status_of_name(std::string_view name, file_status& out) noexcept {
+std::error_code status_of_name(std::string_view name, file_status& out) noexcept {
   struct stat found {};
-  if (::lstat(path_of(name).c_str(), &found) != 0) return false;
+  if (::lstat(path_of(name).c_str(), &found) != 0) return {errno, std::system_category()};
   out = status_from(found);
-  return true;
+  return {};
 }
 
 std::uint64_t block_size(const unique_handle& block, failure& f) {
@@ -264,7 +268,7 @@ bool peek_block(const unique_handle& block, std::span<std::byte> out,
   return true;
 }
 
-std::size_t page_size() noexcept { return static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)); }
+std::size_t mapping_granularity() noexcept { return static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)); }
 
 mapping map_block(const unique_handle& block, std::uint64_t bytes, std::uint64_t mirrored,
                   bool writable, failure& f) {

@@ -1,6 +1,7 @@
 // Open file description locks. They belong to a description, not to a process. The kernel drops them whenever
 // the process dies, even if it stays a zombie. PID namespaces and reused pids do not matter.
 #include "../lock.hpp"
+#include "fail.hpp"
 
 #include <cerrno>
 
@@ -37,9 +38,11 @@ bool is_held(const unique_handle& block, struct ::flock lock) {
 
 }  // namespace
 
-bool lock_byte(const unique_handle& block, std::uint64_t offset) noexcept {
+bool lock_byte(const unique_handle& block, std::uint64_t offset, failure& f) {
   auto lock = one_byte(F_WRLCK, offset);
-  return control(block, F_OFD_SETLKW, lock);
+  if (control(block, F_OFD_SETLKW, lock)) return true;
+  fail(f, "lock byte " + std::to_string(offset));
+  return false;
 }
 
 bool try_lock_byte(const unique_handle& block, std::uint64_t offset) noexcept {

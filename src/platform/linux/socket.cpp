@@ -166,7 +166,7 @@ transferred receive_some(const unique_handle& socket, std::span<char> room) noex
   return result_of(n);
 }
 
-bool wait_for_socket(native_handle_type socket, bool to_write,
+bool wait_for_socket(native_socket_type socket, bool to_write,
                      std::chrono::steady_clock::time_point deadline) noexcept {
   using namespace std::chrono;
   pollfd polled{socket, static_cast<short>(to_write ? POLLOUT : POLLIN), 0};

@@ -1,11 +1,12 @@
 // Standard streams, files, terminal, signals and secrets of the program `belfry`, and what it tells of the machine.
 #include "../tool.hpp"
-#include "descriptor.hpp"
+#include "facts.hpp"
 #include "path.hpp"
 
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <limits>
 #include <vector>
 
@@ -42,13 +43,47 @@ bool interrupted_or_waited(native_handle_type handle, short events) {
 
 }  // namespace
 
-void fill_standard_streams() noexcept {
-  int descriptor;
-  do {
-    descriptor = ::open("/dev/null", O_RDWR);
-  } while (descriptor >= 0 && descriptor < first_descriptor);
-  if (descriptor != -1) ::close(descriptor);
+failure become(const std::string& program, const std::vector<std::string>& arguments) {
+  failure f;
+  std::string own(4096, '\0');
+  const ssize_t length = ::readlink("/proc/self/exe", own.data(), own.size());
+  if (length <= 0) {
+    fail(f, "readlink /proc/self/exe");
+    return f;
+  }
+  const std::string folder = own.substr(0, own.rfind('/', static_cast<std::size_t>(length) - 1) + 1);
+  std::vector<char*> given{const_cast<char*>(program.c_str())};
+  for (const std::string& argument : arguments) given.push_back(const_cast<char*>(argument.c_str()));
+  given.push_back(nullptr);
+  for (const char* const where : {"", "../nats/"}) {  // installed; in the build's folders
+    const std::string path = folder + where + program;
+    ::execv(path.c_str(), given.data());
+    fail(f, "start " + path);
+    if (errno != ENOENT) break;
+  }
+  return f;
 }
+
+void prepare_standard_streams() noexcept {
+  ::signal(SIGPIPE, SIG_IGN);
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(stream, F_GETFD) != -1) continue;
+    // The lowest free number. In the wrong direction, so that reading or writing fails.
+    ::open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+  }
+}
+
+std::vector<std::string> arguments(int argc, const char* const* argv) { return {argv, argv + argc}; }
+
+bool local_time(std::time_t time, std::tm& out) noexcept { return ::localtime_r(&time, &out) != nullptr; }
+
+std::span<const int> ending_signals() noexcept {
+  static constexpr int signals[]{SIGINT, SIGTERM};
+  return signals;
+}
+
+native_handle_type standard_input() noexcept { return STDIN_FILENO; }
+native_handle_type standard_output() noexcept { return STDOUT_FILENO; }
 
 void ignore_interrupt() noexcept {
   ::signal(SIGINT, SIG_IGN);
@@ -258,6 +293,11 @@ unique_handle readiness_of(native_handle_type stream, stream_event event, failur
 }
 
 bool is_terminal() noexcept { return ::isatty(STDOUT_FILENO) == 1; }
+
+bool is_screen() noexcept {
+  const char* const terminal = std::getenv("TERM");
+  return is_terminal() && terminal != nullptr && std::string_view(terminal) != "dumb";
+}
 
 bool is_error_terminal() noexcept { return ::isatty(STDERR_FILENO) == 1; }
 

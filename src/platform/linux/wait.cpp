@@ -2,10 +2,14 @@
 #include "../handle.hpp"
 #include "../wait.hpp"
 
+#include <belfry/detail/platform/wait_set.hpp>
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <ctime>
+#include <memory>
+#include <utility>
 
 #include <poll.h>
 #include <sys/epoll.h>
@@ -65,22 +69,48 @@ unique_handle new_timer(std::chrono::nanoseconds after, std::error_code& error) 
   return timer;
 }
 
-unique_handle new_wait_set(failure& f) {
-  unique_handle set = above_standard(::epoll_create1(EPOLL_CLOEXEC));
-  if (!set) f = {std::error_code(errno, std::system_category()), "create a wait set"};
+}  // namespace belfry::platform
+
+namespace belfry::detail {
+
+struct wait_set::implementation {
+  unique_handle epoll;
+};
+
+wait_set::wait_set() noexcept = default;
+wait_set::wait_set(std::unique_ptr<implementation> made) noexcept : implementation_(std::move(made)) {}
+wait_set::wait_set(wait_set&&) noexcept = default;
+wait_set& wait_set::operator=(wait_set&&) noexcept = default;
+wait_set::~wait_set() = default;
+
+wait_set wait_set::around(native_handle_type bell, failure& f) {
+  std::unique_ptr<implementation> made(new implementation{platform::above_standard(::epoll_create1(EPOLL_CLOEXEC))});
+  if (!made->epoll) {
+    f = {std::error_code(errno, std::system_category()), "create a wait set"};
+    return {};
+  }
+  wait_set set(std::move(made));
+  if (const std::error_code error = set.add(bell)) {
+    f = {error, "add to a wait set"};
+    return {};
+  }
   return set;
 }
 
-std::error_code add_to_wait_set(const unique_handle& set, native_handle_type handle) noexcept {
+native_handle_type wait_set::handle() const noexcept { return implementation_->epoll.get(); }
+
+std::error_code wait_set::add(native_handle_type member) noexcept {
   epoll_event event{};
   event.events = EPOLLIN;
-  if (::epoll_ctl(set.get(), EPOLL_CTL_ADD, handle, &event) == 0) return {};
+  if (::epoll_ctl(handle(), EPOLL_CTL_ADD, member, &event) == 0) return {};
   return {errno, std::system_category()};
 }
 
-void remove_from_wait_set(const unique_handle& set, native_handle_type handle) noexcept {
+void wait_set::remove(native_handle_type member) noexcept {
   epoll_event event{};
-  ::epoll_ctl(set.get(), EPOLL_CTL_DEL, handle, &event);
+  ::epoll_ctl(handle(), EPOLL_CTL_DEL, member, &event);
 }
 
-}  // namespace belfry::platform
+void wait_set::close() noexcept { implementation_.reset(); }
+
+}  // namespace belfry::detail

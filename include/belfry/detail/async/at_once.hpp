@@ -14,7 +14,8 @@
 
 namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 
-/// How `co_await` returns the result of an operation, for tokens that only resume a coroutine.
+/// How `co_await` returns the result of an operation, for tokens that only resume a coroutine. What it returns refers to
+/// the values, which are in the coroutine's frame: they may be too large for the stack.
 template <class Token>
 struct awaiting : std::false_type {};
 
@@ -22,9 +23,9 @@ struct awaiting : std::false_type {};
 template <class Executor>
 struct awaiting<net::use_awaitable_t<Executor>> : std::true_type {
   template <class Token, class... Values>
-  static auto result(const Token&, const error_code& ec, Values&&... values) {
+  static decltype(auto) result(const Token&, const error_code& ec, Values&&... values) {
     if (ec) throw net_system_error(ec);
-    if constexpr (sizeof...(Values) == 1) return (std::forward<Values>(values), ...);
+    if constexpr (sizeof...(Values) == 1) return (static_cast<Values&&>(values), ...);
   }
 };
 #if BELFRY_ASIO_KNOWN
@@ -32,9 +33,9 @@ struct awaiting<net::use_awaitable_t<Executor>> : std::true_type {
 template <class Executor>
 struct awaiting<net::redirect_error_t<net::use_awaitable_t<Executor>>> : std::true_type {
   template <class Token, class... Values>
-  static auto result(const Token& token, const error_code& ec, Values&&... values) {
+  static decltype(auto) result(const Token& token, const error_code& ec, Values&&... values) {
     token.ec_ = ec;
-    if constexpr (sizeof...(Values) == 1) return (std::forward<Values>(values), ...);
+    if constexpr (sizeof...(Values) == 1) return (static_cast<Values&&>(values), ...);
   }
 };
 #endif
@@ -43,7 +44,7 @@ template <class Executor>
 struct awaiting<net_as_tuple_t<net::use_awaitable_t<Executor>>> : std::true_type {
   template <class Token, class... Values>
   static auto result(const Token&, const error_code& ec, Values&&... values) {
-    return std::tuple<error_code, std::decay_t<Values>...>(ec, std::forward<Values>(values)...);
+    return std::tuple<error_code, Values&&...>(ec, std::forward<Values>(values)...);
   }
 };
 
@@ -81,7 +82,7 @@ auto go_on_or_wait(Initiation initiation, Action action, Token token)
   if (!may_be_worthless && !action.endpoint->time_slice_is_over()) {
     const outcome o = action.endpoint->try_at_once(action);
     if (o != outcome::would_block) {
-      const auto result = [&token](const error_code& ec, auto&&... values) {
+      const auto result = [&token](const error_code& ec, auto&&... values) -> decltype(auto) {
         return awaiting<Token>::result(token, ec, std::forward<decltype(values)>(values)...);
       };
       error_code ec;

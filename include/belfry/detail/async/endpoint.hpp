@@ -19,6 +19,7 @@
 #include <belfry/detail/platform/native_handle.hpp>
 #include <belfry/detail/segment/participant.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -89,6 +90,14 @@ class BELFRY_API endpoint : public std::enable_shared_from_this<endpoint>, priva
 
   /// Lets the pending operations try the ring again, since a place was freed outside of an operation.
   void retry() noexcept;
+  /// Looks at the conditions again, since one may hold now without a notification.
+  void look_at_conditions() noexcept;
+  /// Calls this under the lock, for an attempt that is not made for the operation at the head of the queue.
+  template <class Function>
+  auto locked(Function f) {
+    const std::lock_guard lock(mutex_);
+    return f();
+  }
 
   friend void arrive(operation& op, std::shared_ptr<endpoint> e);
   friend void lose(operation& op, std::shared_ptr<endpoint> e) noexcept;
@@ -104,10 +113,21 @@ class BELFRY_API endpoint : public std::enable_shared_from_this<endpoint>, priva
   virtual bool corrupted() const noexcept = 0;
   /// A notice that comes before the next value and was not reported yet (`lagged`); marks it as reported.
   virtual std::error_code take_notice() noexcept { return {}; }
+  /// For foreign loops: whether there is something to do.
+  virtual bool has_work() noexcept { return ready(); }
+  /// For foreign loops: whether the loop sleeps for what other participants may take as well.
+  virtual bool competes() const noexcept { return true; }
+  /// When this endpoint has to look again, although it was not woken; `max()`: never. Looks, if it is due.
+  virtual clock::time_point wakes_at() noexcept { return clock::time_point::max(); }
   /// The membership is about to end.
   virtual void closing() noexcept {}
   /// The membership has ended. The user may still hold claims, messages or leases.
   virtual void closed() noexcept {}
+
+  /// Called within a look that has found nothing: the same look may find something at this time, without a notification.
+  void look_again_at(clock::time_point time) noexcept {
+    if (time < next_look_.load(std::memory_order_relaxed)) next_look_.store(time, std::memory_order_relaxed);
+  }
 
   roster& peers() noexcept { return me_.peers(); }
   const roster& peers() const noexcept { return me_.peers(); }
@@ -130,6 +150,8 @@ class BELFRY_API endpoint : public std::enable_shared_from_this<endpoint>, priva
 
   template <class Event>
   std::exception_ptr handle(Event event, const operation* whose = nullptr);
+  step begin(operation& op);
+  void start_alarm();
   void carry_out(step next);
   step advance(step next);
   step prepare_sleep();
@@ -155,6 +177,8 @@ class BELFRY_API endpoint : public std::enable_shared_from_this<endpoint>, priva
   participant me_;
   op_queue queue_;
   reactor_waits waits_;
+  /// See look_again_at(). Atomic, since immediate calls look without the lock.
+  std::atomic<clock::time_point> next_look_{clock::time_point::max()};
   bool asleep_ = false;  // parked for the queue, and not for a blocking call or a foreign loop
 };
 

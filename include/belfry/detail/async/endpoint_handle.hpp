@@ -211,6 +211,14 @@ class endpoint_handle : public endpoint_owner<Endpoint, Executor> {
     }
   }
 
+  /// Starts to wait for a dead item, as a condition.
+  template <class Token>
+  auto initiate_dead(Token&& token) {
+    receive_dead_action<Endpoint, Executor> action{target(), executor_};
+    return net::async_initiate<Token, void(error_code, typename Endpoint::dead_type)>(
+        initiation<Endpoint, Executor>(endpoint_, executor_), token, std::move(action));
+  }
+
   template <class Action>
   error_code block(Action&& action, std::chrono::nanoseconds timeout,
                    const std::stop_token& stop = {}) {

@@ -32,6 +32,7 @@ class operation_list {
   bool one_context() const noexcept { return elsewhere_ == 0; }
 
   bool empty() const noexcept { return front_ == nullptr; }
+  bool has_several() const noexcept { return front_ != back_; }
   operation* front() const noexcept { return front_; }
 
   void push(operation& op) noexcept {
@@ -148,6 +149,9 @@ class post_list {
 /// A condition's attempt is a look at all conditions; then it parks. A submitted operation parks before it is driven,
 /// since an initiating function must take nothing and complete nothing, but may go to sleep if nothing is ready.
 ///
+/// A call whose attempt has begun it becomes a condition before it parks, and lingers only if no transfer waits behind
+/// it. A transfer whose time is up ends without an attempt, wherever it is in the queue.
+///
 /// Not thread-safe, except is_idle(): the endpoint has a lock.
 class op_queue {
  public:
@@ -190,8 +194,12 @@ class op_queue {
   step woken() noexcept;
   /// A place was freed outside of an operation.
   step retried() noexcept;
+  /// What conditions look at may have changed, without a notification.
+  step changed() noexcept;
   step cancelled(std::uint64_t id) noexcept;
   step all_cancelled() noexcept;
+  /// An operation that is in no list has ended.
+  step refused(operation& op, std::error_code why) noexcept;
   /// A posted operation will never arrive, and the caller owns it now.
   step lost(operation& op) noexcept;
   /// A blocking call begins. Only while idle.
@@ -251,6 +259,8 @@ class op_queue {
   void end(operation& op, std::error_code result) noexcept;
   void end_all(operation_list& list, std::error_code result) noexcept;
   void end_conditions_that_hold() noexcept;
+  void end_expired_transfers() noexcept;
+  void cancel(operation& op) noexcept;
   step schedule() noexcept;
   bool is_first_of_context(const operation& op) const noexcept;
   step go_on() noexcept;
@@ -258,8 +268,10 @@ class op_queue {
   step drive(operation& op) noexcept;
   step attempt_current() noexcept;
   step sleep_for(request* wanted) noexcept;
+  step go_to_sleep() noexcept;
   step finish(std::error_code result) noexcept;
   bool may_linger(clock::time_point now) noexcept;
+  bool holds_up_others() const noexcept;
 
   std::atomic<phase> phase_{phase::idle};
   operation_list transfers_;
@@ -271,6 +283,7 @@ class op_queue {
   bool may_attempt_ = false;       // current_ is the driven operation's or a blocking call's
   operation* finished_ = nullptr;
   std::error_code result_;         // of a blocking call
+  bool timed_ = false;             // a transfer with a deadline was submitted
   bool event_seen_ = false;        // since the last attempt began
   bool first_is_ready_ = false;    // as look_again() found; and the first operation is not the driven one
 

@@ -27,6 +27,9 @@ class request {
   virtual outcome try_once() noexcept = 0;
   /// Whether an attempt would succeed or fail, not block. Takes nothing.
   virtual bool ready() noexcept = 0;
+  /// Whether it waits neither for values nor for room, and is told of no event: a call that has put its request into the
+  /// ring, and now waits for its reply; or a blocking call that waits for a dead item. (A call's attempt is then a look.)
+  virtual bool is_begun() const noexcept { return false; }
 
  protected:
   ~request() = default;
@@ -36,6 +39,9 @@ class request {
 /// puts into it; it is served in turn, and attempted only on the executor of its handler. A condition is an operation
 /// whose attempt is a look, ready(): any thread looks under the endpoint's lock, at all conditions whenever something
 /// may have changed. It takes nothing, is told of no event, and waits for no other operation.
+///
+/// A call is a transfer until its request is in the ring. Then it has begun, and is a condition: replies come in any
+/// order.
 ///
 /// The operation itself is posted to that executor, at most once at a time: while it is in the queue, to be driven;
 /// when it is over, to complete. If it is cancelled while it is posted, the posted function object owns it, and it
@@ -57,6 +63,10 @@ class operation : public request {
   virtual bool at_home() const noexcept = 0;
   /// Identifies the execution context: while one context does not run, others may.
   virtual const void* context() const noexcept = 0;
+  /// Cancelled while it was in the queue: undoes what it has begun.
+  virtual void give_up() noexcept {}
+  /// Only if `timed`: whether a transfer must not wait any longer.
+  virtual bool is_expired() noexcept { return false; }
 
   operation* next = nullptr;       // in the queue
   operation* next_post = nullptr;  // in a post_list
@@ -64,6 +74,8 @@ class operation : public request {
   bool elsewhere = false;          // its context is not the endpoint's
   bool posted = false;             // posted, and not yet arrived
   bool is_condition = false;
+  bool at_once = false;            // a call: attempted first when it is submitted
+  bool timed = false;              // it has a deadline
   bool over = false;               // no longer in the queue
   std::error_code result;          // once it is over
 

@@ -98,6 +98,14 @@ struct with_allocator {
 template <class Function, class Allocator>
 with_allocator(Function, Allocator) -> with_allocator<Function, Allocator>;
 
+/// Whether an action is that of a call, which has a beginning and an end:
+///
+///     bool is_begun() const noexcept;
+///     void give_up() noexcept;               // what it has begun is undone
+///     bool is_expired() noexcept;            // its deadline has passed
+template <class Action>
+inline constexpr bool is_call = false;
+
 /// An operation with its handler. `Action` is what the operation does:
 ///
 ///     outcome try_once() noexcept;
@@ -124,6 +132,17 @@ class operation_for final : public operation {
 
   outcome try_once() noexcept override { return action_.try_once(); }
   bool ready() noexcept override { return action_.ready(); }
+  bool is_begun() const noexcept override {
+    if constexpr (is_call<Action>) return action_.is_begun();
+    return false;
+  }
+  void give_up() noexcept override {
+    if constexpr (is_call<Action>) action_.give_up();
+  }
+  bool is_expired() noexcept override {
+    if constexpr (is_call<Action>) return action_.is_expired();
+    return false;
+  }
 
   void complete() override {
     // The handler may destroy the endpoint, or start the next operation: free this operation's memory first.

@@ -15,6 +15,8 @@ enum class outcome {
   wrong_size = static_cast<int>(attempt::wrong_size),
   denied,       ///< the block is read-only
   unreachable,  ///< a peer that may need a wake-up cannot be woken; the roster says why
+  no_server,    ///< a call would have to wait for one, and its client does not want to
+  overloaded,   ///< a call would have to wait for a place, and its client does not want to
 };
 
 constexpr outcome outcome_of(attempt answer) noexcept { return static_cast<outcome>(answer); }

@@ -1,4 +1,4 @@
-// What an endpoint waits for in the reactor: its bell, and the deaths of the peers that it watches.
+// What an endpoint waits for in the reactor: its bell, the deaths of the peers that it watches, and a time.
 #pragma once
 
 #include <belfry/asio.hpp>
@@ -6,6 +6,7 @@
 #include <belfry/detail/platform/native_handle.hpp>
 #include <belfry/detail/segment/participant.hpp>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -19,6 +20,8 @@ namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR {
 /// them all.
 class reactor_waits final : public participant::observer {
  public:
+  using time_point = std::chrono::steady_clock::time_point;
+
   explicit reactor_waits(const net::any_io_executor& executor) : executor_(executor) {}
 
   /// Throws if the reactor refuses the bell.
@@ -26,6 +29,12 @@ class reactor_waits final : public participant::observer {
   /// Starts all that are not running. `to_call` is called for each that ends, on a thread of the context.
   std::error_code start(const std::shared_ptr<waitable::listener>& to_call) noexcept;
   void stop() noexcept;
+  /// Stops them, before a thread or a foreign loop waits for the bell.
+  void detach() noexcept;
+  /// Waits also for this time, unless it waits for an earlier one. `time_point::max()`: for none.
+  std::error_code start_alarm(time_point time, const std::shared_ptr<waitable::listener>& to_call) noexcept;
+  /// The time that it waits for; max() if for none.
+  time_point alarm_time() const noexcept { return alarm_time_; }
   /// Of a wait that has ended. False: it was stopped before.
   bool ended(const waitable::wait_id& which) noexcept;
   /// Stops them, and gives up the handles.
@@ -50,6 +59,9 @@ class reactor_waits final : public participant::observer {
   wait bell_;
   std::vector<wait> deaths_;  // per slot
   bool any_running_ = false;  // or were, since the last stop()
+  std::optional<alarm> alarm_;
+  time_point alarm_time_ = time_point::max();
+  std::uint32_t alarm_serial_ = 0;
 };
 
 }  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR

@@ -6,6 +6,7 @@
 #include <belfry/ring/message.hpp>
 #include <belfry/ring/ring.hpp>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -59,10 +60,25 @@ class basic_producer_endpoint : public endpoint {
   bool ready() noexcept override { return writer_->writable(); }
   bool corrupted() const noexcept override { return writer_->corrupted(); }
   typename Ring::writer& writer() noexcept { return *writer_; }
+  std::optional<std::uint64_t> position() const noexcept { return writer_->position(peers().counted_messages()); }
+
+  /// As put(), of an item that was delivered before.
+  outcome put_delivered(const sendable& value, std::uint8_t deliveries) noexcept {
+    if (!peers().reaches_peers()) [[unlikely]]
+      return outcome::unreachable;
+    const attempt a = writer_->push(value, deliveries);
+    if (a == attempt::done) {
+      count({&value, 1});
+      peers().notify();
+    }
+    return outcome_of(a);
+  }
 
  protected:
   void attach(const ring_memory& memory, std::size_t slot) override {
     writer_.emplace(memory, slot);
+    if constexpr (requires { writer_->uncounted(0); })
+      peers().count_messages(writer_->uncounted(peers().counted_messages()));
   }
   using endpoint::peers;
 
@@ -113,7 +129,10 @@ class producer_endpoint<Ring> final : public basic_producer_endpoint<Ring>, priv
     end_claim();
   }
   void abandon() noexcept override {
-    if (this->is_open()) this->writer().abandon();
+    if (this->is_open()) {
+      this->writer().abandon();
+      if constexpr (Ring::traits.competing) this->peers().hand_off();  // another producer may wait for the place
+    }
     end_claim();
   }
   void end_claim() noexcept {
@@ -163,6 +182,8 @@ class basic_consumer_endpoint : public endpoint {
 
   void attach(const ring_memory& memory, std::size_t slot) override {
     reader_.emplace(memory, slot, options().start);
+    if constexpr (requires { reader_->uncounted(0); })
+      peers().count_messages(reader_->uncounted(peers().counted_messages()));
   }
   /// Counts what was lost since the last call, for tools.
   void count_losses() noexcept {
@@ -183,7 +204,47 @@ class basic_consumer_endpoint : public endpoint {
     if (peers().template room_may_be_wanted<Ring::traits.most.producers>()) [[unlikely]]
       tell_room(amount);
   }
+  /// After an attempt: a producer may have seen a place held that was not taken, and sleep.
+  void tell_hesitation() noexcept {
+    if constexpr (hesitating_ring<Ring>) {
+      if (reader_->hesitated()) [[unlikely]]
+        freed(1);
+    }
+  }
   void closing() noexcept override { reader_->leave(); }
+
+  // ---- redelivering_ring
+
+  static constexpr bool ends_leases = redelivering_ring<Ring> || Ring::traits.any;
+
+  std::chrono::steady_clock::time_point wakes_at() noexcept override {
+    if constexpr (ends_leases) return reader_->look_at_leases();
+    return std::chrono::steady_clock::time_point::max();
+  }
+  /// After an item was given back or rejected, or leases may have ended: wakes those that wait for what has changed.
+  void tell_returned(bool given_back) noexcept {
+    if constexpr (ends_leases) {
+      if (reader_->made_dead()) {
+        this->peers().hand_off(roster::everyone);
+        freed(1);  // a producer may drop a dead item
+      } else if (given_back) {
+        this->peers().hand_off();
+      }
+    }
+  }
+  /// After an attempt, which may have ended leases.
+  void tell_ended_leases() noexcept {
+    if constexpr (ends_leases) {
+      if (this->segment().ring().lease_timeout != 0) [[unlikely]]
+        tell_returned(false);
+    }
+  }
+
+ public:
+  bool has_dead() noexcept {
+    if constexpr (ends_leases) return reader_->has_dead();
+    return false;
+  }
 
  private:
   [[gnu::noinline]] void tell_room(std::uint64_t amount) noexcept {
@@ -217,16 +278,46 @@ class copying_consumer_endpoint : public basic_consumer_endpoint<Ring> {
     const outcome o = pop_n(values, taken);
     return o == outcome::lagged ? this->tell_loss() : o;
   }
+  std::optional<std::uint64_t> position() noexcept { return this->reader().position(this->peers().counted_messages()); }
+
   /// For calls that can return only values, not errors. A loss is reported by the next operation, receive() or
   /// finish_wait().
   bool try_take(received& value) noexcept { return pop(value) == outcome::done; }
   void try_take_n(std::span<received> values, std::size_t& taken) noexcept { pop_n(values, taken); }
+
+  /// The room becomes the dead item, which is gone.
+  outcome take_dead(received& value) noexcept requires requires(typename Ring::reader& r) { r.pop_dead(value); } {
+    if (!this->reaches_producers()) [[unlikely]]
+      return outcome::unreachable;
+    const attempt a = this->reader().pop_dead(value);
+    this->tell_ended_leases();
+    if (a == attempt::done) this->freed(1);
+    return outcome_of(a);
+  }
+
+ protected:
+  void count(std::span<const received> taken) noexcept {
+    if constexpr (std::is_same_v<received, std::span<std::byte>>) {
+      const bool any_size = this->segment().ring().value_bytes == 0;
+      for (const received& message : taken) this->peers().count_messages(1, any_size ? message.size() : 0);
+      count_released();
+    } else {
+      this->peers().count_messages(taken.size());
+    }
+  }
+  /// Leased values that are counted when they are released.
+  void count_released() noexcept {
+    if constexpr (requires { this->reader().newly_released(); })
+      this->peers().count_messages(this->reader().newly_released());
+  }
 
  private:
   outcome pop(received& value) noexcept {
     if (!this->reaches_producers()) [[unlikely]]
       return outcome::unreachable;
     const attempt a = this->reader().pop(value);
+    this->tell_hesitation();
+    this->tell_ended_leases();
     if (a == attempt::done) {
       count({&value, 1});
       this->freed(1);
@@ -239,6 +330,8 @@ class copying_consumer_endpoint : public basic_consumer_endpoint<Ring> {
     if (!this->reaches_producers()) [[unlikely]]
       return outcome::unreachable;
     const attempt a = this->reader().pop_n(values, taken);
+    this->tell_hesitation();
+    this->tell_ended_leases();
     if (taken != 0) {
       count(values.first(taken));
       this->freed(taken);
@@ -246,14 +339,6 @@ class copying_consumer_endpoint : public basic_consumer_endpoint<Ring> {
     if (a == attempt::lagged) [[unlikely]]
       this->count_losses();
     return outcome_of(a);
-  }
-  void count(std::span<const received> taken) noexcept {
-    if constexpr (std::is_same_v<received, std::span<std::byte>>) {
-      const bool any_size = this->segment().ring().value_bytes == 0;
-      for (const received& message : taken) this->peers().count_messages(1, any_size ? message.size() : 0);
-    } else {
-      this->peers().count_messages(taken.size());
-    }
   }
 };
 
@@ -270,34 +355,112 @@ class consumer_endpoint<Ring> final : public basic_consumer_endpoint<Ring>, priv
   using basic_consumer_endpoint<Ring>::basic_consumer_endpoint;
 
   outcome take(message& out) noexcept {
+    if (this->loses_untold()) [[unlikely]]
+      return this->tell_loss();
+    const outcome o = pop(out);
+    return o == outcome::lagged ? this->tell_loss() : o;
+  }
+  outcome take_n(std::span<message> messages, std::size_t& taken) noexcept {
+    taken = 0;
+    if (this->loses_untold()) [[unlikely]]
+      return this->tell_loss();
+    const outcome o = pop_n(messages, taken);
+    return o == outcome::lagged && taken == 0 ? this->tell_loss() : o;
+  }
+  /// See copying_consumer_endpoint.
+  bool try_take(message& out) noexcept { return pop(out) == outcome::done; }
+  void try_take_n(std::span<message> messages, std::size_t& taken) noexcept { pop_n(messages, taken); }
+
+  /// A loss that was not reported yet stays so.
+  outcome take_newest(message& out) noexcept requires newest_ring<Ring> {
+    const outcome o = pop_with(out, [this](auto& view) { return this->reader().pop_newest(view); });
+    if (o == outcome::done) this->freed(1);  // those before it
+    return o;
+  }
+
+ private:
+  template <class Pop>
+  outcome pop_with(message& out, Pop from) noexcept {
     if (!this->reaches_producers()) [[unlikely]]
       return outcome::unreachable;
     typename Ring::reader::view view;
-    const attempt a = this->reader().pop(view);
+    const attempt a = from(view);
+    this->tell_hesitation();
+    this->tell_ended_leases();
     if (a == attempt::done) {
-      ++lent_;
       this->peers().count_messages(1, view.bytes.size());
-      out = message(*this, view.bytes, view.position);
+      lend(view, out);
     }
+    if (a == attempt::lagged) [[unlikely]]
+      this->count_losses();
     return outcome_of(a);
   }
-  outcome take_n(std::span<message> messages, std::size_t& taken) noexcept {
+  outcome pop(message& out) noexcept {
+    return pop_with(out, [this](auto& view) { return this->reader().pop(view); });
+  }
+  outcome pop_n(std::span<message> messages, std::size_t& taken) noexcept {
     outcome o = outcome::done;
     for (taken = 0; taken != messages.size(); ++taken) {
-      o = take(messages[taken]);
+      o = pop(messages[taken]);
       if (o != outcome::done) break;
     }
     return o;
   }
-  bool try_take(message& out) noexcept { return take(out) == outcome::done; }
-  void try_take_n(std::span<message> messages, std::size_t& taken) noexcept { take_n(messages, taken); }
+
+ public:
+  using dead_type = message;
+  outcome take_dead(message& out) noexcept requires holding_ring<Ring> {
+    if (!this->reaches_producers()) [[unlikely]]
+      return outcome::unreachable;
+    typename Ring::reader::view view;
+    const attempt a = this->reader().pop_dead(view);
+    this->tell_ended_leases();
+    if (a == attempt::done) lend(view, out);
+    return outcome_of(a);
+  }
 
  private:
-  void release(std::uint64_t position, std::size_t bytes) noexcept override {
-    if (this->is_open()) {
-      this->reader().release(position, bytes);
-      this->freed(1);
+  void lend(const typename Ring::reader::view& view, message& out) noexcept {
+    ++lent_;
+    // Made in its place: to copy in wide words what was just written in narrow ones makes a processor wait.
+    std::destroy_at(&out);
+    std::construct_at(&out, static_cast<message_source&>(*this), view.bytes, view.position);
+    // A producer can skip a place that is held, but not an item that no consumer has taken.
+    if constexpr (holding_ring<Ring>) this->freed(1);
+  }
+  bool release(const lease_ticket& ticket, std::size_t bytes) noexcept override {
+    bool done = this->is_open();
+    if (done) {
+      if constexpr (holding_ring<Ring>) {
+        done = this->reader().release(ticket, bytes);
+      } else {
+        this->reader().release(ticket.index, bytes);
+      }
     }
+    if (done) this->freed(1);
+    let_go();
+    return done;
+  }
+  bool give_back(const lease_ticket& ticket) noexcept override {
+    if constexpr (holding_ring<Ring>) {
+      return ended(this->is_open() && this->reader().give_back(ticket));
+    }
+    return false;
+  }
+  bool reject(const lease_ticket& ticket) noexcept override {
+    if constexpr (holding_ring<Ring>) {
+      return ended(this->is_open() && this->reader().reject(ticket));
+    }
+    return false;
+  }
+  bool ended(bool done) noexcept {
+    if (!done) return false;
+    this->retry();  // this consumer may take it again, as any other may
+    this->tell_returned(true);
+    let_go();
+    return true;
+  }
+  void let_go() noexcept {
     if (--lent_ == 0) self_.reset();
   }
   void closed() noexcept override {
@@ -310,22 +473,55 @@ class consumer_endpoint<Ring> final : public basic_consumer_endpoint<Ring>, priv
 
 /// Items are copied out, and held until they are acknowledged: immediately, or by the user's lease.
 template <leasing_ring Ring>
-class consumer_endpoint<Ring> final : public copying_consumer_endpoint<Ring>, private lease_source {
+class leasing_consumer_endpoint : public copying_consumer_endpoint<Ring>, private lease_source {
  public:
   using copying_consumer_endpoint<Ring>::copying_consumer_endpoint;
+  using copying_consumer_endpoint<Ring>::take_dead;
   using typename basic_consumer_endpoint<Ring>::received;
 
-  outcome take_lease(lease<received>& out) noexcept {
+  /// `room`: for the value of any_channel.
+  outcome take_lease(lease<received>& out, [[maybe_unused]] std::span<std::byte> room = {}) noexcept {
     if (!this->reaches_producers()) [[unlikely]]
       return outcome::unreachable;
-    received value;
+    if constexpr (lossy_ring<Ring>) {
+      if (this->loses_untold()) [[unlikely]]
+        return this->tell_loss();
+    }
+    kept<received> value;
+    if constexpr (Ring::traits.any) *value = room;
     lease_ticket ticket;
-    const attempt a = this->reader().lease(value, ticket);
+    const attempt a = this->reader().lease(*value, ticket);
+    this->tell_hesitation();
+    if (a == attempt::lagged) [[unlikely]] {
+      this->count_losses();
+      return this->tell_loss();
+    }
     if (a == attempt::done) {
       ++held_;
-      this->peers().count_messages(1);
-      out = lease<received>(*this, value, ticket);
+      if constexpr (Ring::traits.any) {
+        if (!this->reader().counts_released()) this->count({&*value, 1});
+      } else {
+        this->peers().count_messages(1);
+      }
+      out = lease<received>(*this, std::move(value), ticket);
       this->freed(1);  // a producer can skip a leased place, but not an item that no consumer has taken
+    }
+    this->tell_ended_leases();
+    return outcome_of(a);
+  }
+
+  using dead_type = lease<received>;
+  outcome take_dead(lease<received>& out, [[maybe_unused]] std::span<std::byte> room = {}) noexcept {
+    if (!this->reaches_producers()) [[unlikely]]
+      return outcome::unreachable;
+    kept<received> value;
+    if constexpr (Ring::traits.any) *value = room;
+    lease_ticket ticket;
+    const attempt a = this->reader().lease_dead(*value, ticket);
+    this->tell_ended_leases();
+    if (a == attempt::done) {
+      ++held_;
+      out = lease<received>(*this, std::move(value), ticket);
     }
     return outcome_of(a);
   }
@@ -333,15 +529,23 @@ class consumer_endpoint<Ring> final : public copying_consumer_endpoint<Ring>, pr
  private:
   bool acknowledge(const lease_ticket& ticket) noexcept override {
     const bool done = this->is_open() && this->reader().acknowledge(ticket);
-    if (done) this->freed(1);
+    if (done) {
+      this->count_released();
+      this->freed(1);
+    }
     let_go();
     return done;
   }
   bool give_back(const lease_ticket& ticket) noexcept override {
-    const bool done = this->is_open() && this->reader().give_back(ticket);
+    return ended(this->is_open() && this->reader().give_back(ticket));
+  }
+  bool reject(const lease_ticket& ticket) noexcept override {
+    return ended(this->is_open() && this->reader().reject(ticket));
+  }
+  bool ended(bool done) noexcept {
     if (done) {
       this->retry();  // this consumer may take it again, as any other may
-      this->peers().hand_off();
+      this->tell_returned(true);
     }
     let_go();
     return done;
@@ -350,7 +554,7 @@ class consumer_endpoint<Ring> final : public copying_consumer_endpoint<Ring>, pr
     if (--held_ == 0) self_.reset();
   }
   void closing() noexcept override {
-    if (held_ != 0) this->reader().leave();
+    if (held_ != 0 || Ring::traits.any) this->reader().leave();  // other rings have more to do than to give back
   }
   void closed() noexcept override {
     if (held_ != 0) self_ = this->shared_from_this();  // leases refer to this endpoint
@@ -358,6 +562,12 @@ class consumer_endpoint<Ring> final : public copying_consumer_endpoint<Ring>, pr
 
   std::uint64_t held_ = 0;
   std::shared_ptr<endpoint> self_;
+};
+
+template <leasing_ring Ring>
+class consumer_endpoint<Ring> final : public leasing_consumer_endpoint<Ring> {
+ public:
+  using leasing_consumer_endpoint<Ring>::leasing_consumer_endpoint;
 };
 
 }  // namespace belfry::detail::inline BELFRY_ASIO_FLAVOUR

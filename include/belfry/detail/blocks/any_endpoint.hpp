@@ -33,7 +33,7 @@ class any_endpoint final : public Endpoint {
   channel_info info_;
 };
 using any_producer_endpoint = any_endpoint<basic_producer_endpoint<any_ring>>;
-using any_consumer_endpoint = any_endpoint<copying_consumer_endpoint<any_ring>>;
+using any_consumer_endpoint = any_endpoint<leasing_consumer_endpoint<any_ring>>;
 
 /// The common base of the producers and consumers of any_channel.
 template <class Endpoint, class Executor>

@@ -3,10 +3,11 @@
 
 #include <belfry/asio.hpp>
 #include <belfry/detail/async/endpoint.hpp>
-#include <belfry/detail/platform/mapping.hpp>
 #include <belfry/detail/async/actions.hpp>
 #include <belfry/detail/base/api.hpp>
 #include <belfry/detail/layout/watch_view.hpp>
+#include <belfry/detail/platform/mapping.hpp>
+#include <belfry/detail/platform/memory_handle.hpp>
 #include <belfry/shared_memory.hpp>
 #include <belfry/transaction.hpp>
 
@@ -56,6 +57,7 @@ class BELFRY_API watch_endpoint final : public endpoint, private transaction_own
   bool retry_after(std::chrono::nanoseconds pause) noexcept;
 
   watch_view view_;
+  memory_handle own_;
   mapping block_;
   bool read_only_ = false;
   std::unique_ptr<block_lock> lock_;

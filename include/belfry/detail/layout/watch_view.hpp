@@ -35,7 +35,7 @@ class watch_view {
   /// The block, or one element of it, has changed. The caller notifies the bells afterwards.
   void change(std::size_t slot) noexcept {
     const std::uint64_t v = publish(slot);
-    state_->whole[slot].store(v, std::memory_order_relaxed);
+    state_->whole[slot].store(v, std::memory_order_relaxed);  // before the mark is cleared, and before the bells
     state_->busy[slot].store(0, std::memory_order_release);
   }
   void change(std::size_t slot, std::size_t element) noexcept {
@@ -116,6 +116,7 @@ class watch_view {
 
  private:
   std::uint64_t publish(std::size_t slot) noexcept {
+    // Relaxed: the release below is after it. So a reaper that sees the change counted sees the mark.
     state_->busy[slot].store(1, std::memory_order_relaxed);
     auto& own = state_->changes[slot];
     // Pairs with the acquire in sum().

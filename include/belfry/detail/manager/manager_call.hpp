@@ -39,7 +39,7 @@ class manager_call {
 
   /// Does all it can without waiting. `none`: the call is over, see error().
   virtual wait proceed() = 0;
-  virtual native_handle_type socket() const noexcept = 0;
+  virtual native_socket_type socket() const noexcept = 0;
   /// Ends the call with this error; the server may or may not have carried out the request.
   void give_up(const std::error_code& why) { error_ = {why, "wait for the manager"}; }
   const failure& error() const noexcept { return error_; }
@@ -80,7 +80,7 @@ class borrowed_socket {
   borrowed_socket(const borrowed_socket&) = delete;
   borrowed_socket& operator=(const borrowed_socket&) = delete;
 
-  type& borrow(native_handle_type handle, error_code& ec) {
+  type& borrow(native_socket_type handle, error_code& ec) {
     socket_.assign(net::generic::stream_protocol(0, 0), handle, ec);
     return socket_;
   }

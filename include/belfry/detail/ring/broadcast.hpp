@@ -19,6 +19,7 @@ namespace belfry::detail {
 /// value read is whole. `Blocks`: the producer waits for consumers.
 template <class Places, bool Blocks>
 class broadcast_algorithm {
+ protected:
   using sendable = typename Places::sendable;
   using received = typename Places::received;
   using control = layout::broadcast_control;
@@ -128,22 +129,31 @@ class broadcast_algorithm {
                  : 0;
     }
 
-   private:
+   protected:
     void write(const sendable& value) noexcept {
+      const std::uint64_t to = begin();
+      places_.store(to, value);
+      finish(to);
+    }
+    /// The place of the next value. There must be room.
+    std::uint64_t begin() noexcept {
       const std::uint64_t to = tail_ % places_.count();
-      word& stamp = places_.word(to);
       // A reader that sees this slot being overwritten also sees the tail. Pairs with the acquires in
       // reader::take().
-      stamp.store(writing(tail_), std::memory_order_release);
+      places_.word(to).store(writing(tail_), std::memory_order_release);
       // A reader that sees one of these words sees the stamp. Pairs with the fence in reader::take().
       release_fence();
-      places_.store(to, value);
+      return to;
+    }
+    void finish(std::uint64_t to) noexcept {
       // A reader that sees the stamp sees the words. Pairs with the acquire in reader::take().
-      stamp.store(whole(tail_), std::memory_order_release);
+      places_.word(to).store(whole(tail_), std::memory_order_release);
       ++tail_;
       // A newcomer that begins at the tail sees what is before it. Pairs with the acquire in end_of().
       control_->tail.store(tail_, std::memory_order_release);
     }
+
+    bool has_room() noexcept { return tail_ != limit_ || make_room(); }
 
     /// Reads the cursors again. They are many contended cache lines; so only when the known room is used up.
     bool make_room() noexcept {
@@ -259,14 +269,7 @@ class broadcast_algorithm {
     std::uint64_t total_lost() const noexcept { return total_lost_; }
 
     /// Raises the shared `received`, from which writer::size() and `drained` see whether anything is unread.
-    void tell() noexcept {
-      if (next_ == told_) return;
-      told_ = next_;
-      std::uint64_t received = control_->received.load(std::memory_order_relaxed);
-      while (received < next_ && !control_->received.compare_exchange_weak(
-                                     received, next_, std::memory_order_relaxed)) {
-      }
-    }
+    void tell() noexcept { tell(next_); }
 
     /// Afterwards this consumer no longer holds the producer back.
     void leave() noexcept {
@@ -274,7 +277,16 @@ class broadcast_algorithm {
       if constexpr (blocks) detach(*control_, own_);
     }
 
-   private:
+   protected:
+    void tell(std::uint64_t end) noexcept {
+      if (end == told_) return;
+      told_ = end;
+      std::uint64_t received = control_->received.load(std::memory_order_relaxed);
+      while (received < end &&
+             !control_->received.compare_exchange_weak(received, end, std::memory_order_relaxed)) {
+      }
+    }
+
     /// `received` is raised after this many values at the latest.
     std::uint64_t batch() const noexcept { return std::clamp<std::uint64_t>(places_.count() / 4, 1, 64); }
 

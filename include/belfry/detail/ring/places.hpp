@@ -5,6 +5,7 @@
 #include <belfry/detail/layout/atomic_words.hpp>
 #include <belfry/detail/layout/layout.hpp>
 #include <belfry/detail/layout/prefetch.hpp>
+#include <belfry/detail/ring/kept.hpp>
 #include <belfry/ring/ring.hpp>
 
 #include <algorithm>
@@ -15,6 +16,7 @@
 #include <memory>
 #include <new>
 #include <span>
+#include <type_traits>
 
 namespace belfry::detail {
 
@@ -25,6 +27,27 @@ struct worded_place {
   atomic_words<T> value;
 };
 
+/// To load a value in two steps: it is unchanged until it is known that the words belong together. A large value is loaded
+/// to where it belongs, because there is no room for it on the stack: what is there counts only after unpack().
+template <class T>
+struct loaded_image {
+  using words = atomic_words<T>;
+  struct nothing {};
+  using type = std::conditional_t<is_large<T>, nothing, typename words::image>;
+
+  static type load(const words& from, T& value) noexcept {
+    if constexpr (is_large<T>) {
+      from.load(value);
+      return {};
+    } else {
+      return from.load();
+    }
+  }
+  static void unpack([[maybe_unused]] const type& image, [[maybe_unused]] T& value) noexcept {
+    if constexpr (!is_large<T>) words::unpack(image, value);
+  }
+};
+
 /// Places of a ring whose type is known. `Place`: what lies side by side in the ring.
 template <class T, std::uint64_t N, class Place>
 class typed_places_of {
@@ -33,6 +56,8 @@ class typed_places_of {
   using received = T;
   /// The segment has just these places: nothing has to be checked.
   static constexpr bool checked = false;
+  /// Values are copied, and have one size.
+  static constexpr bool in_place = false;
 
   typed_places_of(const ring_memory& memory, std::uint64_t first) noexcept
       : places_(std::launder(reinterpret_cast<Place*>(memory.at + first))) {}
@@ -50,7 +75,6 @@ class typed_places_of {
 template <class T, std::uint64_t N>
 class typed_places : public typed_places_of<T, N, worded_place<T>> {
   using base = typed_places_of<T, N, worded_place<T>>;
-  using words = atomic_words<T>;
 
  public:
   using place = worded_place<T>;
@@ -67,9 +91,11 @@ class typed_places : public typed_places_of<T, N, worded_place<T>> {
   /// A consumer of work copies the value before it owns the place: it is short.
   static constexpr bool copies_first = sizeof(place) <= 4 * layout::cache_line;
 
-  /// To load in two steps: the value is unchanged until it is known that the words belong together.
-  auto image(std::uint64_t index, T&) const noexcept { return this->at(index).value.load(); }
-  static void unpack(const typename words::image& image, T& value) noexcept { words::unpack(image, value); }
+  /// See loaded_image.
+  auto image(std::uint64_t index, T& value) const noexcept { return loaded_image<T>::load(this->at(index).value, value); }
+  static void unpack(const typename loaded_image<T>::type& image, T& value) noexcept {
+    loaded_image<T>::unpack(image, value);
+  }
 
   void prefetch(std::uint64_t index) const noexcept {
     const place& next = this->at(index);
@@ -92,8 +118,10 @@ class typed_values : public typed_places_of<T, N, atomic_words<T>> {
     for (std::uint64_t i = 0; i != N; ++i) new (&this->at(i)) words{};
   }
   void store(std::uint64_t index, const T& value) const noexcept { this->at(index).store(value); }
-  auto image(std::uint64_t index, T&) const noexcept { return this->at(index).load(); }
-  static void unpack(const typename words::image& image, T& value) noexcept { words::unpack(image, value); }
+  auto image(std::uint64_t index, T& value) const noexcept { return loaded_image<T>::load(this->at(index), value); }
+  static void unpack(const typename loaded_image<T>::type& image, T& value) noexcept {
+    loaded_image<T>::unpack(image, value);
+  }
 };
 
 /// Places with nothing but a value, which only one side uses at a time.
@@ -124,6 +152,7 @@ class byte_places {
   /// Room for a value; then the value.
   using received = std::span<std::byte>;
   static constexpr bool checked = true;
+  static constexpr bool in_place = false;
 
   explicit byte_places(const ring_memory& memory, std::uint64_t = 0) noexcept
       : first_(memory.at + memory.places.first),
@@ -196,6 +225,63 @@ class byte_places {
   std::size_t bytes_;
   std::byte* written_;
   std::byte* read_;
+};
+
+/// Places of messages, which are written and read where they lie. The header of a place is a message_header, or begins
+/// with one.
+class message_places {
+ public:
+  using sendable = std::span<const std::byte>;
+  /// In place. Null if the size in the place is impossible: another process has written it.
+  using received = std::span<const std::byte>;
+  static constexpr bool checked = true;
+  static constexpr bool in_place = true;
+  static constexpr bool copies_first = false;
+
+  explicit message_places(const ring_memory& memory, std::uint64_t = 0) noexcept
+      : first_(memory.at + memory.places.first),
+        count_(memory.places.places),
+        stride_(memory.places.stride),
+        value_(memory.places.value),
+        largest_(memory.message_bytes) {}
+
+  std::uint64_t count() const noexcept { return count_; }
+  std::uint64_t largest() const noexcept { return largest_; }
+
+  void construct() const noexcept {
+    for (std::uint64_t i = 0; i != count_; ++i) new (at(i)) layout::message_header{};
+  }
+  std::byte* at(std::uint64_t index) const noexcept { return first_ + index * stride_; }
+  layout::message_header& header(std::uint64_t index) const noexcept {
+    return *std::launder(reinterpret_cast<layout::message_header*>(at(index)));
+  }
+  std::atomic<std::uint64_t>& word(std::uint64_t index) const noexcept { return header(index).word; }
+
+  /// To write in place: all the room; then the size of what was written.
+  std::span<std::byte> room(std::uint64_t index) const noexcept {
+    return {at(index) + value_, static_cast<std::size_t>(largest_)};
+  }
+  void set_size(std::uint64_t index, std::uint64_t bytes) const noexcept {
+    header(index).bytes.store(bytes, std::memory_order_relaxed);
+  }
+  void store(std::uint64_t index, sendable message) const noexcept {
+    if (!message.empty()) std::memcpy(at(index) + value_, message.data(), message.size());
+    set_size(index, message.size());
+  }
+  /// The size is read once: another process may change it.
+  void load(std::uint64_t index, received& message) const noexcept {
+    const std::uint64_t bytes = header(index).bytes.load(std::memory_order_relaxed);
+    message = bytes <= largest_ ? received(room(index)).first(static_cast<std::size_t>(bytes)) : received();
+  }
+
+  void prefetch(std::uint64_t index) const noexcept { prefetch_for_write(at(index)); }
+
+ private:
+  std::byte* first_;
+  std::uint64_t count_;
+  std::uint64_t stride_;
+  std::uint64_t value_;
+  std::uint64_t largest_;
 };
 
 /// Whether such places lie in a ring of so many bytes, behind its first `control` bytes. `atomic`: values are in whole

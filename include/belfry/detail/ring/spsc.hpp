@@ -32,9 +32,15 @@ class spsc_algorithm {
         : places_(places),
           index_(std::launder(reinterpret_cast<index*>(own))),
           opposite_(std::launder(reinterpret_cast<index*>(opposite))),
-          next_(load(*index_, std::memory_order_relaxed)) {}  // where its predecessor stopped
+          next_(load(*index_, std::memory_order_relaxed)) {}  // where its predecessor stopped; see ring_traits
 
     bool corrupted() const noexcept { return Places::checked && corrupted_; }
+    /// How many values this side's owners have passed that none of them has counted, of which `counted` were: each of
+    /// them counts what it has passed, and could be killed in between. Known because a new owner counts them first, and
+    /// one call passes fewer values than there are places.
+    std::uint64_t uncounted(std::uint64_t counted) const noexcept {
+      return distance(static_cast<std::size_t>(counted % places_.count()), next_);
+    }
 
    protected:
     // The queue has one place more than it can hold values.
@@ -156,7 +162,48 @@ class spsc_algorithm {
       this->advance(count);
     }
 
+   protected:
     std::size_t there_ = 0;  // there are at least this many values
+  };
+
+  /// A consumer's side that can read values and leave them in the ring: if it is killed, they are still there for the
+  /// next consumer. They are released in order. pop() and pop_n(): only while none is held.
+  class holding_reader : public reader {
+   public:
+    using reader::reader;
+
+    attempt lease(received& value, lease_ticket& what) noexcept {
+      if (!has_more()) return this->refusal();
+      this->places_.get(this->after(this->next_, held_), value);
+      what = {.lap = released_ + held_++, .deliveries = 1};
+      return attempt::done;
+    }
+    /// Releases the value and all before it; how many that are. 0: it was released before.
+    std::size_t release(const lease_ticket& what) noexcept {
+      if (what.lap - released_ >= held_) return 0;
+      const auto count = static_cast<std::size_t>(what.lap - released_) + 1;
+      held_ -= count;
+      released_ += count;
+      this->there_ -= std::min(count, this->there_);
+      this->advance(count);  // pairs with the acquire in writer::room()
+      return count;
+    }
+    bool readable() noexcept { return has_more() || this->corrupted(); }
+    std::size_t size() noexcept {
+      const std::size_t all = reader::size();
+      return all - std::min(all, held_);
+    }
+    /// How many values were read and not released.
+    std::size_t held() const noexcept { return held_; }
+
+   private:
+    bool has_more() noexcept {
+      if (this->there_ <= held_) this->there_ = reader::size();
+      return this->there_ > held_;
+    }
+
+    std::size_t held_ = 0;
+    std::uint64_t released_ = 0;  // while values were held
   };
 
   static bool drained(const ring_memory& memory) noexcept {

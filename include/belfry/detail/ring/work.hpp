@@ -1,17 +1,21 @@
-// The algorithm of work_ring. The slots and their protocol: work_word in detail/layout/layout.hpp; checked with Spin in
+// The algorithm of work_ring and byte_work_ring. The slots and their protocol: work_word in detail/layout/layout.hpp; checked with Spin in
 // tests/model/work_ring.pml.
 #pragma once
 
+#include <belfry/detail/layout/fence.hpp>
 #include <belfry/detail/ring/places.hpp>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <new>
 #include <span>
 #include <utility>
+#include <vector>
 
 namespace belfry::detail {
 
@@ -76,6 +80,13 @@ class work_algorithm {
       return places_.word(index).compare_exchange_strong(from, to.bits(), ordered, std::memory_order_relaxed);
     }
     std::uint64_t tail() const noexcept { return control_->tail.load(ordered); }
+    /// Whether the word is still the same after the place was read; then what was read belongs to it. For a caller that
+    /// does not change the word next: a compare-and-swap that succeeds comes after the reads before it, and before the
+    /// next claim. Pairs with the fence in writer::begin().
+    bool unchanged(std::uint64_t index, std::uint64_t raw) const noexcept {
+      acquire_fence();  // an acquire load does not order earlier reads before it
+      return look(index).raw == raw;
+    }
 
     /// Whether the word of a slot, found at a position of this lap, was forged. The tail is read after the word: it only
     /// grows.
@@ -103,13 +114,12 @@ class work_algorithm {
     writer(const ring_memory& memory, std::size_t owner)
         : side(memory, owner), most_held_(most_held(this->places_.count(), memory.participants)) {}
 
-    attempt push(const sendable& value) noexcept {
+    /// `deliveries`: how often the item was delivered before it came into this ring.
+    attempt push(const sendable& value, std::uint8_t deliveries = 0) noexcept {
       hold place;
-      std::uint64_t position = 0;
-      if (!begin_at(position)) return this->corrupt();
-      if (const attempt a = claim(position, place); a != attempt::done) return a;
-      raise(this->control_->tail, place.position + 1);
-      publish(place, value);
+      if (const attempt a = begin(place); a != attempt::done) return a;
+      this->places_.store(this->index_of(place.position), value);
+      publish(place, deliveries);
       return attempt::done;
     }
     /// Claims several slots before it raises the tail past all of them.
@@ -122,8 +132,14 @@ class work_algorithm {
         const std::size_t wanted = std::min<std::size_t>(values.size() - pushed, most_held_);
         std::size_t claimed = 0;
         while (claimed != wanted && (a = claim(position, places[claimed])) == attempt::done) ++claimed;
-        if (claimed != 0) raise(this->control_->tail, places[claimed - 1].position + 1);
-        for (std::size_t i = 0; i != claimed; ++i) publish(places[i], values[pushed++]);
+        if (claimed != 0) {
+          raise(this->control_->tail, places[claimed - 1].position + 1);
+          release_fence();  // as in begin()
+        }
+        for (std::size_t i = 0; i != claimed; ++i) {
+          this->places_.store(this->index_of(places[i].position), values[pushed++]);
+          publish(places[i]);
+        }
         if (a != attempt::done) return a;
       }
       return attempt::done;
@@ -132,14 +148,45 @@ class work_algorithm {
     bool writable() noexcept {
       std::uint64_t position = 0;
       if (!begin_at(position)) return this->corrupt() == attempt::corrupted;
-      return find_free(position, [](std::uint64_t, const sight&, std::uint64_t) { return true; }) != attempt::would_block;
+      if (find_free(position, [](std::uint64_t, const sight&, std::uint64_t) { return true; }) != attempt::would_block)
+        return true;
+      return oldest_of_too_many_dead().state == state::dead && is_before_items(oldest_);
     }
 
-   private:
+    // ---- to write in place
+
     struct hold {
       std::uint64_t position;
       bool skipped;  // others found the slot taken and continued; so may a consumer have done
     };
+    /// Claims a place; then publish() or discard().
+    attempt begin(hold& place) noexcept {
+      std::uint64_t position = 0;
+      if (!begin_at(position)) return this->corrupt();
+      if (const attempt a = claim(position, place); a != attempt::done) return a;
+      raise(this->control_->tail, place.position + 1);
+      // A consumer that still reads the place, although its lease has ended by itself, and sees what is written next, sees
+      // the claim. A compare-and-swap does not order later stores behind its own. Pairs with the fence in unchanged().
+      release_fence();
+      return attempt::done;
+    }
+    /// What is in the place is sent. If a consumer has skipped this slot, `late` tells consumers that it holds an item
+    /// after all.
+    void publish(const hold& place, std::uint8_t deliveries = 0) noexcept {
+      const word ready{this->lap_of(place.position), 0, state::ready, deliveries};
+      const word before =
+          word::from(this->places_.word(this->index_of(place.position)).exchange(ready.bits(), ordered));
+      if (before.state == state::passed || place.skipped) {
+        this->control_->late.fetch_add(1, std::memory_order_release);
+      }
+    }
+    /// Nothing is sent, and the position is over.
+    void discard(const hold& place) noexcept {
+      const word over{this->lap_of(place.position) + 1, 0, state::free};
+      this->places_.word(this->index_of(place.position)).store(over.bits(), ordered);
+    }
+
+   private:
     static constexpr std::size_t most_together = 32;
     /// Few enough that the producers together cannot hold the whole ring when all but one are stopped. (Half of the
     /// participants are producers.)
@@ -155,6 +202,15 @@ class work_algorithm {
     /// Claims the first free slot from `position` on, and moves `position` behind it. The caller must raise
     /// the tail past it.
     attempt claim(std::uint64_t& position, hold& place) noexcept {
+      const std::uint64_t first = position;
+      attempt a = find_and_claim(position, place);
+      if (a == attempt::would_block && drop_dead()) [[unlikely]] {
+        position = first;
+        a = find_and_claim(position, place);
+      }
+      return a;
+    }
+    attempt find_and_claim(std::uint64_t& position, hold& place) noexcept {
       const attempt a = find_free(position, [&](std::uint64_t index, const sight& seen, std::uint64_t lap) {
         this->prefetch_after(position);
         place = {position, this->tail() > position};
@@ -193,56 +249,113 @@ class work_algorithm {
       return attempt::would_block;
     }
 
-    /// If a consumer has skipped this slot, `late` tells consumers that it holds an item after all.
-    void publish(const hold& place, const sendable& value) noexcept {
-      const std::uint64_t index = this->index_of(place.position);
-      this->places_.store(index, value);
-      const word ready{this->lap_of(place.position), 0, state::ready};
-      const word before = word::from(this->places_.word(index).exchange(ready.bits(), ordered));
-      if (before.state == state::passed || place.skipped) {
-        this->control_->late.fetch_add(1, std::memory_order_release);
+    /// The oldest dead item, if more are dead than may stay; else a word that is not dead.
+    [[gnu::noinline]] sight oldest_of_too_many_dead() noexcept {
+      sight oldest{{}, 0};
+      // Acquire: pairs with the releases in reader::tell_death() and recover().
+      const std::uint64_t died = this->control_->died.load(std::memory_order_acquire);
+      if (died == seen_died_) return oldest;
+      std::uint64_t dead = 0;
+      for (std::uint64_t i = 0; i != this->places_.count(); ++i) {
+        const sight seen = this->look(i);
+        if (seen.state != state::dead) continue;
+        if (dead++ != 0 && seen.lap >= oldest.lap) continue;
+        oldest = seen;
+        oldest_ = i;
       }
+      if (dead > layout::most_dead(this->places_.count())) return oldest;
+      seen_died_ = died;
+      return {{}, 0};
+    }
+    /// Whether a search for a free slot reaches this slot before an item that no consumer has taken.
+    bool is_before_items(std::uint64_t slot) const noexcept {
+      const std::uint64_t tail = this->tail();
+      for (std::uint64_t i = 0; i != this->places_.count(); ++i) {
+        const std::uint64_t index = this->index_of(tail + i);
+        if (index == slot) return true;
+        const sight seen = this->look(index);
+        if (seen.state == state::ready && seen.lap < this->lap_of(tail + i)) break;
+      }
+      return false;
+    }
+    /// Frees the place of an item that may not stay. False: there is none.
+    [[gnu::noinline]] bool drop_dead() noexcept {
+      const sight oldest = oldest_of_too_many_dead();
+      if (oldest.state != state::dead || !this->change(oldest_, oldest.raw, {oldest.lap + 1, 0, state::free}))
+        return false;
+      this->control_->dropped.fetch_add(1, std::memory_order_relaxed);
+      return true;
     }
 
     std::uint64_t most_held_;
+    std::uint64_t seen_died_ = 0;    // no more dead items than may stay were found when `died` was this
+    std::uint64_t oldest_ = 0;       // the slot of the oldest dead item found last
   };
 
   /// A consumer's side.
   class reader : public side {
    public:
     reader(const ring_memory& memory, std::size_t owner, start)
-        : side(memory, owner), head_(shared_head()) {}
+        : side(memory, owner),
+          head_(shared_head()),
+          max_deliveries_(memory.max_deliveries),
+          timeout_(memory.lease_timeout),
+          times_(lease_times(memory, this->places_.count())),
+          turns_(times_ != nullptr ? this->places_.count() : 0) {}
 
-    attempt lease(received& value, lease_ticket& what) noexcept {
-      return find([&](std::uint64_t index, const sight& seen) {
-        const word leased = seen.leased_to(this->owner_);
-        if (!this->change(index, seen.raw, leased)) return false;
-        this->places_.load(index, value);
-        what = {index, leased.lap, leased.deliveries};
+    attempt lease(received& value, lease_ticket& what, std::uint64_t most = any_size) noexcept {
+      bool refused = false;
+      const attempt a = find([&](std::uint64_t index, const sight& seen) {
+        if (!take_lease(index, seen, seen.leased_to(this->owner_), value, what, most, refused)) return refused;
         taken(index, seen);
         return true;
       });
+      return refused ? refusal() : a;
+    }
+    /// The same for a dead item.
+    attempt lease_dead(received& value, lease_ticket& what, std::uint64_t most = any_size) noexcept {
+      bool refused = false;
+      const attempt a = find_dead([&](std::uint64_t index, const sight& seen) {
+        const word dead_leased{seen.lap, this->owner_, state::dead_leased, seen.deliveries};
+        return take_lease(index, seen, dead_leased, value, what, most, refused) || refused;
+      });
+      return refused ? refusal() : a;
     }
     /// The item is done, and its slot is free. False if this consumer no longer holds it.
     bool acknowledge(const lease_ticket& what) noexcept {
-      return this->change(what.index, held(what).bits(), {what.lap + 1, 0, state::free});
+      return !is_stale(what) && this->change(what.index, held(what).bits(), {what.lap + 1, 0, state::free});
     }
-    /// Makes the item ready again, for any consumer. False if this consumer no longer holds it.
-    bool give_back(const lease_ticket& what) noexcept {
-      if (!this->change(what.index, held(what).bits(), {what.lap, 0, state::ready, what.deliveries})) return false;
-      // A consumer killed before this line is recovered, and recover() counts it. Pairs with find_late().
-      this->control_->late.fetch_add(1, std::memory_order_release);
-      return true;
+    /// Whether this consumer still holds the item. What it has read of the item before is then whole.
+    bool holds(const lease_ticket& what) const noexcept {
+      return !is_stale(what) && this->unchanged(what.index, held(what).bits());
     }
+    /// Makes the item ready again, for any consumer, or dead. False if this consumer no longer holds it.
+    bool give_back(const lease_ticket& what) noexcept { return end_lease(what, held(what).returned(max_deliveries_)); }
+    /// Makes the item dead. False if this consumer no longer holds it.
+    bool reject(const lease_ticket& what) noexcept {
+      return end_lease(what, {what.lap, 0, state::dead, what.deliveries});
+    }
+    /// Whether this side has made an item dead since the last call.
+    bool made_dead() noexcept { return std::exchange(made_dead_, false); }
 
     /// Gives back everything that this consumer holds.
     void leave() noexcept {
       for (std::uint64_t i = 0; i != this->places_.count(); ++i) {
         const sight seen = this->look(i);
-        if (seen.state == state::leased && seen.owner == this->owner_) {
-          give_back({i, seen.lap, seen.deliveries});
-        }
+        if (!seen.is_held() || seen.owner != this->owner_) continue;
+        const word back = seen.returned(max_deliveries_);
+        if (this->change(i, seen.raw, back)) tell_return(back);
       }
+    }
+
+    bool has_dead() noexcept {
+      return find_dead([](std::uint64_t, const sight&) { return true; }) != attempt::would_block;
+    }
+    std::chrono::steady_clock::time_point look_at_leases() noexcept {
+      using clock = std::chrono::steady_clock;
+      if (times_ == nullptr) return clock::time_point::max();
+      end_old_leases();
+      return clock::time_point(std::chrono::duration_cast<clock::duration>(std::chrono::nanoseconds(next_look_)));
     }
 
     /// A lease and its acknowledgement in one: the copy is whole if the word has not changed since. But a
@@ -250,11 +363,15 @@ class work_algorithm {
     attempt pop(received& value) noexcept {
       if constexpr (!Places::copies_first) {
         lease_ticket what;
-        const attempt a = lease(value, what);
-        if (a == attempt::done) acknowledge(what);
-        return a;
+        for (int tries = 0; tries != 4; ++tries) {
+          if (const attempt a = lease(value, what); a != attempt::done) return a;
+          if (acknowledge(what)) return attempt::done;  // else the copy took longer than a lease may
+        }
+        return attempt::would_block;
       } else {
         return find([&](std::uint64_t index, const sight& seen) {
+          // Reads of a value that is not ours yet: if the word is still the same, the compare-and-swap comes after them, and
+          // before the next claim.
           const auto image = this->places_.image(index, value);
           if (!this->change(index, seen.raw, {seen.lap + 1, 0, state::free})) return false;
           Places::unpack(image, value);
@@ -295,7 +412,108 @@ class work_algorithm {
 
     /// The word of an item that this consumer holds.
     word held(const lease_ticket& what) const noexcept {
-      return {what.lap, this->owner_, state::leased, what.deliveries};
+      return {what.lap, this->owner_, what.dead ? state::dead_leased : state::leased, what.deliveries};
+    }
+
+    static constexpr std::uint64_t any_size = ~std::uint64_t{0};
+
+    /// `most`, `refused`: only where values have a size of their own.
+    bool take_lease(std::uint64_t index, const sight& seen, word leased, received& value, lease_ticket& what,
+                    [[maybe_unused]] std::uint64_t most, [[maybe_unused]] bool& refused) noexcept {
+      if constexpr (Places::in_place) {
+        // The size is read before the item is taken, and not again: it belongs to the item if the word is still the same.
+        this->places_.load(index, value);
+        const bool possible = value.data() != nullptr;
+        if (!possible || value.size() > most) {
+          refused = this->unchanged(index, seen.raw);
+          this->corrupted_ = this->corrupted_ || (refused && !possible);
+          return false;
+        }
+      }
+      if (times_ != nullptr) [[unlikely]]
+        raise(times_[index], static_cast<std::uint64_t>(now()));
+      if (!this->change(index, seen.raw, leased)) return false;
+      if constexpr (!Places::in_place) this->places_.load(index, value);
+      what = {index, leased.lap, leased.deliveries, leased.state == state::dead_leased, 0};
+      if (times_ == nullptr) [[likely]]
+        return true;
+      what.turn = ++turns_[index];
+      return this->unchanged(index, leased.bits());  // else the copy took longer than a lease may
+    }
+    /// Why an item that is there was not taken.
+    attempt refusal() const noexcept { return this->corrupted_ ? attempt::corrupted : attempt::too_large; }
+    bool end_lease(const lease_ticket& what, word to) noexcept {
+      if (is_stale(what) || !this->change(what.index, held(what).bits(), to)) return false;
+      tell_return(to);
+      return true;
+    }
+    /// This consumer has received the item again since. (Else the word tells.)
+    bool is_stale(const lease_ticket& what) const noexcept {
+      return times_ != nullptr && turns_[what.index] != what.turn;
+    }
+    /// A consumer killed before this is recovered, and recover() counts it. Pairs with find_late(), find_dead() and
+    /// writer::oldest_of_too_many_dead().
+    void tell_return(const word& returned) noexcept {
+      if (returned.state == state::dead) {
+        this->control_->died.fetch_add(1, std::memory_order_release);
+        made_dead_ = true;
+      } else {
+        this->control_->late.fetch_add(1, std::memory_order_release);
+      }
+    }
+
+    static std::int64_t now() noexcept {
+      return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
+    }
+    /// Ends the leases that have lasted too long, if it is time to look for such.
+    [[gnu::noinline]] bool end_old_leases() noexcept {
+      const std::int64_t at = now();
+      if (at < next_look_) return false;
+      const auto timeout = static_cast<std::int64_t>(std::min<std::uint64_t>(timeout_, most_time));
+      const std::int64_t soonest = at + shortest_pause;
+      next_look_ = std::max(at + timeout, soonest);
+      bool any = false;
+      for (std::uint64_t i = 0; i != this->places_.count(); ++i) {
+        const sight seen = this->look(i);
+        if (!seen.is_held()) continue;
+        // After the word: the lease has raised it before.
+        const std::uint64_t began = times_[i].load(std::memory_order_relaxed);
+        const std::int64_t end = static_cast<std::int64_t>(std::min<std::uint64_t>(began, most_time)) + timeout;
+        if (end > at) {
+          next_look_ = std::min(next_look_, std::max(end, soonest));
+          continue;
+        }
+        const word back = seen.returned(max_deliveries_);
+        if (!this->change(i, seen.raw, back)) continue;
+        tell_return(back);
+        any = any || back.state == state::ready;
+      }
+      return any;
+    }
+    static constexpr std::uint64_t most_time = std::numeric_limits<std::int64_t>::max() / 2;
+    /// Between two looks, in nanoseconds: a timeout that is very short, or forged, must not keep an event loop busy.
+    static constexpr std::int64_t shortest_pause = 1'000'000;
+
+    /// Looks for a dead item, in the order of the slots. `take` returns false if another participant changed the slot
+    /// first.
+    template <class Take>
+    attempt find_dead(Take take) noexcept {
+      if (times_ != nullptr) end_old_leases();
+      // Pairs with the releases in tell_return() and recover().
+      const std::uint64_t died = this->control_->died.load(std::memory_order_acquire);
+      if (died == seen_died_) return attempt::would_block;
+      for (std::uint64_t looks = 0; looks != this->places_.count(); ++looks) {
+        const std::uint64_t index = (next_dead_ + looks) % this->places_.count();
+        const sight seen = this->look(index);
+        if (!seen.valid()) return this->corrupt();
+        if (seen.state != state::dead) continue;
+        if (this->too_far_ahead(seen, this->lap_of(head_))) return this->corrupt();
+        if (!take(index, seen)) continue;
+        next_dead_ = index;
+        return attempt::done;
+      }
+      seen_died_ = died;
+      return attempt::would_block;
     }
 
     void taken(std::uint64_t index, word seen) noexcept {
@@ -311,7 +529,7 @@ class work_algorithm {
       // Others are far ahead. Items that they left behind are found by one look at all slots.
       if (this->control_->head.load(std::memory_order_relaxed) > head_ + this->places_.count() / 2) {
         head_ = std::max(head_, shared_head());
-        look_back_ = true;
+        look_back_ = watchful_ = true;
       }
       if (const attempt a = find_late(take); a != attempt::would_block) return a;
       std::uint64_t position = head_;
@@ -358,13 +576,15 @@ class work_algorithm {
     /// Takes an item that became ready in a slot that we have passed; `late` counts those.
     template <class Take>
     attempt find_late(Take take) noexcept {
-      // Pairs with the releases in publish(), give_back() and recover().
+      // Pairs with the releases in publish(), tell_return() and recover().
       const std::uint64_t late = this->control_->late.load(std::memory_order_acquire);
-      if (late == seen_late_ && !look_back_) return attempt::would_block;
+      if (late == seen_late_ && !watchful_) return attempt::would_block;
+      if (times_ != nullptr && !end_old_leases() && late == seen_late_ && !look_back_) return attempt::would_block;
       const attempt a = find_anywhere(take, head_);
       if (a == attempt::would_block) {
         seen_late_ = late;
         look_back_ = false;
+        watchful_ = times_ != nullptr;
       }
       return a;
     }
@@ -397,12 +617,27 @@ class work_algorithm {
     std::uint64_t last_ = 0;   // the position taken last
     bool went_past_ = false;  // a batch had gaps, and more_room() has not reported it yet
     bool look_back_ = true;  // other consumers may have left items behind before we joined
+    bool watchful_ = true;   // look_back_, or there are times to look at
+    bool made_dead_ = false;
+    std::uint64_t seen_died_ = 0;
+    std::uint64_t next_dead_ = 0;  // the slot at which the next search for a dead item begins
+
+    std::uint32_t max_deliveries_;
+    std::uint64_t timeout_;
+    std::atomic<std::uint64_t>* times_;  // of leases, for each slot; null: they last for ever
+    std::vector<std::uint32_t> turns_;   // for each slot: how often this consumer has leased it, if there are times
+    std::int64_t next_look_ = 0;
   };
 
   static void construct(const ring_memory& memory) noexcept {
     new (memory.at) control{};
-    Places(memory, sizeof(control)).construct();
+    const Places places(memory, sizeof(control));
+    places.construct();
+    if (std::atomic<std::uint64_t>* const times = lease_times(memory, places.count())) {
+      for (std::uint64_t i = 0; i != places.count(); ++i) new (times + i) std::atomic<std::uint64_t>{};
+    }
   }
+  /// Dead items, too, are there until a consumer has received them.
   static bool drained(const ring_memory& memory) noexcept {
     const Places places(memory, sizeof(control));
     for (std::uint64_t i = 0; i != places.count(); ++i) {
@@ -419,13 +654,23 @@ class work_algorithm {
         std::uint64_t bits = s.load(ordered);
         const word seen = word::from(bits);
         if (seen.owner != owner + 1) break;
-        const word next = seen.state == state::leased ? word{seen.lap, 0, state::ready, seen.deliveries}
-                                                      : word{seen.lap + 1, 0, state::free};
+        const word next =
+            seen.is_held() ? seen.returned(memory.max_deliveries) : word{seen.lap + 1, 0, state::free};
         if (s.compare_exchange_strong(bits, next.bits(), ordered, std::memory_order_relaxed)) break;
       }
     }
-    // Pairs with the acquire in reader::find_late(), as do all increments of `late`.
+    // Pairs with the acquires in reader::find_late(), reader::find_dead() and writer::oldest_of_too_many_dead(), as do
+    // all increments.
     control_of(memory).late.fetch_add(1, std::memory_order_release);
+    control_of(memory).died.fetch_add(1, std::memory_order_release);
+  }
+
+ private:
+  /// For each slot, the time at which its item was leased; null if leases last for ever.
+  static std::atomic<std::uint64_t>* lease_times(const ring_memory& memory, std::uint64_t count) noexcept {
+    const std::uint64_t bytes = layout::lease_times_bytes(count, memory.lease_timeout);
+    if (bytes == 0) return nullptr;
+    return std::launder(reinterpret_cast<std::atomic<std::uint64_t>*>(memory.at + memory.bytes - bytes));
   }
 };
 

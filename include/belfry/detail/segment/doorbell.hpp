@@ -14,7 +14,7 @@ class doorbell {
  public:
   doorbell() noexcept = default;
 
-  /// Makes the slot's bell: a named event beside a named segment, else the eventfd received with the handles.
+  /// Makes the slot's bell: a named one beside a named segment, else the one received with the handles.
   static doorbell make(const segment& s, std::size_t slot, failure& f);
 
   /// Readable while the bell has been notified and not drained.
@@ -56,12 +56,13 @@ class ringer {
 
  private:
   unique_handle own_;                      // only of a named bell
+  unique_handle owner_;                    // the owner's process, where the bell does not tell of its death
   native_handle_type handle_ = no_handle;  // own_, or the segment's while it is attached
   std::uint32_t generation_ = 0;
 };
 
-/// A handle that becomes ready when the slot's owner dies: the notifier's end of its named event, which the kernel
-/// reports when no reader is left; or a handle of its process. Where a manager reports deaths: `reachable`, no handle.
+/// A handle that becomes ready when the slot's owner dies: the notifier's end of its named bell, if that tells; or a
+/// handle of its process. Where a manager reports deaths: `reachable`, no handle.
 ringer::state watch_for_death(const segment& s, std::size_t slot, std::uint32_t generation,
                               unique_handle& out, std::error_code& error);
 

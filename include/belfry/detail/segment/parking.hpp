@@ -31,12 +31,12 @@ class parking {
   }
 
   /// W1 and W2. The caller looks again, and either unparks or waits for its bell.
-  void park() noexcept {
+  void park(layout::park_mark mark = layout::park_mark::ring) noexcept {
     const std::uint64_t epoch = park_epoch(slot_->park.load(std::memory_order_relaxed)) + 1;
     slot_->park.store(park_word(epoch, layout::park_state::parked), std::memory_order_relaxed);
     slot_->parks.store(slot_->parks.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     // Release: a notifier that sees the mark sees the word. Pairs with the acquire in roster::ring_parked().
-    mark_->store(1, std::memory_order_release);
+    mark_->store(static_cast<std::uint8_t>(mark), std::memory_order_release);
     // Pairs with the fence in publish_fence().
     seq_cst_fence();
     parked_now_.store(true, std::memory_order_relaxed);
@@ -46,10 +46,11 @@ class parking {
   bool unpark() noexcept {
     if (!parked_now_.exchange(false, std::memory_order_relaxed)) return false;
     // Only this participant begins an epoch, so the word is one of its three states. Acquire: this participant sees
-    // what the notifier published. Pairs with publish_fence(), which comes before the notifier's compare-and-swap.
+    // what the notifier published. Pairs with the release in roster::wake().
     const std::uint64_t epoch = park_epoch(slot_->park.load(std::memory_order_relaxed));
     const std::uint64_t word = slot_->park.exchange(park_word(epoch, layout::park_state::awake),
                                                     std::memory_order_acquire);
+    // Relaxed: a notifier that still sees the mark finds the word awake, or writes to the bell in vain.
     mark_->store(0, std::memory_order_relaxed);
     return state_of(word) == layout::park_state::rung;
   }
@@ -63,7 +64,8 @@ class parking {
   std::atomic<bool> parked_now_{false};
 };
 
-/// N2, once per publish. Pairs with the fence in parking::park(), and with the acquire in unpark().
+/// N2, once per publish. Pairs with the fence in parking::park(): a store before it and a load after it, on both sides, are
+/// ordered by nothing less, on any processor (tests/model/litmus/parking.litmus).
 inline void publish_fence() noexcept { seq_cst_fence(); }
 
 }  // namespace belfry::detail

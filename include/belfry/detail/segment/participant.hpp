@@ -3,6 +3,7 @@
 
 #include <belfry/channel_options.hpp>
 #include <belfry/detail/platform/native_handle.hpp>
+#include <belfry/detail/platform/wait_set.hpp>
 #include <belfry/detail/segment/roster.hpp>
 #include <belfry/detail/segment/segment.hpp>
 #include <belfry/error.hpp>
@@ -57,15 +58,20 @@ namespace belfry::detail {
 ///
 /// Where waiters compete, N5 also records for which waiter a wake-up was meant. If that waiter does not take what it
 /// was woken for, it hands the wake-up off to another waiter after W5. So W5 is one read-modify-write: a mark set
-/// between a load and a store would be lost, and the item would stay in the ring while another waiter sleeps.
+/// between a load and a store would be lost, and the item would stay in the ring while another waiter sleeps. The mark
+/// says whether the waiter competes (layout::park_mark): one that sleeps only for what is meant for it alone, such as the
+/// reply to its call, is woken for that by its slot (roster::notify_one), with the same steps, and for nothing else.
 ///
 /// A consumer notifies for room after every message, because it may wait for something else next. A fence for each
 /// message would cost more than the message, so the producer pays: the consumer has no N2, and a producer that goes to
 /// sleep because the ring is full runs a barrier in all processes between W2 and W3 (platform::barrier_everywhere()).
 /// If the barrier reaches the consumer before N3, N3 sees the mark. If it reaches it after N3, then also after N1, and
-/// W3 sees the room. A consumer that other processes' barriers do not reach has N2.
+/// W3 sees the room. "Before" and "after" are those of the consumer's program: the barrier is a fence in an interrupt, and
+/// a load that a processor has executed too early is not kept past one. A consumer that other processes' barriers do not
+/// reach has N2.
 ///
-/// tests/model/parking.pml checks all this exhaustively. Not thread-safe: its owner has a lock.
+/// tests/model/parking.pml checks all this exhaustively, tests/model/litmus with the orders of weak processors.
+/// Not thread-safe: its owner has a lock.
 class participant {
  public:
   using clock = std::chrono::steady_clock;
@@ -124,10 +130,11 @@ class participant {
   // ---- going to sleep
 
   /// W0 to W3: declares this participant asleep, and looks once more. True: it may sleep. False: `look` has returned
-  /// true, or there is an error(), and it is awake again. `for_room`: it may be waiting for room in the ring.
+  /// true, or there is an error(), and it is awake again. `for_ring`: it may be waiting for a value or for room in the
+  /// ring. If not, and participants compete for these, it is not woken for them.
   template <class Look>
-  bool prepare_sleep(bool for_room, Look look) {
-    park(for_room);
+  bool prepare_sleep(bool for_ring, Look look) {
+    park(for_ring);
     if (!look() && !error_) return true;
     cancel_sleep();
     return false;
@@ -182,13 +189,15 @@ class participant {
 
   /// One handle that is ready while the bell or the handle of a death is.
   native_handle_type wait_handle(failure& f);
+  /// That handle also becomes ready at this time, until the next sleep. `time_point::max()`: never.
+  void wake_loop_at(clock::time_point time) noexcept;
   /// Called when the loop is awake: drains the bell and handles deaths, so that the handle is no longer ready.
   void end_foreign_sleep() noexcept;
 
  private:
   void refused(std::string_view name, const failure& f) noexcept;
   roster::joined join(const begin_side& begin, failure& f);
-  void park(bool for_room) noexcept;
+  void park(bool for_ring) noexcept;
   void drain() noexcept;
   void look_into_deaths() noexcept;
   void watch_peers() noexcept;
@@ -201,7 +210,8 @@ class participant {
   std::optional<roster> roster_;
   std::vector<unique_handle> watched_;                // per slot: becomes ready when its owner dies
   std::vector<roster::watch_change> watch_changes_;   // kept, so that parking allocates nothing
-  unique_handle wait_set_;                            // bell and deaths in one, for foreign loops
+  unique_handle loop_timer_;
+  detail::wait_set wait_set_;                         // bell, deaths and timer in one, for foreign loops
   std::error_code error_;                             // of the last parking or sleep
   std::bitset<layout::max_participants> deaths_;      // per slot: its handle was ready, not checked yet
   bool rung_ = false;                                 // since the last parking

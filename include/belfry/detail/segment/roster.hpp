@@ -101,16 +101,20 @@ class roster {
   /// Why a peer could not be reached by the last attempt; none if all could.
   std::error_code unreachable() const noexcept { return unreachable_; }
 
+  /// As an amount: also those that wait neither for values nor for room.
+  static constexpr std::size_t everyone = ~std::size_t{0};
+
   /// After a publish: wakes the participants that sleep at the other side; where they compete for items, at most
   /// `amount` of them. If none sleeps: one fence and one load. If a newcomer has joined at this moment and cannot be
   /// reached, it is notified as soon as it can be: every later attempt and every parking tries, and fails until then.
   void notify(std::size_t amount = 1) noexcept {
     publish_fence();
     if (peer_parked()) [[unlikely]]
-      ring_parked(opposite_, segment_->traits().competing ? amount : ~std::size_t{0});
+      ring_parked(opposite_, segment_->traits().competing ? amount : everyone);
   }
   /// The same for room, without the fence (see participant.hpp), and in two steps because it runs after every message.
-  /// `Producers`: the greatest number of producers.
+  /// `Producers`: the greatest number of producers. Relaxed, and the processor may even read the marks before N1 is visible:
+  /// the barrier of the producer that goes to sleep orders them here.
   template <std::size_t Producers>
   bool room_may_be_wanted() const noexcept {
     std::atomic_signal_fence(std::memory_order_seq_cst);  // N1 before N3, for the compiler as well
@@ -120,19 +124,37 @@ class roster {
   void notify_room(std::size_t amount) noexcept {
     if (fences_) publish_fence();
     if (peer_parked())
-      ring_parked(opposite_, segment_->traits().competing ? amount : ~std::size_t{0});
+      ring_parked(opposite_, segment_->traits().competing ? amount : everyone);
   }
-  /// Called by a participant that was woken for an item and does not take it: wakes another one of its own role.
-  void hand_off() noexcept {
+  /// After a publish that concerns one participant: wakes it if it sleeps, whatever for. If it does not: one fence and
+  /// one load.
+  BELFRY_API void notify_one(std::size_t slot) noexcept;
+  /// After a read-modify-write in the total order (seq_cst), which has published something that participants of the own
+  /// role compete for: wakes one that sleeps for that. If none does: a load for up to eight of them.
+  void notify_rival() noexcept {
+    for (std::uint64_t& eight : own_marks_) {
+      // seq_cst: with that operation it is what the fence and the load of notify() are. (A relaxed load would do on x86,
+      // where a read-modify-write is a fence. On ARM64 the load could overtake the store of that operation.)
+      if ((std::atomic_ref(eight).load(std::memory_order_seq_cst) & rivals) == 0) continue;
+      ring_parked(role_, 1);
+      return;
+    }
+  }
+  /// Called by a participant that was woken for an item and does not take it, or has given one back: wakes others of its
+  /// own role.
+  void hand_off(std::size_t amount = 1) noexcept {
     publish_fence();
-    ring_parked(role_, 1);
+    ring_parked(role_, amount);
   }
 
-  /// For tools: what this participant has sent or received. `bytes`: of messages that have a size of their own.
+  /// What this participant has sent or received: for tools, and for positions in an spsc_ring. `bytes`: of messages that
+  /// have a size of their own.
   void count_messages(std::uint64_t messages, std::uint64_t bytes = 0) noexcept {
     add(traffic_->messages, messages);
     if (bytes != 0) add(traffic_->bytes, bytes);
   }
+  /// What the owners of this slot have counted.
+  std::uint64_t counted_messages() const noexcept { return traffic_->messages.load(std::memory_order_relaxed); }
   void count_lost(std::uint64_t values) noexcept { add(traffic_->lost, values); }
 
   /// Frees the slots of dead participants; later, if another process holds the roster's lock.
@@ -152,6 +174,8 @@ class roster {
   /// How many participants of the other side have died, modulo 2^16.
   unsigned deaths() const noexcept { return census(opposite_).deaths; }
 
+  /// Whether the roster has a live participant of the other side; it may have died unnoticed.
+  BELFRY_API bool has_live_peer() const noexcept;
   /// Whether a participant of the other side is attached. For a consumer, true also if a producer has joined and left
   /// again and this was not reported: its values may be in the ring.
   BELFRY_API bool peer_came() const noexcept;
@@ -173,6 +197,7 @@ class roster {
   static constexpr std::size_t no_slot = ~std::size_t{0};
 
   static constexpr std::uint64_t never = ~std::uint64_t{0};
+  static constexpr std::uint64_t rivals = 0x0101010101010101;  // park_mark::ring in any of eight marks
 
   struct count {
     unsigned live = 0;
@@ -197,7 +222,10 @@ class roster {
   layout::control_header::parked_marks& parked(layout::role role) const noexcept {
     return segment_->header().parked[static_cast<std::size_t>(role)];
   }
-  /// One load for up to eight peers.
+  std::atomic<std::uint8_t>& mark_of(std::size_t slot) const noexcept { return parked(role_of(slot)).slots[slot]; }
+  std::span<std::uint64_t> marks_of(layout::role role) const noexcept;
+  /// N3 for up to eight peers with one load, which sees each mark as a load of that byte would. Relaxed: N2 is before it,
+  /// and wake() reads the mark again.
   bool peer_parked() const noexcept {
     for (std::uint64_t& eight : peer_marks_) {
       if (std::atomic_ref(eight).load(std::memory_order_relaxed) != 0) return true;
@@ -228,6 +256,7 @@ class roster {
 
   BELFRY_API bool meet_newcomers() noexcept;
   BELFRY_API void ring_parked(layout::role role, std::size_t most) noexcept;
+  bool wake(std::size_t slot) noexcept;
   ringer::state reach(std::size_t slot, std::uint32_t generation) noexcept;
   enum class rung { yes, deserted, not_reached };
   rung ring(std::size_t slot, std::uint32_t generation) noexcept;
@@ -242,6 +271,7 @@ class roster {
   layout::role role_;
   layout::role opposite_;                // the role to notify; role_ itself where there is only one role
   std::span<std::uint64_t> peer_marks_;  // which peers are parked, eight marks in a word
+  std::span<std::uint64_t> own_marks_;   // the same of the own role
   std::size_t slot_ = no_slot;
   bool member_ = false;
   bool undone_ = false;

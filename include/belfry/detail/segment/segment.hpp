@@ -86,6 +86,8 @@ class segment {
   /// Creates a segment without a name from such a header, for a process that does not know the ring type: all bytes of
   /// an empty ring are zero.
   static segment_handles create_described(const described_segment& wanted, failure& f);
+  /// The same with a name, which gets the segment when it is complete. False: `file_exists`, or another error.
+  static bool create_as_described(std::string_view name, const described_segment& wanted, unsigned mode, failure& f);
   /// Whether both headers describe the same ring. If not, `f` is `errc::incompatible`; its text begins with `label`.
   static bool same_ring(const described_segment& found, const described_segment& expected,
                         bool any_capacity, const std::string& label, failure& f);
