@@ -17,6 +17,7 @@ packages() {
       # Without munkres it would take scipy, which brings in Debian 12's older Boost.
       plots) printf '%s\n' python3-matplotlib python3-munkres ;;
       clang) printf '%s\n' clang; clang_runtime_package ;;
+      windows) printf '%s\n' g++-mingw-w64-x86-64-posix wine wine64 ;;
     esac
   done
 }
@@ -81,6 +82,8 @@ need_commands() {
       lib* | catch2 | python3-*) continue ;;
       ninja-build) name=ninja ;;
       clang) name=clang++ ;;
+      g++-mingw-w64-x86-64-posix) name=x86_64-w64-mingw32-g++-posix ;;
+      wine64) name=wine ;;
       *) name=$package ;;
     esac
     command -v "$name" >/dev/null || missing="$missing $name"

@@ -8,9 +8,9 @@ top=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd -P) || exit 1
 usage() {
   cat <<'END'
 sh tests/run.sh [--every] [--long] [--only CONFIG] [--packages] [--help]
-  --every        every configuration: gcc, clang-asan and clang-tsan, and the tests of the suite `every`; else
-                 only gcc, with all that needs no sanitizer and no other compiler
-  --only CONFIG  one of them
+  --every        gcc, clang-asan and clang-tsan, and the tests of the suite `every`; else only gcc, with all that
+                 needs no sanitizer and no other compiler
+  --only CONFIG  one of them; or, on Debian on x86-64, windows (cross-built with mingw-w64, run under Wine)
   --long         also run the tests of the suite `long`, and build the benchmarks
   --packages     print the packages that this needs, and do nothing
 All of them are built with the assertions of the standard library (_GLIBCXX_ASSERTIONS).
@@ -19,7 +19,8 @@ END
 
 # Little optimisation and few symbols, because compiling takes most of the time. GCC builds the examples,
 # Clang uses the sanitizers and both Asios. UBSan opens a pipe to check whether an address is an object:
-# without a free descriptor, as in some tests, it reports valid objects.
+# without a free descriptor, as in some tests, it reports valid objects. For Windows: the time of GNU ld grows with the
+# square of the number of inline functions that were not inlined, a minute for each program without optimisation.
 options() {  # options CONFIG: for meson setup
   assertions=-D_GLIBCXX_ASSERTIONS
   echo -Ddebug=false -Dwerror=true -Dtests=enabled -Doptimization=1
@@ -29,6 +30,8 @@ options() {  # options CONFIG: for meson setup
       -Db_sanitize=address,undefined -Db_lundef=false ;;
     clang-tsan) echo -Dasio=standalone -Dexamples=disabled -Dbench=disabled "-Dcpp_args=['$assertions','-g1']" \
       -Db_sanitize=thread -Db_lundef=false ;;
+    windows) echo --cross-file "$top/tests/windows/mingw.ini" -Dasio=standalone -Dexamples=enabled -Dbench=disabled \
+      -Ddefault_library=static "-Dcpp_args=['$assertions','-isystem$headers']" ;;
   esac
 }
 
@@ -59,9 +62,23 @@ logged() {
 
 check() { if logged "$@"; then : >"$results/$1.passed"; fi; }
 
+# Of /usr/include a cross-compiler may see only what is headers and nothing else. Wine gets a system of its own.
+prepare_windows() {
+  headers=$top/.build/windows-headers
+  mkdir -p "$headers"
+  for name in asio asio.hpp boost nlohmann CLI catch2; do ln -sfn "/usr/include/$name" "$headers/$name"; done
+  export WINEPREFIX="$top/.build/wine" WINEDEBUG=-all WINEDLLOVERRIDES=mscoree,mshtml= DISPLAY=
+  [ -f "$WINEPREFIX/system.reg" ] || logged 'windows (wine)' /usr/lib/wine/wine64 wineboot --init || return
+  logged 'windows (version)' /usr/lib/wine/wine64 reg add 'HKCU\Software\Wine' /v Version /d win10 /f  # else Windows 7
+}
+
 run_config() {
   case $1 in
     clang-*) export CC=clang CXX=clang++; wrapper=sanitized ;;
+    windows)
+      unset CC CXX
+      wrapper=
+      prepare_windows || return ;;
     *) export CC=gcc CXX=g++; wrapper= ;;
   esac
   log=$top/.build/$1/meson-logs/testlog.json
@@ -106,7 +123,7 @@ while [ $# -gt 0 ]; do
     --only)
       shift
       case ${1-} in
-        gcc | clang-asan | clang-tsan) configs=$1 ;;
+        gcc | clang-asan | clang-tsan | windows) configs=$1 ;;
         *) usage >&2; exit 2 ;;
       esac ;;
     --packages) mode=packages ;;
@@ -115,10 +132,9 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-case $configs in
-  *clang*) groups='build tests clang' ;;
-  *) groups='build tests' ;;
-esac
+groups='build tests'
+case $configs in *clang*) groups="$groups clang" ;; esac
+case $configs in *windows*) groups="$groups windows" ;; esac
 if [ $mode = packages ]; then packages $groups; exit; fi
 
 export ASAN_OPTIONS=detect_stack_use_after_return=1:abort_on_error=1:print_legend=0:allow_addr2line=1
@@ -136,7 +152,7 @@ logged packages need $groups || command -v python3 >/dev/null || {
   echo "0 passed, 1 failed"
   exit 1
 }
-for config in $configs; do run_config $config; done
+for config in $configs; do (run_config $config); done
 check 'scripts parse' scripts_parse
 check 'shared memory left clean' nothing_left
 python3 "$top/tests/report.py" "$results"
