@@ -10,7 +10,8 @@ packages() {
           nlohmann-json3-dev
         boost_package ;;
       tests)
-        printf '%s\n' catch2 spin python3 cmake curl tmux ;;
+        printf '%s\n' catch2 spin python3 cmake curl tmux
+        available herdtools7 ;;  # for litmus tests: later than Debian 13
       bench)
         printf '%s\n' strace python3 cmake
         available libzmq3-dev libnng-dev libiceoryx-posh-dev iceoryx ;;
@@ -18,6 +19,7 @@ packages() {
       plots) printf '%s\n' python3-matplotlib python3-munkres ;;
       clang) printf '%s\n' clang; clang_runtime_package ;;
       windows) printf '%s\n' g++-mingw-w64-x86-64-posix wine wine64 ;;
+      arm64) printf '%s\n' g++-aarch64-linux-gnu qemu-user ;;
     esac
   done
 }
@@ -65,6 +67,26 @@ need() {
 
 apt_get() {
   $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 "$@" </dev/null
+}
+
+# unpack ARCHITECTURE DIRECTORY PACKAGE…: what these packages contain, without what they depend on. From the system's
+# sources, but with lists of its own: the system does not get to know the architecture. All headers go to usr/include.
+unpack() {
+  architecture=$1 into=$2 lists=$2.apt
+  shift 2
+  rm -rf "$into" "$lists" && mkdir -p "$into" "$lists/lists/partial" "$lists/archives/partial" || return
+  : >"$lists/status"
+  (
+    cd "$lists" || exit
+    apt_with_own_lists update || :  # as in need
+    apt_with_own_lists download "$@" && for package in *.deb; do dpkg -x "$package" "$into" || exit; done
+  ) || return
+  cp -r "$into"/usr/include/*-linux-gnu/. "$into/usr/include" && rm -rf "$lists"
+}
+
+apt_with_own_lists() {
+  apt-get -q -o APT::Architecture="$architecture" -o APT::Architectures="$architecture" -o APT::Sandbox::User=root \
+    -o Dir::State="$lists" -o Dir::State::status="$lists/status" -o Dir::Cache="$lists" "$@" </dev/null
 }
 
 missing_packages() {

@@ -10,7 +10,8 @@ usage() {
 sh tests/run.sh [--every] [--long] [--only CONFIG] [--packages] [--help]
   --every        gcc, clang-asan and clang-tsan, and the tests of the suite `every`; else only gcc, with all that
                  needs no sanitizer and no other compiler
-  --only CONFIG  one of them; or, on Debian on x86-64, windows (cross-built with mingw-w64, run under Wine)
+  --only CONFIG  one of them; or, on Debian on x86-64, windows (cross-built with mingw-w64, run under Wine) or arm64
+                 (cross-built, run under qemu-user)
   --long         also run the tests of the suite `long`, and build the benchmarks
   --packages     print the packages that this needs, and do nothing
 All of them are built with the assertions of the standard library (_GLIBCXX_ASSERTIONS).
@@ -32,6 +33,9 @@ options() {  # options CONFIG: for meson setup
       -Db_sanitize=thread -Db_lundef=false ;;
     windows) echo --cross-file "$top/tests/windows/mingw.ini" -Dasio=standalone -Dexamples=enabled -Dbench=disabled \
       -Ddefault_library=static "-Dcpp_args=['$assertions','-isystem$headers']" ;;
+    arm64) echo -Doptimization=0 -Dunity=on -Dunity_size=100 --cross-file "$top/tests/arm64/aarch64.ini" -Dasio=standalone \
+      -Dexamples=disabled -Dbench=disabled -Ddefault_library=static -Dprefer_static=true \
+      "-Dcpp_args=['$assertions','-isystem$arm64/usr/include']" ;;
   esac
 }
 
@@ -72,6 +76,20 @@ prepare_windows() {
   logged 'windows (version)' /usr/lib/wine/wine64 reg add 'HKCU\Software\Wine' /v Version /d win10 /f  # else Windows 7
 }
 
+# Debian's packages for ARM64 are unpacked into a directory: to install them, the system would have to know the architecture.
+# Boost, of which only headers are needed, is the system's.
+prepare_arm64() {
+  arm64=$top/.build/arm64-root
+  wanted="libasio-dev libssl-dev zlib1g-dev libzstd-dev libcli11-dev libsqlite3-dev nlohmann-json3-dev catch2
+    $(available libcatch2-dev)"
+  if [ "$(cat "$arm64/packages" 2>/dev/null)" != "$wanted" ]; then
+    logged 'arm64 (packages)' unpack arm64 "$arm64" $wanted || return
+    ln -sfn /usr/include/boost "$arm64/usr/include/boost" && echo "$wanted" >"$arm64/packages" || return
+  fi
+  export PKG_CONFIG_SYSROOT_DIR="$arm64" BOOST_ROOT="$arm64/usr" \
+    PKG_CONFIG_LIBDIR="$arm64/usr/lib/aarch64-linux-gnu/pkgconfig:$arm64/usr/lib/pkgconfig:$arm64/usr/share/pkgconfig"
+}
+
 run_config() {
   case $1 in
     clang-*) export CC=clang CXX=clang++; wrapper=sanitized ;;
@@ -79,6 +97,11 @@ run_config() {
       unset CC CXX
       wrapper=
       prepare_windows || return ;;
+    arm64)
+      unset CC CXX
+      wrapper= targets=arm64-tests
+      ulimit -c 0  # an emulator writes a core file of its own, wherever it is
+      prepare_arm64 || return ;;
     *) export CC=gcc CXX=g++; wrapper= ;;
   esac
   log=$top/.build/$1/meson-logs/testlog.json
@@ -123,7 +146,7 @@ while [ $# -gt 0 ]; do
     --only)
       shift
       case ${1-} in
-        gcc | clang-asan | clang-tsan | windows) configs=$1 ;;
+        gcc | clang-asan | clang-tsan | windows | arm64) configs=$1 ;;
         *) usage >&2; exit 2 ;;
       esac ;;
     --packages) mode=packages ;;
@@ -135,6 +158,7 @@ done
 groups='build tests'
 case $configs in *clang*) groups="$groups clang" ;; esac
 case $configs in *windows*) groups="$groups windows" ;; esac
+case $configs in *arm64*) groups="$groups arm64" ;; esac
 if [ $mode = packages ]; then packages $groups; exit; fi
 
 export ASAN_OPTIONS=detect_stack_use_after_return=1:abort_on_error=1:print_legend=0:allow_addr2line=1

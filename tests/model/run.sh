@@ -10,7 +10,7 @@
 #
 # One line per configuration; exit status 0, 1, or 77 if spin, herd7 or a C compiler is missing.
 
-models='parking work_ring call_ring broadcast_holds watch leaving'
+models='parking work_ring call_ring broadcast_holds watch leaving orders'
 
 parking() {
     both='-DPRODUCERS=1 -DCAPACITY=1 -DMESSAGES=3'   # both sides park
@@ -204,6 +204,68 @@ leaving() {
     fails 'LATE_UNLOCK'                  left_behind    -DLATE_UNLOCK
     fails 'LOOK_INSIDE'                  left_behind    -DLOOK_INSIDE
     fails 'LOOK_ONCE'                    mistaken       -DLOOK_ONCE
+}
+
+orders() {
+    holds 'publish'                                     -DPUBLISH
+    holds 'parking'                                     -DPARKING
+    holds 'parking, a rival'                            -DRIVAL
+    holds 'parking, a barrier'                          -DBARRIER
+    holds 'handover'                                    -DHANDOVER
+    holds 'expired'                                     -DEXPIRED
+
+    fails 'publish, NO_RELEASE'          stale          -DPUBLISH -DNO_RELEASE
+    fails 'publish, NO_ACQUIRE'          stale          -DPUBLISH -DNO_ACQUIRE
+    fails 'publish, NO_RELEASE_BACK'     stale          -DPUBLISH -DNO_RELEASE_BACK
+    fails 'parking, NO_N2'               lost_wake_up   -DPARKING -DNO_N2
+    fails 'parking, NO_W2'               lost_wake_up   -DPARKING -DNO_W2
+    fails 'parking, RELAXED_MARK'        lost_wake_up   -DRIVAL -DRELAXED_MARK
+    fails 'parking, NO_BARRIER'          lost_wake_up   -DBARRIER -DNO_BARRIER
+    fails 'handover, NO_RELEASE'         stale          -DHANDOVER -DNO_RELEASE
+    fails 'handover, NO_ACQUIRE'         stale          -DHANDOVER -DNO_ACQUIRE
+    fails 'handover, TAKE_RELAXED'       stale          -DHANDOVER -DTAKE_RELAXED
+    fails 'expired, NO_ACQUIRE_FENCE'    stale          -DEXPIRED -DNO_ACQUIRE_FENCE
+}
+
+# By C++'s memory model, in its repaired version. What it calls no-thin-air forbids more than C++ and ARM64 do.
+litmus() {
+    never publish
+    never parking
+    never parking -DRIVAL
+    for place in 0 1 2; do never barrier -DBARRIER=$place; done
+    never handover
+    never reuse
+    never expired
+    never lapped
+
+    sometimes publish -DNO_RELEASE
+    sometimes publish -DNO_ACQUIRE
+    sometimes parking -DNO_N2
+    sometimes parking -DNO_W2
+    sometimes parking -DRIVAL -DRELAXED_MARK
+    for place in 0 1 2; do sometimes barrier -DBARRIER=$place -DNO_FENCE; done
+    sometimes handover -DNO_RELEASE
+    sometimes handover -DNO_ACQUIRE
+    sometimes reuse -DTAKE_RELAXED
+    sometimes reuse -DCLAIM_RELAXED
+    sometimes expired -DNO_ACQUIRE_FENCE
+    sometimes expired -DNO_RELEASE_FENCE
+    sometimes lapped -DRELAXED_LOOK
+}
+
+# never TEST FLAG…, sometimes TEST FLAG…: whether any execution has the outcome at the end of litmus/TEST.litmus.
+never() { observe Never "$@"; }
+sometimes() { observe Sometimes "$@"; }
+observe() {
+    expected=$1 test=$2; shift 2
+    if cc -E -P -x c "$@" litmus/$test.litmus >test.litmus 2>out &&
+        herd7 -model rc11.cat -skipchecks no-thin-air test.litmus >out 2>&1 && grep -q "^Observation $test $expected " out; then
+        echo "ok   litmus: $test $*: $expected"
+    else
+        echo "FAIL litmus: $test $*: expected $expected"
+        failed=1
+        sed 's/^/     | /' out
+    fi
 }
 
 # usual COMMAND…: not with --short. thorough COMMAND…: only with --long.
