@@ -26,6 +26,7 @@ FLOORS = [
                  "include/belfry/manager_server.hpp", "include/belfry/manager_options.hpp",
                  "include/belfry/collect_garbage.hpp", "src/manager/"]),
     ("user", ["include/belfry/"]),
+    ("bridge", ["src/nats/"]),
     ("tool", ["src/cli/"]),
 ]
 NAMES = [name for name, _ in FLOORS]

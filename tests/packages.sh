@@ -11,10 +11,11 @@ packages() {
         boost_package ;;
       tests)
         printf '%s\n' catch2 spin python3 cmake curl tmux
+        available libnats-dev nats-server openssl  # for the bridge
         available herdtools7 ;;  # for litmus tests: later than Debian 13
       bench)
         printf '%s\n' strace python3 cmake
-        available libzmq3-dev libnng-dev libiceoryx-posh-dev iceoryx ;;
+        available libzmq3-dev libnng-dev libiceoryx-posh-dev iceoryx libnats-dev nats-server ;;
       # Without munkres it would take scipy, which brings in Debian 12's older Boost.
       plots) printf '%s\n' python3-matplotlib python3-munkres ;;
       clang) printf '%s\n' clang; clang_runtime_package ;;

@@ -34,7 +34,7 @@ options() {  # options CONFIG: for meson setup
     windows) echo --cross-file "$top/tests/windows/mingw.ini" -Dasio=standalone -Dexamples=enabled -Dbench=disabled \
       -Ddefault_library=static "-Dcpp_args=['$assertions','-isystem$headers']" ;;
     arm64) echo -Doptimization=0 -Dunity=on -Dunity_size=100 --cross-file "$top/tests/arm64/aarch64.ini" -Dasio=standalone \
-      -Dexamples=disabled -Dbench=disabled -Ddefault_library=static -Dprefer_static=true \
+      -Dexamples=disabled -Dbench=disabled -Dnats=disabled -Ddefault_library=static -Dprefer_static=true \
       "-Dcpp_args=['$assertions','-isystem$arm64/usr/include']" ;;
   esac
 }

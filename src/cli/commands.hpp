@@ -15,6 +15,7 @@ struct exit_with {
   int status;
 };
 
+void add_bridge(CLI::App& app);
 void add_bw(CLI::App& app);
 void add_check(CLI::App& app);
 void add_doctor(CLI::App& app);

@@ -17,6 +17,7 @@ int run(const std::vector<std::string>& arguments) {
   CLI::App app("Tools for shared memory between processes", "belfry");
   app.set_version_flag("--version", "belfry " BELFRY_VERSION);
   app.require_subcommand(1);
+  belfry::cli::add_bridge(app);
   belfry::cli::add_bw(app);
   belfry::cli::add_check(app);
   belfry::cli::add_doctor(app);
