@@ -25,11 +25,14 @@ void block(report& out);
 void manager(report& out);
 void work(report& out);
 void broadcast(report& out);
+void calls(report& out);
+void frames(report& out);
 void redelivery(report& out);
 void death(report& out);
 void open_load(report& out);
 void wake_ups(report& out);
 void fan(report& out);
+void bridge(report& out);
 
 /// The second half of `syscalls`: processor time while nothing happens.
 void idle(report& out);

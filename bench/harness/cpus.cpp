@@ -57,6 +57,16 @@ void pin(int cpu) {
   ::sched_setaffinity(0, sizeof only, &only);
 }
 
+all_cpus::all_cpus() {
+  CPU_ZERO(&set_);
+  for (const int cpu : allowed_cpus())
+    if (cpu >= 0) CPU_SET(cpu, &set_);
+}
+
+void all_cpus::allow() const {
+  if (CPU_COUNT(&set_) != 0) ::sched_setaffinity(0, sizeof set_, &set_);
+}
+
 double cpu_seconds() {
   timespec t{};
   ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);

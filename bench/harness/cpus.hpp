@@ -23,6 +23,17 @@ std::vector<int> allowed_cpus();
 /// Pins this process to a processor; does nothing for -1.
 void pin(int cpu);
 
+/// The processors that this process might use when it was constructed.
+class all_cpus {
+ public:
+  all_cpus();
+  /// Undoes pin(): for processes that depend on others, which run anywhere.
+  void allow() const;
+
+ private:
+  cpu_set_t set_;
+};
+
 /// Processor time that this process has used.
 double cpu_seconds();
 

@@ -12,7 +12,9 @@
 #include <iceoryx_posh/popo/wait_set.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <filesystem>
 #include <new>
@@ -30,6 +32,13 @@ namespace belfry::bench {
 class iceoryx_session final : public iox::runtime::PoshRuntimeImpl {
  public:
   explicit iceoryx_session(const std::string& name) : iceoryx_session(to_runtime_name(name)) {}
+
+  /// Usually there are none: only a killed process leaves them.
+  static void remove_files(const std::string& name) {
+    std::error_code ignored;
+    std::filesystem::remove("/tmp/" + name, ignored);
+    std::filesystem::remove("/tmp/" + name + ".lock", ignored);
+  }
 
  private:
   using name_type = iox::RuntimeName_t;
@@ -56,11 +65,7 @@ class iceoryx {
     roudi::need();
   }
   ~iceoryx() {
-    std::error_code ignored;  // usually there is nothing: only a killed process leaves it
-    for (const side s : {side::lead, side::follow}) {
-      std::filesystem::remove("/tmp/" + session_of(s), ignored);
-      std::filesystem::remove("/tmp/" + session_of(s) + ".lock", ignored);
-    }
+    for (const side s : {side::lead, side::follow}) iceoryx_session::remove_files(session_of(s));
   }
   iceoryx(const iceoryx&) = delete;
   iceoryx& operator=(const iceoryx&) = delete;
@@ -174,6 +179,86 @@ class iceoryx_loans final : public contender {
  private:
   iceoryx topics_{Bytes, traffic::one_way};
   arrival arrived_;
+};
+
+/// One topic, several subscribers; loans on both sides. A publisher waits for a slow subscriber.
+class iceoryx_topic {
+ public:
+  /// `queued`: how many messages a subscriber has at most.
+  iceoryx_topic(std::size_t bytes, std::size_t queued, std::size_t subscribers)
+      : bytes_(bytes), queued_(queued), subscribers_(subscribers) {
+    roudi::need();
+  }
+  ~iceoryx_topic() {
+    for (std::size_t i = 0; i != subscribers_ + 1; ++i) iceoryx_session::remove_files(session(i));
+  }
+  iceoryx_topic(const iceoryx_topic&) = delete;
+  iceoryx_topic& operator=(const iceoryx_topic&) = delete;
+
+  class publisher {
+   public:
+    explicit publisher(const iceoryx_topic& t)
+        : session_(t.session(t.subscribers_)), bytes_(t.bytes_), publisher_(service(t), options()) {}
+
+    /// Null if no memory of this size is left now.
+    void* loan() {
+      void* result = nullptr;
+      publisher_.loan(static_cast<std::uint32_t>(bytes_)).and_then([&](void*& to) { result = to; });
+      return result;
+    }
+    void send(void* loan) { publisher_.publish(loan); }
+
+   private:
+    static iox::popo::PublisherOptions options() {
+      iox::popo::PublisherOptions o;
+      o.subscriberTooSlowPolicy = iox::popo::ConsumerTooSlowPolicy::WAIT_FOR_CONSUMER;
+      return o;
+    }
+    iceoryx_session session_;
+    std::size_t bytes_;
+    iox::popo::UntypedPublisher publisher_;
+  };
+
+  class subscriber {
+   public:
+    subscriber(const iceoryx_topic& t, std::size_t i)
+        : session_(t.session(i)), subscriber_(service(t), options(t.queued_)) {
+      if (wait_set_.attachState(subscriber_, iox::popo::SubscriberState::HAS_DATA).has_error())
+        throw std::runtime_error("nothing to wait with");
+    }
+    /// Null if there is none for this time.
+    const void* receive(std::chrono::milliseconds time) {
+      const void* result = nullptr;
+      const auto take = [&] { return !subscriber_.take().and_then([&](const void*& from) { result = from; }).has_error(); };
+      if (take()) return result;
+      wait_set_.timedWait(iox::units::Duration::fromMilliseconds(time.count()));
+      return take() ? result : nullptr;
+    }
+    void release(const void* received) { subscriber_.release(received); }
+
+   private:
+    static iox::popo::SubscriberOptions options(std::size_t queued) {
+      iox::popo::SubscriberOptions o;
+      o.queueCapacity = std::clamp<std::uint64_t>(queued, 4, 256);
+      o.queueFullPolicy = iox::popo::QueueFullPolicy::BLOCK_PRODUCER;
+      return o;
+    }
+    iceoryx_session session_;
+    iox::popo::UntypedSubscriber subscriber_;
+    iox::popo::WaitSet<> wait_set_;
+  };
+
+ private:
+  static iox::capro::ServiceDescription service(const iceoryx_topic& t) {
+    using text = iox::capro::IdString_t;
+    return {text("belfry-bench"), text(iox::cxx::TruncateToCapacity, t.name_.c_str()), text("topic")};
+  }
+  std::string session(std::size_t member) const { return name_ + '-' + std::to_string(member); }
+
+  std::string name_ = unique_name("topic");
+  std::size_t bytes_;
+  std::size_t queued_;
+  std::size_t subscribers_;
 };
 
 }  // namespace belfry::bench

@@ -41,6 +41,35 @@ class zeromq_socket {
   bool receive(void* to, std::size_t bytes) {
     return done(::zmq_recv(socket_.get(), to, bytes, 0), bytes);
   }
+  void subscribe() { succeed(::zmq_setsockopt(socket_.get(), ZMQ_SUBSCRIBE, "", 0)); }
+
+  /// Without a copy of ours: `write` fills the message that is sent, `read` gets the message that came.
+  template <class Write>
+  bool send_written(std::size_t bytes, Write write) {
+    zmq_msg_t m;
+    succeed(::zmq_msg_init_size(&m, bytes));
+    write(::zmq_msg_data(&m));
+    const int sent = ::zmq_msg_send(&m, socket_.get(), 0);  // if it is sent, the socket owns it
+    if (sent == -1) {
+      const int error = ::zmq_errno();
+      ::zmq_msg_close(&m);
+      if (error == EAGAIN) return false;
+      throw std::runtime_error(::zmq_strerror(error));
+    }
+    return true;
+  }
+  template <class Read>
+  bool receive_read(std::size_t bytes, Read read) {
+    zmq_msg_t m;
+    succeed(::zmq_msg_init(&m));
+    struct close_message {
+      zmq_msg_t& m;
+      ~close_message() { ::zmq_msg_close(&m); }
+    } const at_the_end{m};
+    if (!done(::zmq_msg_recv(&m, socket_.get(), 0), bytes)) return false;
+    read(::zmq_msg_data(&m));
+    return true;
+  }
 
  private:
   [[noreturn]] static void fail() { throw std::runtime_error(::zmq_strerror(::zmq_errno())); }
