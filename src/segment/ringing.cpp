@@ -103,6 +103,10 @@ bool roster::wake(std::size_t i) noexcept {
 }
 
 roster::rung roster::ring(std::size_t slot, std::uint32_t generation) noexcept {
+  if (slot == slot_) {  // of a watch, which also sees its own notifications
+    bell_.ring();
+    return rung::yes;
+  }
   switch (reach(slot, generation)) {
     case ringer::state::reachable: break;
     case ringer::state::deserted: return rung::deserted;
