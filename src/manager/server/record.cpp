@@ -181,6 +181,7 @@ bool server_record::write_anew(failure& f) {
 
 void server_record::discard() noexcept {
   if (!file_) return;
+  platform::remove_file(path_ + ".new");  // of a server that died while it wrote its record anew
   platform::remove_file(path_);
   file_.reset();
   blocks_.clear();
