@@ -1,4 +1,5 @@
 // What peek() sees of every ring, without taking it: at rest, in use, and in segments that are damaged or forged.
+#include "support/process.hpp"
 #include "support/rings.hpp"
 
 #include <belfry/peek.hpp>

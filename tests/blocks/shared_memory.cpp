@@ -1,4 +1,5 @@
 #include <belfry/shared_memory.hpp>
+#include <belfry/watch.hpp>
 
 #include "support/process.hpp"
 #include "support/test.hpp"
@@ -248,4 +249,20 @@ TEST_CASE("a failure leaves nothing behind", "[shared_memory]") {
   a.unlink();
   a.close();
   CHECK(open_descriptors() == before);
+}
+
+// (On Windows a block and a companion cannot have the same name.)
+TEST_CASE("a block that has the name of a companion is not taken for one", "[shared_memory]") {
+  net::io_context io;
+  const shared_memory block = shared_memory::create(unique_name("watched"), 64);
+  const unlink_on_destroy owner(block);
+  error_code ec;
+  {
+    const shared_memory other = shared_memory::create(block.name() + ".watch", 8192);
+    const unlink_on_destroy other_owner(other);
+    const watch w(io, block, ec);
+    CHECK(ec == errc::incompatible);
+  }
+  const watch w(io, block, ec);
+  CHECK_FALSE(ec);
 }

@@ -263,12 +263,6 @@ TEST_CASE("blocks that cannot be watched", "[watch]") {
   const watch nothing(io, shared_memory(), ec);
   CHECK(ec == std::errc::bad_file_descriptor);
   CHECK_FALSE(nothing.is_open());
-  {
-    shared_memory other = shared_memory::create(b.companion(), 8192);
-    const unlink_on_destroy owner(other);
-    const watch w(io, b.memory, ec);
-    CHECK(ec == errc::incompatible);
-  }
   const watch w(io, b.memory, ec);
   CHECK_FALSE(ec);
 }

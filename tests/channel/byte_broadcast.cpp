@@ -3,8 +3,6 @@
 
 #include <belfry/peek.hpp>
 
-#include <unistd.h>
-
 using namespace belfry;
 using namespace belfry::test;
 using namespace std::chrono_literals;
@@ -108,49 +106,6 @@ TEST_CASE("a producer waits while every place is held, and a release wakes it", 
   CHECK(t.ec == error_code());
   CHECK(number(*other.try_receive()) == 4);
   for (std::uint64_t i = 0; i != held.size(); ++i) CHECK(number(held[i]) == i);
-}
-
-TEST_CASE("a consumer in another process that is killed holds nothing", "[byte_broadcast]") {
-  const watchdog dog;
-  if (way_to_meet() == meeting::by_handles) return;
-  using channel = overwriting::channel;
-  const std::string name = unique_name("killed-holder");
-  net::io_context io;
-  overwriting values;
-  auto tx = meet<channel>::producer(io, name, overwriting::options());
-  for (std::uint64_t n = 0; n != 4; ++n) tx.try_send(values.make(n));
-  const event holds;
-  child holder([&] {
-    net::io_context own;
-    auto rx = meet<channel>::consumer(own, name, overwriting::options());
-    std::vector<message> held(4);
-    EXPECT_EQ(rx.try_receive_n(held), std::size_t{4});
-    holds.set();
-    for (;;) ::pause();
-  });
-  holds.wait();
-  CHECK(tx.pinned() == 1);
-  if (way_to_meet() == meeting::by_name) {
-    const channel_info info = inspect(name);
-    CHECK(info.problem.empty());
-    CHECK(info.overwrites);
-    CHECK(info.message_bytes == 4096);
-    CHECK(info.unread == 4u);
-    REQUIRE(info.participants.size() == 2);
-    CHECK(info.participants[0].held == std::nullopt);
-    CHECK(info.participants[1].held == 4u);
-  }
-  told t;
-  tx.async_send(values.make(4), t.handler());
-  settle(io);
-  CHECK(t.calls == 0);
-  holder.kill_unreaped();
-  REQUIRE(run(io));
-  CHECK(t.ec == error_code());  // there was room as soon as the death was noticed
-  CHECK(tx.pinned() == 0);
-  CHECK(tx.send(values.make(5)) == error_code());
-  tx.close();
-  meet<channel>::forget(name);
 }
 
 TEST_CASE("a lapped consumer is told of exactly what it has lost", "[byte_broadcast]") {

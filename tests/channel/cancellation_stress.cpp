@@ -1,5 +1,6 @@
 // Cancelled at every possible moment, a million times, while a producer in another process sends: every
 // message arrives once, in order.
+#include "support/process.hpp"
 #include "support/rings.hpp"
 
 #include <random>

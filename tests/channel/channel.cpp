@@ -259,3 +259,43 @@ TEST_CASE("a channel leaves no other traces than in /dev/shm", "[channel]") {
   }
   CHECK(open_descriptors() == before);
 }
+
+TEST_CASE("a ring with forged indices is corrupted for all participants", "[messages]") {
+  if (way_to_meet() != meeting::by_name) return;  // there is no file to overwrite
+  linked<of_bytes> c("corrupted");
+  const shared_memory raw = shared_memory::open(c.name);
+  // At the ring's offset, see layout.hpp: the tail; 64 bytes further, the head.
+  std::byte* const bytes = const_cast<std::byte*>(std::as_const(raw).buf().data());
+  const std::uint64_t offset = reinterpret_cast<const layout::identity*>(bytes)->ring_offset;
+  auto* const tail = reinterpret_cast<std::uint64_t*>(bytes + offset);
+  told t;
+  std::array<message, 2> out;
+  *tail = 4;
+  CHECK_FALSE(c.rx.try_receive());
+  CHECK(c.rx.try_receive_n(out) == 0);
+  c.rx.async_receive(t.receiver());
+  REQUIRE(run(c.io));
+  CHECK(t.ec == errc::corrupted);
+  c.rx.async_wait(t.handler());
+  REQUIRE(run(c.io));
+  CHECK(t.ec == errc::corrupted);
+  c.rx.async_receive_n(out, t.counter());
+  REQUIRE(run(c.io));
+  CHECK(t.ec == errc::corrupted);
+  message m;
+  CHECK(c.rx.receive(m) == errc::corrupted);
+  CHECK_FALSE(c.rx.prepare_wait());
+  CHECK(c.rx.finish_wait() == errc::corrupted);
+
+  tail[8] = 12345;
+  const std::string largest(of_bytes::largest, 'x');
+  c.tx.async_send(net::buffer(largest), t.handler());
+  c.tx.async_send(net::buffer(largest), t.handler());
+  REQUIRE(run(c.io));
+  CHECK(t.ec == errc::corrupted);
+  CHECK(c.tx.send(as_message(largest)) == errc::corrupted);
+  c.tx.async_wait(t.handler());
+  REQUIRE(run(c.io));
+  CHECK(t.ec == errc::corrupted);
+  CHECK_FALSE(c.tx.try_claim(1));
+}

@@ -1,32 +1,9 @@
-// The promises of every ring, in every way of meeting: within one process, between two, and when one of them
-// is killed. (Every test may run with BELFRY_TEST_MEET, see support/meeting.hpp.)
-#include "support/rings.hpp"
-
-#include <unistd.h>
+// The promises of every ring, in every way of meeting, within one process; other_process.cpp has those between two. (Every
+// test may run with BELFRY_TEST_MEET, see support/meeting.hpp.)
+#include "channel/next_number.hpp"
 
 using namespace belfry;
 using namespace belfry::test;
-
-namespace {
-
-template <class Kit>
-typename Kit::channel::producer producer_of(net::io_context& io, const std::string& name) {
-  return meet<typename Kit::channel>::producer(io, name, Kit::options());
-}
-template <class Kit>
-typename Kit::channel::consumer consumer_of(net::io_context& io, const std::string& name) {
-  return meet<typename Kit::channel>::consumer(io, name, Kit::options());
-}
-
-/// The next number, or the error instead.
-template <class Consumer>
-std::uint64_t next_number(Consumer& rx, error_code& ec) {
-  typename Consumer::value_type v{};
-  ec = rx.receive(v, std::chrono::seconds(60));
-  return ec ? 0 : number(v);
-}
-
-}  // namespace
 
 TEMPLATE_LIST_TEST_CASE("every ring: values are received, and then closed is reported", "[every_ring]", every_ring) {
   linked<TestType> c("every-closed");
@@ -85,94 +62,6 @@ TEMPLATE_LIST_TEST_CASE("every ring: values wait for a consumer that joins later
   CHECK(files_of(name) == 0);
 }
 
-TEMPLATE_LIST_TEST_CASE("every ring: the other side may be another process", "[every_ring]", every_ring) {
-  const watchdog dog;
-  if (way_to_meet() == meeting::by_handles) return;  // tests/processes/handles.cpp
-  const std::string name = unique_name("every-process");
-  constexpr std::uint64_t count = 500;
-  net::io_context io;
-  auto rx = consumer_of<TestType>(io, name);
-  child producer([&] {
-    net::io_context own;
-    TestType values;
-    auto tx = producer_of<TestType>(own, name);
-    for (std::uint64_t n = 1; n <= count; ++n) EXPECT_EQ(tx.send(values.make(n)), error_code());
-  });
-  std::uint64_t last = 0;
-  error_code ec;
-  while (ec != errc::closed) {
-    const std::uint64_t n = next_number(rx, ec);
-    if (ec == errc::lagged || ec == errc::closed) continue;
-    REQUIRE(ec == error_code());
-    REQUIRE(n > last);  // in order; some rings skip values
-    last = n;
-  }
-  CHECK(last == count);
-  CHECK(producer.wait() == 0);
-}
-
-TEMPLATE_LIST_TEST_CASE("every ring: the death of a producer is reported once, and the next one continues",
-                        "[every_ring]", every_ring) {
-  const watchdog dog;
-  if (way_to_meet() == meeting::by_handles) return;
-  const std::string name = unique_name("every-death");
-  net::io_context io;
-  auto rx = consumer_of<TestType>(io, name);
-  error_code ec;
-  for (std::uint64_t run = 1; run <= 3; ++run) {
-    const event sent;
-    child producer([&] {
-      net::io_context own;
-      TestType values;
-      auto tx = producer_of<TestType>(own, name);
-      EXPECT(tx.try_send(values.make(run)));
-      sent.set();
-      for (;;) ::pause();
-    });
-    sent.wait();
-    CHECK(next_number(rx, ec) == run);
-    producer.kill_unreaped();
-    next_number(rx, ec);
-    CHECK(ec == errc::peer_died);
-  }
-  TestType values;
-  auto tx = producer_of<TestType>(io, name);
-  tx.try_send(values.make(9));
-  CHECK(next_number(rx, ec) == 9);
-}
-
-TEMPLATE_LIST_TEST_CASE("every ring: a killed consumer holds no other up", "[every_ring]", every_ring) {
-  const watchdog dog;
-  if (way_to_meet() == meeting::by_handles) return;
-  const std::string name = unique_name("every-consumer");
-  net::io_context io;
-  TestType values;
-  auto tx = producer_of<TestType>(io, name);
-  const event joined;
-  child consumer([&] {
-    net::io_context own;
-    auto rx = consumer_of<TestType>(own, name);
-    joined.set();
-    for (;;) ::pause();
-  });
-  joined.wait();
-  std::uint64_t n = 0;
-  while (n != 300 && tx.try_send(values.make(n + 1))) ++n;
-  consumer.kill_unreaped();
-  // Another one joins; then there is room again.
-  auto rx = consumer_of<TestType>(io, name);
-  std::uint64_t last = 0;
-  while (last != 1000) {
-    while (n != 1000 && tx.try_send(values.make(n + 1))) ++n;
-    error_code ec;
-    const std::uint64_t got = next_number(rx, ec);
-    if (ec == errc::lagged) continue;
-    REQUIRE(ec == error_code());
-    REQUIRE(got > last);
-    last = got;
-  }
-}
-
 TEMPLATE_LIST_TEST_CASE("every ring: a moved-from endpoint behaves as a closed one", "[every_ring]", every_ring) {
   linked<TestType> c("every-moved");
   auto tx = std::move(c.tx);
@@ -189,7 +78,7 @@ TEMPLATE_LIST_TEST_CASE("every ring: a moved-from endpoint behaves as a closed o
     typename TestType::channel::consumer::value_type v{};
     CHECK(c.rx.receive(v) == errc::closed);
     error_code ec;
-    CHECK(c.rx.native_handle(ec) < 0);
+    CHECK(c.rx.native_handle(ec) == detail::no_handle);
     CHECK(ec == errc::closed);
     CHECK_FALSE(c.rx.prepare_wait());
     CHECK(c.rx.finish_wait() == errc::closed);

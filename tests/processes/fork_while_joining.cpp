@@ -1,10 +1,9 @@
 // A fork without exec, in the middle of a join: the child must neither make its parent look alive nor keep
 // the roster locked.
+#include "open_files.hpp"
 #include "segment_file.hpp"
 #include "support/member.hpp"
 #include "traffic.hpp"
-
-#include <filesystem>
 
 #include <sys/wait.h>
 
@@ -12,16 +11,6 @@ using namespace belfry;
 using namespace belfry::test;
 
 namespace {
-
-/// Whether this process has a file of this name open.
-bool has_open(const std::string& name) {
-  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
-    std::error_code gone;
-    const std::string target = std::filesystem::read_symlink(entry.path(), gone).string();
-    if (target.find(name) != target.npos) return true;
-  }
-  return false;
-}
 
 /// A child that does nothing, and outlives its parent. It has given up its parent's handles when this returns: a
 /// child does so as soon as it runs.
@@ -86,7 +75,7 @@ TEST_CASE("no child inherits the handles with which another thread is joining", 
     int status = 0;
     for (int i = 0; i != often(300) && status == 0; ++i) {
       const pid_t pid = ::fork();
-      if (pid == 0) ::_exit(has_open(name) ? 1 : 0);
+      if (pid == 0) ::_exit(any_open([&](std::string_view file) { return file.find(name) != file.npos; }) ? 1 : 0);
       EXPECT_EQ(::waitpid(pid, &status, 0), pid);
     }
     over = true;

@@ -1,11 +1,10 @@
 // Servers, and the processes that start them: how they start, and end without kills.
+#include "open_files.hpp"
 #include "servers.hpp"
 
-#include <array>
 #include <atomic>
 #include <csignal>
 #include <cstdint>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -24,18 +23,9 @@ using namespace belfry::test;
 
 namespace {
 
-/// Of a server, or of a process that deals with one. Allocates nothing: in the child of a process with threads, the
-/// sanitizers' allocator may be locked for ever.
+/// Of a server, or of a process that deals with one.
 bool has_record_or_socket() {
-  for (int fd = 0; fd != 256; ++fd) {
-    std::array<char, 32> link{};
-    std::snprintf(link.data(), link.size(), "/proc/self/fd/%d", fd);
-    std::array<char, 512> target;
-    const ssize_t length = ::readlink(link.data(), target.data(), target.size());
-    const std::string_view name(target.data(), length > 0 ? static_cast<std::size_t>(length) : 0);
-    if (name.find(".record") != name.npos || name.starts_with("socket:")) return true;
-  }
-  return false;
+  return any_open([](std::string_view file) { return file.find(".record") != file.npos || file.starts_with("socket:"); });
 }
 
 /// When this returns, the child of this process has stopped.

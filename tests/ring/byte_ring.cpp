@@ -7,16 +7,17 @@ using view = byte_ring::reader::view;
 TEST_CASE("a capacity is a power of two of at least a page", "[byte_ring]") {
   const auto capacity = byte_ring::traits.capacity;
   CHECK(capacity(0) == 1 << 20);
-  CHECK(capacity(1) == 4096);
-  CHECK(capacity(4096) == 4096);
-  CHECK(capacity(4097) == 8192);
+  constexpr std::uint64_t page = smallest_capacity;
+  CHECK(capacity(1) == page);
+  CHECK(capacity(page) == page);
+  CHECK(capacity(page + 1) == 2 * page);
   CHECK(capacity((1u << 20) - 1) == 1 << 20);
   CHECK(capacity(std::uint64_t{1} << 32) == std::uint64_t{1} << 32);
   CHECK(capacity((std::uint64_t{1} << 32) + 1) == 0);
   CHECK(capacity(~std::uint64_t{0}) == 0);
-  CHECK(byte_ring::traits.layout({.capacity = 8192, .participants = 2, .offset = 576}).bytes == 4096 - 576 + 8192);
-  CHECK(byte_ring::traits.layout({.capacity = 8192, .participants = 2, .offset = 576}).mirrored == 8192);
-  CHECK(byte_ring::traits.layout({.capacity = 4096, .participants = 2, .offset = 4096 - 128}).bytes == 128 + 4096);
+  CHECK(byte_ring::traits.layout({.capacity = 2 * page, .participants = 2, .offset = 576}).bytes == page - 576 + 2 * page);
+  CHECK(byte_ring::traits.layout({.capacity = 2 * page, .participants = 2, .offset = 576}).mirrored == 2 * page);
+  CHECK(byte_ring::traits.layout({.capacity = page, .participants = 2, .offset = page - 128}).bytes == 128 + page);
 }
 
 TEST_CASE("records are at exact offsets", "[byte_ring]") {
@@ -65,23 +66,23 @@ TEST_CASE("a message that crosses the end is contiguous for both sides", "[byte_
   auto writer = ring.writer();
   auto reader = ring.reader();
   const std::uint64_t before_end = GENERATE(8u, 16u, 24u, 40u);
-  advance_to(writer, reader, 0, 4096 - before_end);
+  advance_to(writer, reader, 0, smallest_capacity - before_end);
 
   const std::string text = "the quick brown fox jumps over the lazy dog";
   std::span<std::byte> room;
   REQUIRE(writer.claim(text.size(), room) == attempt::done);
-  CHECK(room.data() == ring.data() + 4096 - before_end + 8);
+  CHECK(room.data() == ring.data() + smallest_capacity - before_end + 8);
   std::memcpy(room.data(), text.data(), text.size());
   writer.commit(text.size());
 
   view v;
   REQUIRE(reader.pop(v) == attempt::done);
-  CHECK(v.position == 4096 - before_end);
+  CHECK(v.position == smallest_capacity - before_end);
   CHECK(text_of(v) == text);
   CHECK(ring.owns(v.bytes));
   // In the file it is in two pieces.
   const std::size_t first = before_end - 8;
-  CHECK(text_of(std::span(ring.data() + 4096 - first, first)) == text.substr(0, first));
+  CHECK(text_of(std::span(ring.data() + smallest_capacity - first, first)) == text.substr(0, first));
   CHECK(text_of(std::span(ring.data(), text.size() - first)) == text.substr(first));
   reader.release(v.position, v.bytes.size());
   CHECK(ring.head() == ring.tail());
@@ -91,12 +92,12 @@ TEST_CASE("the largest message fits at every position", "[byte_ring]") {
   const raw_byte_ring ring;
   auto writer = ring.writer();
   auto reader = ring.reader();
-  CHECK(byte_ring::max_message(ring_memory{.capacity = ring.capacity()}) == 4088);
-  const std::uint64_t start = GENERATE(0u, 8u, 2048u, 4088u);
+  CHECK(byte_ring::max_message(ring_memory{.capacity = ring.capacity()}) == of_bytes::largest);
+  const std::uint64_t start = GENERATE(std::uint64_t{0}, std::uint64_t{8}, std::uint64_t{2048}, std::uint64_t{smallest_capacity - 8});
   advance_to(writer, reader, 0, start);
-  const std::string largest(4088, 'L');
+  const std::string largest(of_bytes::largest, 'L');
   CHECK(writer.push(as_message(largest)) == attempt::done);
-  CHECK(ring.tail() - ring.head() == 4096);
+  CHECK(ring.tail() - ring.head() == smallest_capacity);
   CHECK(writer.push({}) == attempt::would_block);
   view v;
   REQUIRE(reader.pop(v) == attempt::done);
@@ -108,13 +109,13 @@ TEST_CASE("the largest message fits at every position", "[byte_ring]") {
 TEST_CASE("a message that the ring could never hold is too large, however full the ring is", "[byte_ring]") {
   const raw_byte_ring ring;
   auto writer = ring.writer();
-  const std::string text(4089, 'x');
+  const std::string text(of_bytes::largest + 1, 'x');
   std::span<std::byte> room;
   std::size_t n = 99;
   CHECK(writer.push(as_message(text)) == attempt::too_large);
-  CHECK(writer.claim(4089, room) == attempt::too_large);
+  CHECK(writer.claim(of_bytes::largest + 1, room) == attempt::too_large);
   CHECK(writer.claim(~std::uint64_t{0}, room) == attempt::too_large);
-  CHECK(writer.writable(4089));  // true, because waiting would be pointless
+  CHECK(writer.writable(of_bytes::largest + 1));  // true, because waiting would be pointless
   const std::array<std::span<const std::byte>, 3> batch{as_message("a"), as_message(text), as_message("b")};
   CHECK(writer.push_n(batch, n) == attempt::too_large);
   CHECK(n == 1);
@@ -126,7 +127,8 @@ TEST_CASE("a full ring takes no more until a message is released", "[byte_ring]"
   const raw_byte_ring ring;
   auto writer = ring.writer();
   auto reader = ring.reader();
-  for (int i = 0; i != 4; ++i) CHECK(writer.push(as_message(std::string(1016, 'x'))) == attempt::done);
+  constexpr std::size_t quarter = smallest_capacity / 4 - 8;
+  for (int i = 0; i != 4; ++i) CHECK(writer.push(as_message(std::string(quarter, 'x'))) == attempt::done);
   CHECK(writer.push({}) == attempt::would_block);
   CHECK_FALSE(writer.writable(0));
   CHECK_FALSE(writer.writable());
@@ -134,12 +136,12 @@ TEST_CASE("a full ring takes no more until a message is released", "[byte_ring]"
   REQUIRE(reader.pop(v) == attempt::done);
   CHECK_FALSE(writer.writable(0));  // delivered, but not released
   reader.release(v.position, v.bytes.size());
-  CHECK(ring.head() == 1024);
-  CHECK(writer.writable(1016));
-  CHECK_FALSE(writer.writable(1017));
-  CHECK(writer.push(as_message(std::string(1017, 'x'))) == attempt::would_block);
+  CHECK(ring.head() == quarter + 8);
+  CHECK(writer.writable(quarter));
+  CHECK_FALSE(writer.writable(quarter + 1));
+  CHECK(writer.push(as_message(std::string(quarter + 1, 'x'))) == attempt::would_block);
   CHECK_FALSE(writer.writable());  // not for the size of the last attempt
-  CHECK(writer.push(as_message(std::string(1016, 'x'))) == attempt::done);
+  CHECK(writer.push(as_message(std::string(quarter, 'x'))) == attempt::done);
 }
 
 TEST_CASE("a claim is invisible until it is committed, and may shrink", "[byte_ring]") {
@@ -180,12 +182,12 @@ TEST_CASE("a claim is invisible until it is committed, and may shrink", "[byte_r
 TEST_CASE("a batch is published with one store, as many messages as there is room for", "[byte_ring]") {
   const raw_byte_ring ring;
   auto writer = ring.writer();
-  const std::string big(2000, 'b');
+  const std::string big(smallest_capacity / 2 - 48, 'b');
   const std::array<std::span<const std::byte>, 3> batch{as_message(big), as_message("two"), as_message(big)};
   std::size_t n = 99;
   CHECK(writer.push_n(batch, n) == attempt::done);
   CHECK(n == 3);
-  CHECK(ring.tail() == 2008 + 16 + 2008);
+  CHECK(ring.tail() == 2 * (big.size() + 8) + 16);
   CHECK(writer.push_n(batch, n) == attempt::would_block);
   CHECK(n == 0);
   CHECK(writer.push_n({}, n) == attempt::done);

@@ -12,10 +12,10 @@ namespace {
 
 struct fixture {
   fixture() {
-    advance_to(writer, reader, 0, 4096 - 64);
+    advance_to(writer, reader, 0, smallest_capacity - 64);
     for (const char* text : {"first", "second", "third"}) writer.push(as_message(text));
   }
-  std::uint64_t start() const { return 4096 - 64; }
+  std::uint64_t start() const { return smallest_capacity - 64; }
 
   raw_byte_ring ring;
   byte_ring::writer writer = ring.writer();
@@ -29,7 +29,7 @@ TEST_CASE("a forged tail makes the ring permanently corrupted for the reader", "
   fixture f;
   const std::uint64_t head = f.start();
   const std::uint64_t forged = GENERATE_COPY(
-      head + 4096 + 8, head + 1, head + 12, head - 8, std::uint64_t{0}, ~std::uint64_t{7},
+      head + smallest_capacity + 8, head + 1, head + 12, head - 8, std::uint64_t{0}, ~std::uint64_t{7},
       ~std::uint64_t{0}, head + (std::uint64_t{1} << 63));
   const std::uint64_t true_tail = f.ring.tail();
   f.ring.control().tail = forged;
@@ -54,12 +54,12 @@ TEST_CASE("a forged head makes the ring corrupted for the writer", "[byte_ring]"
   fixture f;
   const std::uint64_t tail = f.ring.tail();
   const std::uint64_t head = f.ring.head();
-  const std::uint64_t forged = GENERATE_COPY(tail + 8, head + 4, head - 8 - 4096, std::uint64_t{1},
-                                             ~std::uint64_t{7}, tail + 4096);
+  const std::uint64_t forged = GENERATE_COPY(tail + 8, head + 4, head - 8 - smallest_capacity, std::uint64_t{1},
+                                             ~std::uint64_t{7}, tail + smallest_capacity);
   CAPTURE(forged);
   f.ring.control().head = forged;
   // While it knows of enough room, it does not read the head.
-  const std::string largest(4088, 'x');
+  const std::string largest(of_bytes::largest, 'x');
   std::span<std::byte> room;
   CHECK(f.writer.push(as_message(largest)) == attempt::corrupted);
   CHECK(f.writer.corrupted());
@@ -75,7 +75,7 @@ TEST_CASE("a forged head makes the ring corrupted for the writer", "[byte_ring]"
 
 TEST_CASE("a forged length makes the ring corrupted for the reader", "[byte_ring]") {
   fixture f;
-  const std::uint32_t length = GENERATE(41u, 48u, 4088u, 4089u, 0x7fffffffu, 0xfffffff9u, 0xffffffffu);
+  const std::uint32_t length = GENERATE(41u, 48u, std::uint32_t{of_bytes::largest}, std::uint32_t{of_bytes::largest + 1}, 0x7fffffffu, 0xfffffff9u, 0xffffffffu);
   f.ring.set_record(f.start(), {length, 0});
   CHECK(f.reader.pop(f.v) == attempt::corrupted);
   CHECK(f.reader.pop(f.v) == attempt::corrupted);
@@ -122,7 +122,7 @@ TEST_CASE("attaching to a ring with impossible indices reports it as corrupted",
   std::span<std::byte> room;
   view v;
   const auto [tail, head] = GENERATE(table<std::uint64_t, std::uint64_t>({
-      {8, 16}, {4104, 0}, {4, 0}, {0, 4}, {~std::uint64_t{0}, 0}, {0, ~std::uint64_t{0}}}));
+      {8, 16}, {smallest_capacity + 8, 0}, {4, 0}, {0, 4}, {~std::uint64_t{0}, 0}, {0, ~std::uint64_t{0}}}));
   CAPTURE(tail, head);
   ring.control().tail = tail;
   ring.control().head = head;

@@ -1,5 +1,4 @@
 // The places of a call_ring, without endpoints: each change of a word, what the dead leave, and forged words.
-#include "support/process.hpp"
 #include "support/raw_ring.hpp"
 
 #include <belfry/ring/byte_call_ring.hpp>
@@ -24,7 +23,7 @@ using layout::call_word;
 
 namespace {
 
-/// As large as two pages in the middle of forbidden ones: an access outside ends the process.
+/// Among pages that cannot be accessed.
 template <class Ring>
 struct raw_calls {
   explicit raw_calls(std::uint64_t slots = 0, std::uint64_t message_bytes = 0) {
@@ -35,16 +34,10 @@ struct raw_calls {
         {.capacity = memory.capacity, .message_bytes = memory.message_bytes, .participants = memory.participants});
     memory.places = shape.places;
     memory.bytes = shape.bytes;
-    const std::size_t page = 4096;
-    inside_ = (shape.bytes + page - 1) / page * page;
-    void* const at = ::mmap(nullptr, inside_ + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    REQUIRE(at != MAP_FAILED);
-    begin_ = static_cast<std::byte*>(at);
-    REQUIRE(::mprotect(begin_ + page, inside_, PROT_READ | PROT_WRITE) == 0);
-    memory.at = begin_ + page + (inside_ - (shape.bytes + 63) / 64 * 64);  // its end is the end of the page
+    memory_.emplace(shape.bytes);
+    memory.at = memory_->end() - (shape.bytes + 63) / 64 * 64;
     Ring::traits.construct(memory);
   }
-  ~raw_calls() { ::munmap(begin_, inside_ + 2 * 4096); }
   raw_calls(const raw_calls&) = delete;
   raw_calls& operator=(const raw_calls&) = delete;
 
@@ -63,8 +56,7 @@ struct raw_calls {
   ring_memory memory;
 
  private:
-  std::byte* begin_ = nullptr;
-  std::size_t inside_ = 0;
+  std::optional<guarded_memory> memory_;
 };
 
 struct raw_question {

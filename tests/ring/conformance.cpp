@@ -1,5 +1,6 @@
 // What ring.hpp promises of every ring, without endpoints: one suite for all of them. The list is in
 // support/rings.hpp.
+#include "../../src/platform/machine.hpp"
 #include "support/raw_ring.hpp"
 
 #include <algorithm>
@@ -164,7 +165,7 @@ TEMPLATE_LIST_TEST_CASE("a ring's traits agree with its types", "[conformance]",
       CHECK(t.capacity(wish) == capacity);
     }
   }
-  const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  const std::uint64_t page = platform::mapping_granularity();
   for (const std::uint64_t offset : {std::uint64_t{0}, t.align, 7 * t.align, page}) {
     const ring_layout shape =
         t.layout({.capacity = capacity, .message_bytes = t.message_bytes(0), .participants = 64, .offset = offset});

@@ -59,7 +59,8 @@ static_assert(description_of<bool>.kind == type_kind::boolean && description_of<
 static_assert(description_of<char>.kind == type_kind::character);
 static_assert(description_of<std::byte>.kind == type_kind::byte);
 static_assert(description_of<signed char>.name == "i8");
-static_assert(description_of<unsigned long>.name == "u64" && description_of<unsigned long long>.name == "u64");
+static_assert(description_of<unsigned long>.name == (sizeof(long) == 4 ? "u32" : "u64"));
+static_assert(description_of<unsigned long long>.name == "u64");
 static_assert(description_of<char16_t>.name == "u16");
 static_assert(description_of<int128>.name == "i128");
 static_assert(description_of<float>.name == "f32" && description_of<double>.name == "f64");
@@ -507,10 +508,10 @@ struct pair_of {
   BOOST_DESCRIBE_CLASS(pair_of, (), (first, second), (), ())
 };
 struct far_and_wide {
-  char far[1 << 22];
+  char large[1 << 22];
   int a;
 };
-BOOST_DESCRIBE_STRUCT(far_and_wide, (), (a, far))
+BOOST_DESCRIBE_STRUCT(far_and_wide, (), (a, large))
 
 static_assert(description_of<tick>.fields.size() == 3);
 static_assert(description_of<tick>.fields[1].name == "price" && description_of<tick>.fields[1].offset == 8);

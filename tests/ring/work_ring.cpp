@@ -1,4 +1,3 @@
-#include "support/process.hpp"
 #include "support/raw_ring.hpp"
 
 #include <belfry/ring/work_ring.hpp>
@@ -6,17 +5,12 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <csignal>
 #include <deque>
 #include <random>
 #include <set>
 #include <span>
 #include <thread>
 #include <vector>
-
-#include <csignal>
-#include <sys/mman.h>
-#include <unistd.h>
 
 using namespace belfry;
 using namespace belfry::test;
@@ -232,31 +226,6 @@ TEST_CASE("words and hints that no honest process can have written are found out
       CHECK(r->pop(v) == attempt::done);
     }
   }
-}
-
-// Each is killed when it has claimed places for its batch, and has written nothing.
-TEST_CASE("producers that are stopped in a batch leave a place for the last one", "[work_ring]") {
-  const std::size_t participants = GENERATE(2u, 8u, 64u, 250u);
-  const watchdog dog;
-  const raw_ring<work_ring<work_value, 256>> ring(0, participants);
-  const std::size_t producers = participants / 2;
-  void* const nothing = ::mmap(nullptr, 256 * sizeof(work_value), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  REQUIRE(nothing != MAP_FAILED);
-  for (std::size_t slot = 1; slot != producers; ++slot) {
-    child producer([&] {
-      ::signal(SIGSEGV, SIG_DFL);
-      std::size_t n = 0;
-      ring.writer(slot).push_n(std::span(static_cast<const work_value*>(nothing), 256), n);
-    });
-    REQUIRE(producer.wait() == 128 + SIGSEGV);
-  }
-  ::munmap(nothing, 256 * sizeof(work_value));
-  auto tx = ring.writer(0);
-  CHECK(tx.push(work_value::of(7)) == attempt::done);
-  for (std::size_t slot = 1; slot != producers; ++slot) ring.recover(slot);
-  auto rx = ring.reader(producers);
-  CHECK(take_all(rx) == numbers{7});
-  CHECK(ring.drained());
 }
 
 TEST_CASE("an item that a dead producer had begun is discarded", "[work_ring]") {
@@ -552,55 +521,4 @@ TEST_CASE("random bytes in a work_ring never make an operation hang",
       rx.size();
     }
   }
-}
-
-namespace {
-
-std::atomic<int> stopped{0};
-std::atomic<bool> go_on{false};
-
-void stop_here(int) {
-  stopped.fetch_add(1);
-  while (!go_on.load()) ::usleep(1000);
-}
-
-}  // namespace
-
-// Each of these producers is stopped in the middle of a batch: when it reads its first value, which is in memory that
-// cannot be read yet.
-TEST_CASE("some of 125 producers that are stopped with a batch hold up no other", "[work_ring]") {
-  constexpr std::size_t room = 1024;
-  constexpr std::size_t producers = work_ring<work_value, room>::traits.seats_for(250).producers;
-  constexpr std::size_t stopping = 64;
-  static_assert(stopping < producers);
-  raw_work<room> ring;
-  ring.memory.participants = 250;
-  void* const hidden = ::mmap(nullptr, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  REQUIRE(hidden != MAP_FAILED);
-  const std::span batch(static_cast<const work_value*>(hidden), 32);
-  struct sigaction before {};
-  struct sigaction action {};
-  action.sa_handler = stop_here;
-  REQUIRE(::sigaction(SIGSEGV, &action, &before) == 0);
-  attempt answer;
-  {
-    std::vector<std::jthread> threads;
-    for (std::size_t i = 0; i != stopping; ++i) {
-      threads.emplace_back([&, i] {
-        std::size_t pushed = 0;
-        auto w = ring.writer(i);
-        w.push_n(batch, pushed);
-      });
-    }
-    // A producer that finds no place is not stopped, and returns.
-    for (int i = 0; i != 200 && stopped != static_cast<int>(stopping); ++i) ::usleep(10000);
-    auto w = ring.writer(producers - 1);
-    answer = w.push(work_value::of(7));
-    ::mprotect(hidden, 4096, PROT_READ);
-    go_on = true;
-  }
-  ::sigaction(SIGSEGV, &before, nullptr);
-  ::munmap(hidden, 4096);
-  INFO("stopped: " << stopped);
-  CHECK(answer == attempt::done);
 }

@@ -50,13 +50,13 @@ TEMPLATE_LIST_TEST_CASE("described_channel: a channel like another one, for prog
   REQUIRE_FALSE(made(there, text));  // it is there
   {
     typename channel::consumer rx(io, there, o);
-    any_channel::producer far(io, there);
+    any_channel::producer other(io, there);
     CHECK_FALSE(rx.try_receive());
     const auto v = values.make(7);
     if constexpr (std::is_same_v<std::decay_t<decltype(v)>, tick>) {
-      CHECK(far.try_send(std::as_bytes(std::span(&v, 1))));
+      CHECK(other.try_send(std::as_bytes(std::span(&v, 1))));
     } else {
-      CHECK(far.try_send(v));
+      CHECK(other.try_send(v));
     }
     CHECK(number(*rx.try_receive()) == 7);
   }
@@ -69,7 +69,7 @@ TEST_CASE("described_channel: a difference is named, and nothing is made from a 
   const std::string there = unique_name("described-there");
   net::io_context io;
   channel_options small;
-  small.capacity = 4096;
+  small.capacity = smallest_capacity;
   channel<byte_ring>::producer tx(io, here, small);
   detail::failure f;
   const std::string text = detail::describe_channel(here, f);
@@ -77,10 +77,10 @@ TEST_CASE("described_channel: a difference is named, and nothing is made from a 
   std::string why;
   {
     channel_options large;
-    large.capacity = 8192;
+    large.capacity = 2 * smallest_capacity;
     channel<byte_ring>::producer other(io, there, large);
     CHECK(made(there, text, &why) == errc::incompatible);
-    CHECK_THAT(why, contains("capacity is 8192, expected 4096"));
+    CHECK_THAT(why, contains("capacity is " + std::to_string(2 * smallest_capacity) + ", expected " + std::to_string(smallest_capacity)));
   }
   {
     channel<spsc_ring<tick, 4>>::producer other(io, there);

@@ -102,14 +102,6 @@ void event::wait() const {
   }
 }
 
-nothing_left::nothing_left(std::string name)
-    : name_(std::move(name)), descriptors_(open_descriptors()) {}
-
-nothing_left::~nothing_left() {
-  CHECK(files_of(name_) == 0);
-  CHECK(open_descriptors() == descriptors_);
-}
-
 void skip(std::string_view why) {
   std::fprintf(stderr, "skipped: %.*s\n", static_cast<int>(why.size()), why.data());
   std::exit(77);

@@ -4,11 +4,12 @@
 // parent reaps it in any case.
 #pragma once
 
+#include "effort.hpp"
+
 #include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <functional>
 #include <new>
 #include <stdexcept>
@@ -134,50 +135,8 @@ class shared {
   T* value_;
 };
 
-/// Waits for a condition that no event reports, for example that another process sleeps. The watchdog ends
-/// it.
-template <class Condition>
-void await(Condition condition) {
-  while (!condition()) ::usleep(200);
-}
-
-/// At the end of the test, checks that as many descriptors are open as at its construction, and that nothing
-/// of these names is left in shared memory.
-class nothing_left {
- public:
-  explicit nothing_left(std::string name);
-  nothing_left(const nothing_left&) = delete;
-  nothing_left& operator=(const nothing_left&) = delete;
-  ~nothing_left();
-
- private:
-  std::string name_;
-  std::size_t descriptors_;
-};
-
 /// Ends the program with the status that Meson takes for "skipped". For tests with their own tag, which run
 /// in a program of their own.
 [[noreturn]] void skip(std::string_view why);
-
-/// Whether this process is slowed down by a sanitizer, or by an emulator: then tests do fewer rounds.
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define BELFRY_TEST_SANITIZED 1
-#endif
-#endif
-#if defined(BELFRY_TEST_SANITIZED) || defined(BELFRY_TEST_EMULATED) || defined(__SANITIZE_ADDRESS__) || \
-    defined(__SANITIZE_THREAD__)
-inline constexpr bool sanitized = true;
-#else
-inline constexpr bool sanitized = false;
-#endif
-
-/// Whether tests do all their rounds, as in the suite `long`.
-inline bool all_rounds() {
-  static const bool all = std::getenv("BELFRY_TEST_ALL_ROUNDS") != nullptr;
-  return all;
-}
-/// The number of rounds of a stress test, `n` if all are wanted.
-inline int often(int n) { return all_rounds() ? n : n / (sanitized ? 20 : 4); }
 
 }  // namespace belfry::test

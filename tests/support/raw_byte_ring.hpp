@@ -6,7 +6,7 @@
 namespace belfry::test {
 
 struct raw_byte_ring : raw_ring<byte_ring> {
-  explicit raw_byte_ring(std::uint64_t capacity = 4096) : raw_ring(capacity) {}
+  explicit raw_byte_ring(std::uint64_t capacity = smallest_capacity) : raw_ring(capacity) {}
 
   layout::byte_ring_control& control() const {
     return *reinterpret_cast<layout::byte_ring_control*>(memory.at);

@@ -1,10 +1,10 @@
 // A ring on memory of its own: no segment, no roster, no endpoints.
 #pragma once
 
+#include "guarded_memory.hpp"
 #include "rings.hpp"
 
-#include <sys/mman.h>
-#include <unistd.h>
+#include <optional>
 
 namespace belfry::test {
 
@@ -27,7 +27,6 @@ struct raw_ring {
       : raw_ring(options_of(capacity, participants, message_bytes)) {}
   explicit raw_ring(const channel_options& options) {
     const detail::seats places = Ring::traits.seats_for(options.participants);
-    const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
     memory.capacity = Ring::traits.capacity(Ring::traits.chosen_messages ? options.slots : options.capacity);
     memory.participants = places.all();
     memory.message_bytes = Ring::traits.message_bytes(options.message_bytes);
@@ -42,21 +41,10 @@ struct raw_ring {
     memory.abi_fingerprint = Ring::traits.abi_fingerprint;
     memory.value_bytes = Ring::traits.value_bytes;
     memory.places = shape.places;
-    const std::size_t once = (shape.bytes + page - 1) / page * page;
-    reserved_ = page + once + shape.mirrored + page;
-    void* const at = ::mmap(nullptr, reserved_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    REQUIRE(at != MAP_FAILED);
-    begin_ = static_cast<std::byte*>(at);
-    const int file = ::memfd_create("ring", 0);
-    REQUIRE(::ftruncate(file, static_cast<off_t>(once)) == 0);
-    std::byte* const end = begin_ + page + once;
-    map(begin_ + page, once, file, 0);
-    if (shape.mirrored != 0) map(end, shape.mirrored, file, once - shape.mirrored);
-    ::close(file);
-    memory.at = end - (shape.bytes + Ring::traits.align - 1) / Ring::traits.align * Ring::traits.align;
+    memory_.emplace(shape.bytes, shape.mirrored);
+    memory.at = memory_->end() - (shape.bytes + Ring::traits.align - 1) / Ring::traits.align * Ring::traits.align;
     Ring::traits.construct(memory);
   }
-  ~raw_ring() { ::munmap(begin_, reserved_); }
   raw_ring(const raw_ring&) = delete;
   raw_ring& operator=(const raw_ring&) = delete;
 
@@ -87,13 +75,8 @@ struct raw_ring {
     o.participants = participants;
     return o;
   }
-  static void map(std::byte* at, std::size_t bytes, int file, std::size_t from) {
-    REQUIRE(::mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file,
-                   static_cast<off_t>(from)) == at);
-  }
 
-  std::byte* begin_ = nullptr;
-  std::size_t reserved_ = 0;
+  std::optional<guarded_memory> memory_;
 };
 
 }  // namespace belfry::test

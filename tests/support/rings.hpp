@@ -7,8 +7,8 @@
 //       CHECK(number(*rx.try_receive()) == 7);
 #pragma once
 
+#include "effort.hpp"
 #include "meeting.hpp"
-#include "process.hpp"
 #include "test.hpp"
 #include "through_any.hpp"
 
@@ -42,16 +42,23 @@ struct of_ring {
 };
 using of_values = of_ring<spsc_ring<tick, 64>>;
 
+/// Of a byte_ring. It is mapped twice, so it has at least a page, and on Windows more.
+#if !defined(BELFRY_TEST_SMALLEST_CAPACITY)
+#define BELFRY_TEST_SMALLEST_CAPACITY 4096
+#endif
+inline constexpr std::size_t smallest_capacity = BELFRY_TEST_SMALLEST_CAPACITY;
+
 struct of_bytes {
   using channel = belfry::channel<byte_ring>;
-  static constexpr std::size_t room = 4096 / 16;
+  static constexpr std::size_t room = smallest_capacity / 16;
+  static constexpr std::size_t largest = smallest_capacity - 8;  // message, in bytes
 
   static constexpr channel_options options() {
     channel_options o;
-    o.capacity = 4096;
+    o.capacity = smallest_capacity;
     return o;
   }
-  /// A message of eight bytes; stays valid until 1024 more were made.
+  /// A message of eight bytes; stays valid until four times as many were made as there is room for.
   std::span<const std::byte> make(std::uint64_t n) {
     std::uint64_t& place = numbers_[n % numbers_.size()];
     place = n;
@@ -59,7 +66,7 @@ struct of_bytes {
   }
 
  private:
-  std::array<std::uint64_t, 1024> numbers_{};
+  std::array<std::uint64_t, 4 * room> numbers_{};
 };
 
 /// A ring with a place for each message. Its consumer does not miss what was sent before it joined.
@@ -200,6 +207,19 @@ inline std::span<const std::byte> as_message(std::string_view text) {
 }
 inline std::string text_of(const message& m) {
   return {reinterpret_cast<const char*>(m.bytes().data()), m.size()};
+}
+
+/// Runs handlers until the condition holds. Returns false if that takes too long. (A wake-up may come through another
+/// thread, and then takes a moment.)
+template <class Condition>
+bool comes_true(net::io_context& io, Condition condition) {
+  for (const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60) * slowness; !condition();) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    io.restart();
+    io.run_for(std::chrono::milliseconds(1));
+  }
+  io.restart();
+  return true;
 }
 
 /// Runs all ready handlers, and those they make ready, until every operation waits.

@@ -256,7 +256,7 @@ TEST_CASE("a change is told to a watch in another process, and a new block has a
     CHECK(calls == 1);
     CHECK(other.wait() == 0);
   }
-  CHECK(files_of("s-" + name) == 0);
+  CHECK(files_of(name) == 0);
   {
     // The companion stays, because the holder of a transaction has died, but it is another block's.
     const event held(name + "-held");
@@ -265,7 +265,7 @@ TEST_CASE("a change is told to a watch in another process, and a new block has a
     held.wait();
     holder.kill();
   }
-  CHECK(files_of("s-" + name) == 1);
+  CHECK(files_of(name) == 1);
   auto block = shared_memory::create(name, page);
   error_code ec;
   {
@@ -273,5 +273,5 @@ TEST_CASE("a change is told to a watch in another process, and a new block has a
     CHECK(ec == error_code());
   }
   block.close();
-  CHECK(files_of("s-" + name) == 0);
+  CHECK(files_of(name) == 0);
 }

@@ -191,5 +191,5 @@ TEMPLATE_TEST_CASE("killed clients and servers: each call ends at most once, and
     CHECK(without_end <= killed_clients);
   }
   collect_garbage();
-  CHECK(files_of("s-" + name) + files_of("gone-") + files_of("new-") == 0);
+  CHECK(files_of(name) + stray_files("gone-") + stray_files("new-") == 0);
 }

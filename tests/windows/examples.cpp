@@ -57,7 +57,7 @@ TEST_CASE("ticks: a demonstration, and sides that are killed and started again",
   CHECK(next.wait() == 0);
   consumer.kill();
   belfry::collect_garbage();
-  CHECK(files_of("s-" + name) == 0);
+  CHECK(files_of(name) == 0);
 }
 
 TEST_CASE("pipeline: a file, and what is wrong with it", "[examples]") {
@@ -88,7 +88,7 @@ TEST_CASE("pipeline: a file, and what is wrong with it", "[examples]") {
   CHECK(missing.errors().starts_with("pipeline: cannot open nothing"));
   CHECK(std::filesystem::remove(in));
   CHECK(std::filesystem::remove(out));
-  CHECK(files_of("s-pipeline-") + files_of("s-" + in) == 0);
+  CHECK(files_of("pipeline-") + files_of(in) == 0);
 }
 
 TEST_CASE("timeout, news, video and poll_loop: what they say at the end", "[examples]") {
@@ -116,7 +116,7 @@ TEST_CASE("timeout, news, video and poll_loop: what they say at the end", "[exam
   CHECK(loop.wait() == 0);
   CHECK(told.find("poll_loop: 10 channels, 30 sensors came, 20 left, 10 were killed; 6000 measurements, mean 22.45; ") !=
         std::string::npos);
-  for (const char* const name : {"s-timeout-", "s-news-", "s-video-demo-", "s-poll-loop-"}) CHECK(files_of(name) == 0);
+  for (const char* const name : {"timeout-", "news-", "video-demo-", "poll-loop-"}) CHECK(files_of(name) == 0);
 }
 
 TEST_CASE("a client and a server, which is killed and started again", "[examples]") {

@@ -1,10 +1,8 @@
 #include "started.hpp"
 
-#include "platform/windows/directory.hpp"
 #include "platform/windows/system.hpp"
 
 #include <array>
-#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -177,37 +175,6 @@ event::~event() { ::CloseHandle(semaphore_); }
 void event::set() const { ::ReleaseSemaphore(semaphore_, 1, nullptr); }
 void event::wait() const { ::WaitForSingleObject(semaphore_, INFINITE); }
 
-std::string unique_name(std::string_view what) {
-  static std::atomic<int> count{0};
-  return names_of_this_process() + std::to_string(++count) + '-' + std::string(what);
-}
-
-std::string names_of_this_process() { return "belfry-test-" + std::to_string(::GetCurrentProcessId()) + '-'; }
-
-void watch_over_this_process(unsigned seconds) {
-  std::thread([seconds] {
-    ::Sleep(seconds * 1000);
-    std::fprintf(stderr, "process %lu takes too long\n", ::GetCurrentProcessId());
-    ::TerminateProcess(::GetCurrentProcess(), 142);
-  }).detach();
-}
-
 void sleep_forever() { ::Sleep(INFINITE); }
-
-std::size_t files_of(std::string_view begin) {
-  detail::failure f;
-  const std::wstring& directory = platform::block_directory(f);
-  if (f) f.raise();
-  WIN32_FIND_DATAW found{};
-  std::size_t n = 0;
-  HANDLE search = ::FindFirstFileW((directory + L'*').c_str(), &found);
-  if (search == INVALID_HANDLE_VALUE) return 0;
-  do {
-    const std::wstring_view file = found.cFileName;
-    if (file != L"." && file != L".." && file.starts_with(std::wstring(begin.begin(), begin.end()))) ++n;
-  } while (::FindNextFileW(search, &found) != 0);
-  ::FindClose(search);
-  return n;
-}
 
 }  // namespace belfry::test

@@ -107,7 +107,9 @@ void watch_over_this_process(unsigned seconds);
 
 void sleep_forever();
 
-/// How many files of the directory of blocks have names that begin like this, once encoded; all for "".
-std::size_t files_of(std::string_view begin);
+/// How many segments have names that begin like this; all for "".
+std::size_t files_of(std::string_view name);
+/// How many files without a name there are: "new-" or "gone-".
+std::size_t stray_files(std::string_view kind);
 
 }  // namespace belfry::test

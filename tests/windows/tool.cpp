@@ -148,9 +148,9 @@ TEST_CASE("ls, stat, peek and gc: a channel of another program, which is killed"
   const std::string kept = line_about(name, output_of("gc --json " + name));
   CHECK(has(kept, R"("fate":"holding")"));
   CHECK(has(kept, R"("unread":3)"));
-  CHECK(files_of("s-" + name) == 1);
+  CHECK(files_of(name) == 1);
   CHECK(output_of("gc --all " + name) == "removed " + name + '\n');
-  CHECK(files_of("s-" + name) == 0);
+  CHECK(files_of(name) == 0);
   CHECK(output_of("gc " + name) == "");
 }
 
@@ -199,7 +199,7 @@ TEST_CASE("send and recv: through the channel of another program, by pipes", "[t
   CHECK(consumer.wait() == 0);
   CHECK(producer.errors() == "");
   CHECK(output_of("rm " + name) == "");
-  CHECK(files_of("s-" + name) == 0);
+  CHECK(files_of(name) == 0);
 }
 
 TEST_CASE("recv: bytes arrive as they are, and a file is read", "[tool]") {
