@@ -552,7 +552,7 @@ void call_storm(std::uint64_t calls) {
     twice += executed > 1;
   }
   CHECK(lies == 0);
-  CHECK(how[static_cast<std::size_t>(end::answered)] > calls / 2);
+  CHECK(how[static_cast<std::size_t>(end::answered)] > calls / 10);  // a server that is started late answers few
   // A call whose client was killed has no end; it has at most six.
   CHECK(how[static_cast<std::size_t>(end::none)] <= static_cast<std::uint64_t>(kills) * 6);
   CHECK(keeper.size() == 0);

@@ -146,7 +146,7 @@ class killed_transaction {
   }
   void next_one() {
     error_code ec;
-    const transaction t = block_.memory.txn(std::chrono::seconds(10), ec);
+    const transaction t = block_.memory.txn(std::chrono::seconds(60), ec);
     EXPECT(t);
     note(ec);
   }

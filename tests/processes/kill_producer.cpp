@@ -56,8 +56,9 @@ void produce(const std::string& name, how way, run& r, std::uint64_t number, std
 
 /// Receives until a producer ends normally.
 template <class Channel>
-void consume(const std::string& name, how way, notes& n, const event& told) {
+void consume(const std::string& name, how way, notes& n, const event& joined, const event& told) {
   receiver<Channel> rx(name, way);
+  joined.set();
   std::uint64_t number = 0;
   std::uint64_t next = 0;
   for (;;) {
@@ -87,10 +88,12 @@ void kill_producers(how way, bool wait_for_death) {
   const std::string name = unique_name("producers");
   const nothing_left check(name);
   const shared<notes> n;
+  const event ready;
   const event told;
   std::mt19937 random(random_seed());
 
-  child consumer([&] { consume<Channel>(name, way, *n, told); });
+  child consumer([&] { consume<Channel>(name, way, *n, ready, told); });
+  ready.wait();  // it is told of no death before it joins
   std::uint64_t joined = 0;
   {
     child zombie;

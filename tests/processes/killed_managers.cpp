@@ -279,6 +279,11 @@ TEST_CASE("clients are killed at any moment", "[managers]") {
     ::usleep(random() % 6000);
     client.kill();
   }
+  {  // one that is known to have made some
+    child client([&] { make_blocks(client_of(directory), name); });
+    await([&] { return files_of(name) != 0; });
+    client.kill();
+  }
   // A block that has a name is known to the server; a known block need not have a name.
   const std::vector<std::string> known = m.list_segments();
   CHECK(files_of(name) > 0);

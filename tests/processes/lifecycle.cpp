@@ -218,7 +218,7 @@ TEMPLATE_TEST_CASE("a wait for the peer ends when it joins", "[lifecycle]", valu
 
 TEMPLATE_TEST_CASE("a wait for the peer sees one that has left again", "[lifecycle]", values,
                    frames) {
-  const watchdog dog(std::chrono::seconds(20));
+  const watchdog dog;
   const std::string name = unique_name("visitor");
   const nothing_left check(name);
   child consumer([&] {
@@ -289,7 +289,7 @@ TEMPLATE_TEST_CASE("participants of an unlinked channel continue", "[lifecycle]"
 
 TEMPLATE_TEST_CASE("participants of an unlinked channel wake each other, and notice each other's death",
                    "[unlinked]", values, frames) {
-  const watchdog dog(std::chrono::seconds(20));
+  const watchdog dog;
   const std::string name = unique_name("after");
   const nothing_left check(name);
   const bool another = GENERATE(false, true);  // whether another channel gets the name

@@ -103,7 +103,7 @@ TEST_CASE("an interrupted allocation continues", "[limits]") {
   const nothing_left check(name);
   // As if a signal came before a mebibyte is allocated, again and again.
   child c([&] {
-    ::alarm(20);
+    ::alarm(120);
     refuse_larger(SYS_fallocate, 3, GENERATE(1u << 20, 5000u), EINTR);
     shared_memory block = shared_memory::create(name, (20 << 20) + 1);
     EXPECT_EQ(block.size(), std::size_t{(20 << 20) + 1});
@@ -121,7 +121,7 @@ TEST_CASE("without the system call for random bytes there is the device", "[limi
   const nothing_left check(name);
   const int error = GENERATE(ENOSYS, EPERM);
   child c([&] {
-    ::alarm(20);
+    ::alarm(120);
     refuse(SYS_getrandom, error);
     EXPECT_EQ(open<values>(name), error_code());
     const shared_memory a = shared_memory::create({}, 1);
@@ -138,7 +138,7 @@ TEST_CASE("without any random bytes there is an error", "[limits]") {
   const std::string name = unique_name("no-random");
   const nothing_left check(name);
   child c([&] {
-    ::alarm(20);
+    ::alarm(120);
     limit(RLIMIT_NOFILE, 64);
     refuse(SYS_getrandom, ENOSYS);
     EXPECT_EQ(open<values>(name), error_code());

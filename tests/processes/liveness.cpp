@@ -242,7 +242,7 @@ TEMPLATE_TEST_CASE("a fork that destroys its copies waits for no thread of its p
     for (int i = 0; i != 200; ++i) {
       const pid_t pid = ::fork();
       if (pid == 0) {
-        ::alarm(20);
+        ::alarm(120);
         rx.rx().close();
         tx.tx().close();
         ::_exit(0);

@@ -1,6 +1,7 @@
 // `belfry recv`: with C++ programs at the other end, killed ones too, and with a closed pipe.
 #include "tool_peers.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <optional>
@@ -376,10 +377,12 @@ TEMPLATE_LIST_TEST_CASE("belfry recv continues after a consumer that is killed a
     await([&] { return received->load() >= enough; });
     consumer.kill();
     running_tool tool({"recv", name, "--oldest", "--hex", "--until-closed"});
-    const std::vector<std::uint64_t> all = numbers_of(tool.rest());
+    std::vector<std::uint64_t> all = numbers_of(tool.rest());
     CHECK(tool.wait() == 0);
     CHECK(producer.wait() == 0);
     REQUIRE_FALSE(all.empty());
+    // A consumer skips an item that is still being written.
+    if (info.kind.ends_with("work_ring")) std::ranges::sort(all);
     // At most the one that it had taken, and not noted, is missing. A broadcast does not wait for a consumer to come.
     if (!info.kind.ends_with("broadcast_ring")) CHECK(all.front() <= received->load() + 1);
     CHECK(all == numbers_from(all.front(), total));
