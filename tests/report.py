@@ -6,6 +6,7 @@ report.py DIRECTORY, in which there is for each configuration or check NAME
   NAME.status  the exit status of `meson test`
   NAME.failed  the output of what failed outside Meson: a build, a check
   NAME.passed  a check that passed
+  NAME.skipped what this machine cannot do, and why
 """
 import json
 import sys
@@ -66,6 +67,9 @@ def main(directory):
             report.fail(path.stem, "the end of its output", read(path))
         elif path.suffix == ".passed":
             report.passed += 1
+        elif path.suffix == ".skipped":
+            report.skipped += 1
+            print(f"skipped {path.stem}: {read(path).strip()}")
     print()
     skipped = f", {report.skipped} skipped" if report.skipped else ""
     print(f"{report.passed} passed, {report.failed} failed{skipped}")

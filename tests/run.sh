@@ -8,10 +8,10 @@ top=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd -P) || exit 1
 usage() {
   cat <<'END'
 sh tests/run.sh [--every] [--long] [--only CONFIG] [--packages] [--help]
-  --every        gcc, clang-asan and clang-tsan, and the tests of the suite `every`; else only gcc, with all that
-                 needs no sanitizer and no other compiler
-  --only CONFIG  one of them; or, on Debian on x86-64, windows (cross-built with mingw-w64, run under Wine) or arm64
-                 (cross-built, run under qemu-user)
+  --every        gcc, clang-asan, clang-tsan, and the tests of the suite `every`; on Debian on x86-64 also windows
+                 (cross-built with mingw-w64, run under Wine) and arm64 (cross-built, run under qemu-user); else only
+                 gcc, with all that needs no sanitizer and no other compiler
+  --only CONFIG  one of them
   --long         also run the tests of the suite `long`, and build the benchmarks
   --packages     print the packages that this needs, and do nothing
 All of them are built with the assertions of the standard library (_GLIBCXX_ASSERTIONS).
@@ -94,6 +94,10 @@ run_config() {
   case $1 in
     clang-*) export CC=clang CXX=clang++; wrapper=sanitized ;;
     windows)
+      if [ ! -f /usr/include/catch2/catch.hpp ]; then
+        echo "needs Catch2 2, which is headers only" >"$results/windows.skipped"
+        return
+      fi
       unset CC CXX
       wrapper=
       prepare_windows || return ;;
@@ -134,6 +138,9 @@ nothing_left() {
   fi
 }
 
+# Only Debian on x86-64 is known to have all that Windows and ARM64 need.
+cross_builds() { [ -f /etc/debian_version ] && [ "$(dpkg --print-architecture)" = amd64 ]; }
+
 every=no
 long=no
 bench=disabled
@@ -141,7 +148,7 @@ configs=gcc
 mode=run
 while [ $# -gt 0 ]; do
   case $1 in
-    --every) every=yes configs='gcc clang-asan clang-tsan' ;;
+    --every) every=yes configs='gcc clang-asan clang-tsan windows arm64' ;;
     --long) long=yes bench=enabled ;;
     --only)
       shift
@@ -154,6 +161,14 @@ while [ $# -gt 0 ]; do
     *) usage >&2; exit 2 ;;
   esac
   shift
+done
+skipped=
+wanted=$configs configs=
+for config in $wanted; do
+  case $config in
+    windows | arm64) cross_builds || { skipped="$skipped $config"; continue; } ;;
+  esac
+  configs="$configs $config"
 done
 groups='build tests'
 case $configs in *clang*) groups="$groups clang" ;; esac
@@ -177,6 +192,7 @@ logged packages need $groups || command -v python3 >/dev/null || {
   exit 1
 }
 for config in $configs; do (run_config $config); done
+for config in $skipped; do echo "needs Debian on x86-64" >"$results/$config.skipped"; done
 check 'scripts parse' scripts_parse
 check 'shared memory left clean' nothing_left
 python3 "$top/tests/report.py" "$results"
